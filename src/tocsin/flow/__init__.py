@@ -1,0 +1,1 @@
+"""The river: pure functions from bytes to alert events. Alphabetical order is flow order."""

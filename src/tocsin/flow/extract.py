@@ -1,0 +1,66 @@
+"""What Tocsin measures: the table of views. The only place that says it.
+
+A *view* looks at some kinds of span and groups them by some dimensions; a view and the
+values of its dimensions name one *series*. Every view counts the same fields (`fold.py`),
+so adding a row here adds a family of series and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tocsin.types import Kind
+
+RUNS = (Kind.AGENT, Kind.WORKFLOW)
+#: The kinds that call a model, and so the only ones whose tokens and cost are counted.
+CALLS = (Kind.LLM, Kind.EMBEDDING, Kind.RERANK)
+TOOLS = (Kind.TOOL,)
+HANDOFFS = (Kind.HANDOFF,)
+#: Everything an agent does. `other` (HTTP, databases, ...) is decoded but never measured.
+WORK = tuple(kind for kind in Kind if kind is not Kind.OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to look at spans: which of them, and grouped by what.
+
+    `dims` are columns of `SPAN_SCHEMA` and begin with env and service, so that all series
+    of one service live in one shard; a null dimension is grouped as `types.NONE`.
+    `monotone` says that rules judge its open windows, before they close: it is kept to
+    the views that such rules read. `needs` names a column that must not be null for a
+    span to be in the view; the empty string asks nothing.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    dims: tuple[str, ...]
+    monotone: bool = False
+    needs: str = ""
+
+
+VIEWS: tuple[View, ...] = (
+    View("runs_by_service", RUNS, ("env", "service"), monotone=True),
+    View("runs_by_agent", RUNS, ("env", "service", "agent"), monotone=True),
+    View("runs_by_route", RUNS, ("env", "service", "route"), monotone=True),
+    View("calls_by_service", CALLS, ("env", "service"), monotone=True),
+    View("calls_by_agent", CALLS, ("env", "service", "agent"), monotone=True),
+    View("calls_by_route", CALLS, ("env", "service", "route"), monotone=True),
+    View("calls_by_model", CALLS, ("env", "service", "model"), monotone=True),
+    View("calls_by_route_model", CALLS, ("env", "service", "route", "model")),
+    View("calls_by_provider", CALLS, ("env", "service", "provider")),
+    View(
+        "calls_by_prompt",
+        CALLS,
+        ("env", "service", "prompt_name", "prompt_version"),
+        needs="prompt_name",
+    ),
+    View("tools_by_service", TOOLS, ("env", "service")),
+    View("tools_by_tool", TOOLS, ("env", "service", "tool"), monotone=True),
+    View("tools_by_agent_tool", TOOLS, ("env", "service", "agent", "tool")),
+    View("steps_by_stage", WORK, ("env", "service", "stage"), needs="stage"),
+    View("handoffs_by_service", HANDOFFS, ("env", "service")),
+    View("handoffs_by_pair", HANDOFFS, ("env", "service", "handoff_from", "handoff_to")),
+    View("handoffs_by_route", HANDOFFS, ("env", "service", "route")),
+    View("errors_by_class", WORK, ("env", "service", "error_class"), needs="error_class"),
+    View("scores_by_name", WORK, ("env", "service", "score_name"), needs="score_name"),
+)
