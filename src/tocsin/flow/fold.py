@@ -1,0 +1,175 @@
+"""Samples to additive deltas: what a batch of spans adds to which series, window and run.
+
+Everything a window holds is an integer that merges by addition, so a batch may be cut
+anywhere, folded anywhere and added in any order. Spans are first grouped by all their
+dimensions at once (*cells*); every view is then a roll-up of the few cells, not of the
+many spans.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import polars as pl
+
+from tocsin.flow.extract import CALLS, VIEWS, View
+from tocsin.flow.fold_runs import fold_runs
+from tocsin.types import NONE, SEP, RunDelta, WindowDelta
+
+#: DDSketch's mapping at 1 % relative accuracy (Masson, Rim, Lee: DDSketch, PVLDB 2019).
+SKETCH_ACCURACY = 0.01
+SKETCH_GAMMA = (1 + SKETCH_ACCURACY) / (1 - SKETCH_ACCURACY)
+_LOG_GAMMA = math.log(SKETCH_GAMMA)
+
+
+def bucket_value(bucket: int) -> float:
+    """The value a sketch bucket stands for, within SKETCH_ACCURACY of all it holds."""
+    return 2 * SKETCH_GAMMA**bucket / (SKETCH_GAMMA + 1)
+
+
+def bucket(value: float) -> int:
+    """The sketch bucket of a value (microseconds for times, tokens for counts); 0 below 1."""
+    return 0 if value < 1 else math.ceil(math.log(value) / _LOG_GAMMA)
+
+
+def _bucket(value: pl.Expr) -> pl.Expr:
+    # log of 1 is 0, so clipping gives bucket 0 for everything below 1.
+    return (value.cast(pl.Float64).clip(lower_bound=1.0).log() / _LOG_GAMMA).ceil().cast(pl.Int32)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardDelta:
+    """What a batch adds to one shard."""
+
+    windows: tuple[WindowDelta, ...]
+    runs: tuple[RunDelta, ...]
+    labels: tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=65_536)
+def shard_of(key: str, shards: int) -> int:
+    """The shard of a service (`env SEP service`) or of a run (its trace id), 0..shards-1."""
+    return zlib.crc32(key.encode()) % shards
+
+
+_DIMS = tuple(dict.fromkeys(dim for view in VIEWS for dim in view.dims))
+_KEYS = ("kind", "window", *_DIMS)
+_IS_CALL = pl.col("kind").is_in([kind.value for kind in CALLS])
+_DURATION = pl.col("end_ns") - pl.col("start_ns")
+_TOKENS = pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)
+#: The plain counters of a window, by field name; the order is the order in the payload.
+_COUNTERS: Mapping[str, pl.Expr] = {
+    "n": pl.len(),
+    "err": pl.col("error").sum(),
+    "to": pl.col("timeout").sum(),
+    "in": pl.col("input_tokens").sum(),
+    "out": pl.col("output_tokens").sum(),
+    "cr": pl.col("cache_read_tokens").sum(),
+    "cw": pl.col("cache_write_tokens").sum(),
+    "rs": pl.col("reasoning_tokens").sum(),
+    "cost": pl.col("cost_nano").sum(),
+    "un": (_IS_CALL & pl.col("cost_nano").is_null()).sum(),
+}
+#: Fields with a tag behind the colon, by prefix: sketches, classes, reasons. Null is no entry.
+_TAGS: Mapping[str, pl.Expr] = {
+    # Markers of no duration (handoffs, gotos) would pull every latency to zero.
+    "d:": pl.when(_DURATION > 0).then(_bucket(_DURATION / 1_000)),
+    "t:": _bucket(pl.col("ttft_ns") / 1_000),
+    "k:": pl.when(_IS_CALL & (_TOKENS > 0)).then(_bucket(_TOKENS)),
+    "s:": (pl.col("score") * 100).round().clip(-10_000, 10_000).cast(pl.Int32),
+    "e:": pl.col("error_class"),
+    "f:": pl.col("finish_reason"),
+}
+
+
+def fold(spans: pl.DataFrame, shards: int) -> dict[int, ShardDelta]:
+    """Fold placed spans (SPAN_SCHEMA plus `window`; none of them late) into deltas a shard."""
+    if spans.is_empty():
+        return {}
+    windows = _fold_windows(spans, shards)
+    runs = fold_runs(spans, shards)
+    deltas = {}
+    for shard in windows.keys() | runs.keys():
+        run_deltas, labels = runs.get(shard, ((), ()))
+        deltas[shard] = ShardDelta(
+            tuple(windows.get(shard, ())), tuple(run_deltas), tuple(labels)
+        )
+    return deltas
+
+
+def _fold_windows(spans: pl.DataFrame, shards: int) -> dict[int, list[WindowDelta]]:
+    counters, tags = _cells(spans)
+    rolled = [part for view in VIEWS for part in _roll_up(view, counters, tags)]
+    out: dict[int, list[WindowDelta]] = {}
+    if not rolled:
+        return out
+    rows = pl.concat(rolled).group_by("home", "window", "series").agg("field", "value")
+    for home, window, series, fields, values in rows.iter_rows():
+        counts: list[str | int] = [0] * (2 * len(fields))
+        counts[::2] = fields
+        counts[1::2] = values
+        delta = WindowDelta(window, series, tuple(counts))
+        out.setdefault(shard_of(home, shards), []).append(delta)
+    return out
+
+
+def _cells(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Spans grouped by kind, window and every dimension at once.
+
+    Gives the counters (a row a cell) and the tagged fields (a row a cell and field), both
+    with the cell's names. Only this step looks at every span.
+    """
+    cells = (
+        spans.with_columns(pl.col(_DIMS).fill_null(NONE))
+        .group_by(_KEYS)
+        .agg(**_COUNTERS, **_TAGS)
+        .with_row_index("cell")
+    )
+    tags = pl.concat(
+        cells.select("cell", pl.col(prefix).alias("tag"))
+        .explode("tag")
+        .drop_nulls("tag")
+        .group_by("cell", "tag")
+        .len("value")
+        .select(
+            "cell",
+            field=pl.lit(prefix) + pl.col("tag").cast(pl.String),
+            value=pl.col("value").cast(pl.Int64),
+        )
+        for prefix in _TAGS
+    )
+    cells = cells.with_columns(home=pl.concat_str("env", "service", separator=SEP))
+    names = cells.select("cell", "home", *_KEYS)
+    counters = cells.select("home", *_KEYS, *(pl.col(c).cast(pl.Int64) for c in _COUNTERS))
+    return counters, tags.join(names, on="cell").drop("cell")
+
+
+def _roll_up(view: View, counters: pl.DataFrame, tags: pl.DataFrame) -> list[pl.DataFrame]:
+    """One view's rows (home, window, series, field, value) from the cells; zeros left out."""
+    mine = pl.col("kind").is_in([kind.value for kind in view.kinds])
+    if view.needs:
+        mine &= pl.col(view.needs) != NONE
+    counters = counters.filter(mine)
+    if counters.is_empty():
+        return []
+    by = ["home", "window", *view.dims]
+    series = pl.concat_str(pl.lit(view.name), *view.dims, separator=SEP).alias("series")
+    shape = ("home", "window", "series", "field", "value")
+    plain = (
+        counters.group_by(by)
+        .agg(pl.col(tuple(_COUNTERS)).sum())
+        .with_columns(series)
+        .unpivot(
+            tuple(_COUNTERS),
+            index=("home", "window", "series"),
+            variable_name="field",
+            value_name="value",
+        )
+        .filter(pl.col("value") != 0)
+    )
+    tagged = tags.filter(mine).group_by([*by, "field"]).agg(pl.col("value").sum())
+    return [plain.select(shape), tagged.with_columns(series).select(shape)]

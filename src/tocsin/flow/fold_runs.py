@@ -1,0 +1,120 @@
+"""Spans to runs: the step symbols a batch adds to each trace.
+
+A step keeps hashes only: which agent did what with which arguments and what came of it, as
+64-bit symbols that can be compared and nothing else. The arguments and results were made
+keyed fingerprints at decode already; names go to the shard's label table.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import polars as pl
+
+from tocsin.flow.extract import CALLS
+from tocsin.types import (
+    NANO,
+    NONE,
+    RING,
+    SEP,
+    STEP,
+    STEP_ERROR,
+    STEP_HAS_ARGS,
+    STEP_HAS_RESULT,
+    STEP_TIMEOUT,
+    Kind,
+    RunDelta,
+)
+
+_KINDS = tuple(kind.value for kind in Kind)
+_IS_CALL = pl.col("kind").is_in([kind.value for kind in CALLS])
+_U32 = 2**32 - 1
+
+
+def _symbol(*parts: pl.Expr) -> pl.Expr:
+    """A 64-bit hash of the parts.
+
+    Polars' hash is stable for one version of Polars. A run spans minutes: at worst an
+    upgrade restarts the count of a loop that is under way.
+    """
+    texts = [part.cast(pl.String).fill_null("") for part in parts]
+    return pl.concat_str(texts, separator=SEP).hash()
+
+
+def _steps() -> dict[str, pl.Expr]:
+    """The columns of STEP, from SPAN_SCHEMA."""
+    names = [pl.col(column) for column in ("env", "service", "agent", "kind")]
+    act = pl.coalesce("tool", "handoff_to", "model")
+    tokens = pl.when(_IS_CALL).then(
+        pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)
+    )
+    cost = pl.when(_IS_CALL).then(pl.col("cost_nano").fill_null(0))
+    # A model call has no result hash: that it used just as many tokens stands in for it.
+    outcome = pl.coalesce("result_hash", tokens.cast(pl.String))
+    label = pl.concat_str([n.fill_null(NONE) for n in [*names, act]], separator=SEP)
+    flags = (
+        pl.col("error").cast(pl.UInt8) * STEP_ERROR
+        + pl.col("args_hash").is_not_null().cast(pl.UInt8) * STEP_HAS_ARGS
+        + pl.col("result_hash").is_not_null().cast(pl.UInt8) * STEP_HAS_RESULT
+        + pl.col("timeout").cast(pl.UInt8) * STEP_TIMEOUT
+    )
+    return {
+        "end_ms": pl.col("end_ns") // (NANO // 1_000),
+        "span": pl.col("span_id").hash(),
+        "parent": pl.col("parent_id").hash().fill_null(0),
+        "sym": _symbol(*names, act, pl.col("args_hash")),
+        "rsym": _symbol(*names, act, pl.col("args_hash"), pl.col("error_class"), outcome),
+        "label": label.hash(),
+        "tokens": tokens.fill_null(0).clip(0, _U32),
+        "cost_micro": (cost.fill_null(0) // 1_000).clip(0, _U32),
+        "kind": pl.col("kind").replace_strict(_KINDS, range(len(_KINDS)), return_dtype=pl.UInt8),
+        "flags": flags,
+        "label_text": label,
+    }
+
+
+def fold_runs(
+    spans: pl.DataFrame, shards: int
+) -> dict[int, tuple[tuple[RunDelta, ...], tuple[tuple[str, str], ...]]]:
+    """The runs and the labels that a batch of spans (SPAN_SCHEMA) brings to each shard."""
+    work = (
+        spans.filter(pl.col("kind") != Kind.OTHER.value)
+        .select(
+            "trace_id",
+            start_ms=pl.col("start_ns") // (NANO // 1_000),
+            cost_nano=pl.when(_IS_CALL).then(pl.col("cost_nano").fill_null(0)).otherwise(0),
+            **_steps(),
+        )
+        .sort("trace_id", "end_ms", maintain_order=True)
+    )
+    if work.is_empty():
+        return {}
+    packed = np.empty(work.height, STEP)
+    for name in STEP.names or ():
+        packed[name] = work[name].to_numpy()
+    buffer, size = packed.tobytes(), STEP.itemsize
+    totals = work.group_by("trace_id", maintain_order=True).agg(
+        pl.len(), pl.col("tokens").sum(), pl.col("cost_nano").sum(), pl.col("start_ms").min()
+    )
+    labels = dict(work.select("label", "label_text").unique("label").iter_rows())
+    label_at = packed["label"].tolist()
+    runs: dict[int, list[RunDelta]] = {}
+    named: dict[int, set[int]] = {}
+    first = 0
+    for trace_id, count, tokens, cost, start_ms in totals.iter_rows():
+        end = first + count
+        shard = zlib.crc32(trace_id.encode()) % shards
+        steps = buffer[max(first, end - RING) * size : end * size]
+        runs.setdefault(shard, []).append(
+            RunDelta(trace_id, count, tokens, cost, start_ms, steps)
+        )
+        named.setdefault(shard, set()).update(label_at[first:end])
+        first = end
+    return {
+        shard: (
+            tuple(deltas),
+            tuple((f"{label:016x}", labels[label]) for label in sorted(named[shard])),
+        )
+        for shard, deltas in runs.items()
+    }

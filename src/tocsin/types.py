@@ -1,0 +1,351 @@
+"""The values and column schemas that travel between stages. Imports nothing of ours.
+
+Units, everywhere: `*_ns` and `*_ms` are nanoseconds and milliseconds since the Unix epoch,
+`*_s` seconds, a *window* is named by the epoch second it starts at, money is integer
+nano-USD. `at` is event time, `now` is the clock. The event time of a span is its END.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+import numpy as np
+import polars as pl
+
+NANO = 1_000_000_000
+#: Separates the parts of a series key: `view SEP env SEP service SEP ...`. Decode strips
+#: control characters from every name, so it can never occur inside a part.
+SEP = "\x1f"
+#: Stands in for a dimension a span does not carry, and for values beyond a cardinality cap.
+NONE, OVERFLOW = "_none", "_overflow"
+
+
+class Kind(StrEnum):
+    """What a span is. `step` is any other unit of work inside a run."""
+
+    LLM = "llm"
+    EMBEDDING = "embedding"
+    RERANK = "rerank"
+    TOOL = "tool"
+    AGENT = "agent"
+    WORKFLOW = "workflow"
+    RETRIEVAL = "retrieval"
+    GUARDRAIL = "guardrail"
+    EVALUATOR = "evaluator"
+    HANDOFF = "handoff"
+    MEMORY = "memory"
+    STEP = "step"
+    OTHER = "other"
+
+
+#: The canonical span, one row a span: what decode gives and every later stage reads.
+SPAN_SCHEMA: Mapping[str, pl.DataType] = {
+    "row": pl.UInt32(),  # index, in the decoded batch, of the record it came in
+    "trace_id": pl.String(),
+    "span_id": pl.String(),
+    "parent_id": pl.String(),
+    "kind": pl.String(),  # a Kind
+    "start_ns": pl.Int64(),
+    "end_ns": pl.Int64(),  # the event time
+    "env": pl.String(),
+    "service": pl.String(),
+    "release": pl.String(),
+    "agent": pl.String(),
+    "workflow": pl.String(),
+    "route": pl.String(),
+    "stage": pl.String(),
+    "provider": pl.String(),
+    "model": pl.String(),  # as responded, else as requested
+    "model_requested": pl.String(),
+    "tool": pl.String(),
+    "prompt_name": pl.String(),
+    "prompt_version": pl.String(),
+    "error": pl.Boolean(),
+    "error_class": pl.String(),  # low cardinality; null when error is false
+    "timeout": pl.Boolean(),
+    "input_tokens": pl.Int64(),  # including cached
+    "output_tokens": pl.Int64(),  # including reasoning
+    "cache_read_tokens": pl.Int64(),
+    "cache_write_tokens": pl.Int64(),
+    "reasoning_tokens": pl.Int64(),
+    "cost_nano": pl.Int64(),  # null = unknown, never 0 for unknown
+    "ttft_ns": pl.Int64(),  # time to first token, as a duration
+    "finish_reason": pl.String(),
+    "args_hash": pl.String(),  # keyed HMAC of the tool's arguments, 16 hex digits
+    "result_hash": pl.String(),  # keyed HMAC of the tool's result
+    "handoff_from": pl.String(),
+    "handoff_to": pl.String(),
+    "score_name": pl.String(),
+    "score": pl.Float64(),
+}
+
+
+class Reason(StrEnum):
+    """Why a record was refused: the closed set a dead letter may carry."""
+
+    EMPTY = "empty"  # null or zero-length value
+    TOO_LARGE = "too_large"
+    BAD_UTF8 = "bad_utf8"
+    BAD_JSON = "bad_json"
+    BAD_PROTOBUF = "bad_protobuf"
+    TOO_DEEP = "too_deep"
+    UNKNOWN_FORMAT = "unknown_format"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    BAD_VALUE = "bad_value"  # NaN, negative tokens, an end before its start, an absurd number
+    TOO_MANY_SPANS = "too_many_spans"
+    FUTURE = "future"  # event time too far ahead of the clock
+    TOO_OLD = "too_old"  # event time beyond the rebuild horizon
+
+
+class Record(Protocol):
+    """A Kafka record as aiokafka gives it; the memory bus gives the same attributes."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  # ms
+    timestamp_type: int  # 0 = the producer's clock, 1 = the broker's (LogAppendTime)
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One refused record, or one refused span (`item`) of a record with several."""
+
+    row: int  # index of the record in the decoded batch
+    reason: Reason
+    detail: str = ""  # a field path or class name; never an excerpt of the payload
+    item: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch after decode: spans in SPAN_SCHEMA, and what could not be read."""
+
+    spans: pl.DataFrame
+    rejects: tuple[Reject, ...]
+
+
+# ---- fold -> store -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a flush says of one source partition: it carries the offsets [first, next)."""
+
+    partition: int
+    first: int
+    next: int
+    #: Largest event time seen below `next`, ms; None while the partition was always empty.
+    #: Lateness is judged against it, so it is a pure function of the log.
+    high_ms: int | None
+    #: The time up to which this partition is known to be complete: high_ms - lateness, or
+    #: the clock - lateness while it is caught up and idle. Never goes back.
+    watermark_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDelta:
+    """What a flush adds to one series in one window: (field, increment) pairs, flattened."""
+
+    window: int
+    series: str
+    counts: tuple[str | int, ...]  # field, value, field, value ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunDelta:
+    """What a flush adds to one run: totals, and packed STEP records in time order."""
+
+    trace_id: str
+    spans: int
+    tokens: int
+    cost_nano: int
+    first_ms: int  # smallest start time among the spans
+    steps: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFlush:
+    """All that one flush brings to one shard; applied whole or not at all."""
+
+    shard: int
+    fences: tuple[Fence, ...]
+    partitions: int  # how many partitions the spans topic has
+    windows: tuple[WindowDelta, ...]
+    runs: tuple[RunDelta, ...]
+    labels: tuple[tuple[str, str], ...]  # (STEP.label as 16 hex digits, readable name)
+    #: The books: (partition, outcome, spans), added to the shard's account in the same step,
+    #: so that consumed = aggregated + late + filtered + dead-lettered holds across crashes.
+    account: tuple[tuple[int, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReply:
+    """`applied`, or refused with what the shard expects of every fenced partition."""
+
+    shard: int
+    applied: bool
+    expected: Mapping[int, int | None]  # partition -> next offset; None = never seen
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where one shard stands in one source partition."""
+
+    next: int
+    high_ms: int | None
+    watermark_ms: int | None
+    #: Windows that start before this are incomplete: the shard's history begins here.
+    complete_from_ms: int
+
+
+#: One step of a run, as kept in its ring. 64-bit fields are hashes: no content, ever.
+STEP = np.dtype(
+    [
+        ("end_ms", "<i8"),
+        ("span", "<u8"),
+        ("parent", "<u8"),  # 0 = root
+        ("sym", "<u8"),  # agent, kind, tool or model, args_hash
+        ("rsym", "<u8"),  # sym, error class, result_hash
+        ("label", "<u8"),  # env, service, agent, kind, tool or model: names, for the reader
+        ("tokens", "<u4"),
+        ("cost_micro", "<u4"),  # micro-USD
+        ("kind", "u1"),  # index into list(Kind)
+        ("flags", "u1"),
+    ]
+)
+RING = 64  # steps a run keeps
+STEP_ERROR, STEP_HAS_ARGS, STEP_HAS_RESULT, STEP_TIMEOUT = 1, 2, 4, 8
+#: The run's totals, before its ring: version, spans, tokens, cost_nano, first_ms.
+RUN_HEADER = np.dtype(
+    [(name, "<f8") for name in ("version", "spans", "tokens", "cost_nano", "first_ms")]
+)
+RUN_VERSION = 1
+
+
+# ---- store -> watch ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSeries:
+    """An open window's counters (not its sketches) that moved since the last look."""
+
+    window: int
+    series: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRun:
+    """A run that moved since the last look: RUN_HEADER bytes, then STEP records, unsorted."""
+
+    trace_id: str
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One shard as watch finds it: marks, watermarks, and what moved since `seen`."""
+
+    shard: int
+    epoch: int
+    evaluated: int | None  # the newest window that was evaluated
+    seq: int  # merges so far; the next look's `seen`
+    partitions: int  # of the spans topic; 0 while nothing was merged
+    positions: Mapping[int, Position]
+    windows: tuple[int, ...]  # starts of the windows that hold counters, ascending
+    changed: tuple[ChangedSeries, ...]
+    runs: tuple[ChangedRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFrame:
+    """A closed window of one shard in columns: value[i] = series[owner[i]].fields[field[i]].
+
+    Frames add like the windows they are: sixty minutes merge to an hour.
+    """
+
+    start: int
+    seconds: int
+    series: tuple[str, ...]
+    fields: tuple[str, ...]
+    owner: np.ndarray  # uint32 [M], index into series
+    field: np.ndarray  # uint16 [M], index into fields
+    value: np.ndarray  # int64  [M]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """All that one tick of watch writes to one shard; refused if the epoch has moved on."""
+
+    evaluated: int | None  # new mark, never lower than before; None leaves it
+    seen: int  # merges this tick has looked at; forgets the changes up to here
+    blobs: Mapping[str, bytes | None] = field(default_factory=dict)  # None deletes
+    outbox: tuple[bytes, ...] = ()  # encoded alert events, to be published in this order
+
+
+# ---- judge -> lifecycle --------------------------------------------------------------
+
+Severity = Literal["info", "warning", "critical"]
+Status = Literal["pending", "firing", "acknowledged", "suppressed", "resolved", "expired"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Contributor:
+    """A dimension value that drives a finding, and its part of the change (0..1)."""
+
+    dimension: str
+    value: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's judgement of one series (or run) in one window.
+
+    `breach` says the rule's effect, evidence and volume hold now; `clear` that its clear
+    condition holds. Neither: in between, which keeps a firing alert firing.
+    """
+
+    rule: str
+    series: str  # the series key, or `run SEP env SEP service SEP trace_id`
+    group: tuple[tuple[str, str], ...]  # group_by dimension -> value; the alert's identity
+    window: int  # start of the window it was judged in
+    at_ms: int  # event time at which it became true: the window's end, or the step's end
+    breach: bool
+    clear: bool
+    severity: Severity
+    signal: str
+    unit: str
+    observed: float | None
+    expected: float | None
+    bound: float | None
+    n: int
+    p: float | None = None  # calibrated; None for structural rules
+    score: float = 0.0  # 1.0 is the edge
+    at_least: bool = False  # judged before the window closed: `observed` can only grow
+    baseline: str = "none"
+    confidence: Literal["low", "normal", "high"] = "normal"
+    summary: str = ""
+    tokens_burnt: int | None = None
+    cost_burnt_nano: int | None = None
+    top: tuple[Contributor, ...] = ()
+    traces: tuple[str, ...] = ()
+
+
+#: A series' (view, dimension values) back from its key.
+def split_series(series: str) -> tuple[str, tuple[str, ...]]:
+    view, *values = series.split(SEP)
+    return view, tuple(values)
+
+
+def join_series(view: str, *values: str) -> str:
+    return SEP.join((view, *values))
