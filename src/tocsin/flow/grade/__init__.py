@@ -1,0 +1,1 @@
+"""Closed windows against baselines: what was expected, and how improbable this is."""

@@ -1,0 +1,1 @@
+"""Points and scores and runs become findings, by rules; one module a detector kind."""

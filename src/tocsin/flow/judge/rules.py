@@ -1,0 +1,257 @@
+"""Rules are data: one YAML file each, the file's stem its id. This is rule contract v1.
+
+A rule binds a *detector* (how to look: a module of this package) to a signal and views
+(where), and states the four things every statistical alert needs:
+
+- `effect`: the threshold a person understands (ten times, twenty points, 20 %);
+- `evidence`: how improbable the window must be on the series' own baseline;
+- `volume`: the floor on events below which nothing is said;
+- `persistence`: breached in m of the last n evaluations.
+
+`clear` is its own, lower, level: an alert closes only when the level holds for `windows`
+evaluations in a row. `every` says how many windows lie between two evaluations. Values a
+file leaves out come from the detector's defaults below; keys nobody reads are refused,
+since a misspelt threshold is a threshold that is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tocsin.flow.extract import VIEWS
+from tocsin.types import Severity
+
+VERSION = 1
+SHIPPED = Path(__file__).with_name("rules")
+DIMS: Mapping[str, tuple[str, ...]] = {view.name: view.dims for view in VIEWS}
+_ID = re.compile(r"[a-z][a-z0-9_]{1,63}")
+
+
+class RuleError(ValueError):
+    """A rule file its author must mend: one sentence with the file and the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What one detector reads, and the defaults it ships with. `open` admits any key."""
+
+    effect: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    volume: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    open: bool = False
+
+
+#: One row a detector kind. Numbers are the defaults of detection.md, section 4.
+DETECTORS: Mapping[str, Keys] = {
+    # A window's total against its negative-binomial (counts) or gamma (sums) baseline.
+    "spike": Keys({"ratio": 10.0}, {"p": 1e-6}, {"n": 20.0}),
+    # Silence against the chance of no event at all for so long.
+    "flatline": Keys({"silent_s": 300.0}, {"p": 1e-6}, {"day_n": 100.0}),
+    # Parts of a whole: `points` of absolute change, `bound` its lower confidence limit.
+    "share": Keys(
+        {"points": 0.20, "bound": 0.10, "distance": 0.05},
+        {"p": 1e-6, "bound_p": 1e-3},
+        {"n": 100.0, "baseline": 1000.0},
+    ),
+    # A name that must not occur (`not_allowed`) or never did before (`first_seen`).
+    "unexpected": Keys(
+        {"share": 0.01, "requests": 5.0}, {}, {"n": 1.0}, {"reason": "not_allowed"}
+    ),
+    # A quantile of a duration against the same quantile of the baseline.
+    "quantile": Keys(
+        {"ratio": 1.2, "add_ms": 100.0, "q": 0.95},
+        {"p": 1e-4, "early_p": 1e-6},
+        {"n": 200.0, "wide_n": 500.0, "baseline": 1000.0},
+    ),
+    # Runs, step by step: loops, ping-pong, storms (flow/judge/runs.py).
+    "loop": Keys(open=True),
+}
+#: The kind of counter a detector may look at.
+Signal = Literal["n", "err", "to", "in", "out", "tokens", "cost", "duration", "steps"]
+
+
+#: The ten KPIs in the order of the design, and one for all that is beyond them.
+Kpi = Literal[
+    "traffic", "models", "tools", "tokens", "cost", "latency",
+    "steps", "errors", "depth", "handoffs", "custom",
+]  # fmt: skip
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Persistence(_Closed):
+    """Breached in `m` of the last `n` evaluations."""
+
+    m: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.m > self.n:
+            message = f"persistence.m ({self.m}) cannot exceed persistence.n ({self.n})"
+            raise ValueError(message)
+        return self
+
+
+class Clear(_Closed):
+    """Clear when at or below `level` (in the effect's unit) for `windows` evaluations."""
+
+    windows: Annotated[int, Field(ge=1)] = 5
+    level: float | None = None
+
+
+class RuleTest(_Closed):
+    """An inline test: series in the mini-language of `cases.py`, and what must come of it."""
+
+    name: str
+    expect: Literal["fires", "silent"]
+    series: dict[str, str] = Field(default_factory=dict)
+    #: For run rules, whatever `runs.py` reads; for window rules unused.
+    runs: Any = None
+    warmup: Annotated[int, Field(ge=1)] = 30
+    window_s: Annotated[int, Field(ge=1)] = 60
+    allowed_models: tuple[str, ...] = ()
+    seed: int = 1
+    #: The first evaluation that may fire and the last that must have, counted from 1.
+    fires_from: int | None = None
+    fires_by: int | None = None
+    severity: Severity | None = None
+    #: What the finding must name: its series' last dimension value.
+    names: str | None = None
+
+
+class RuleSpec(_Closed):
+    """One rule. `id` is the stem of its file; every other field is in the file."""
+
+    id: str
+    version: Literal[1] = 1
+    title: str
+    kpi: Kpi
+    detector: str
+    signal: Signal = "n"
+    views: tuple[str, ...] = ()  # broadest first: the first that breaches leads the alert
+    effect: dict[str, float] = Field(default_factory=dict)
+    evidence: dict[str, float] = Field(default_factory=dict)
+    volume: dict[str, float] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    persistence: Persistence = Persistence()
+    clear: Clear = Clear()
+    every: Annotated[int, Field(ge=1, le=60)] = 1
+    severity: Severity = "warning"
+    group_by: tuple[str, ...] = ("env", "service")
+    inhibited_by: tuple[str, ...] = ()
+    contributors: tuple[str, ...] = ()  # views whose parts explain the change
+    runbook: Annotated[tuple[str, ...], Field(min_length=1)]
+    tests: tuple[RuleTest, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        keys = DETECTORS.get(self.detector)
+        if keys is None:
+            _fail(f"detector {self.detector!r} is unknown", DETECTORS)
+        for section in ("effect", "evidence", "volume", "options"):
+            allowed: Mapping[str, object] = getattr(keys, section)
+            for key in getattr(self, section):
+                if key not in allowed and not keys.open:
+                    _fail(f"{section}.{key} is not read by detector {self.detector!r}", allowed)
+        for view in self.views + self.contributors:
+            if view not in DIMS:
+                _fail(f"view {view!r} is unknown", DIMS)
+        for view in self.views:
+            for dim in self.group_by:
+                if dim not in DIMS[view]:
+                    _fail(f"group_by {dim!r} is not a dimension of view {view!r}", DIMS[view])
+        if not keys.open and not self.views:
+            _fail("views is empty", DIMS)
+        return self
+
+
+def _fail(what: str, known: Mapping[str, object] | tuple[str, ...]) -> None:
+    message = f"{what}; known: {', '.join(known)}"
+    raise ValueError(message)
+
+
+def parse_rule(text: str, name: str, source: str) -> RuleSpec:
+    """The rule in a file's text, defaults filled in. Raises RuleError with `source`."""
+    if not _ID.fullmatch(name):
+        message = f"{source}: the file name must be like spike_runs.yaml; it is the rule's id"
+        raise RuleError(message)
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}:" if where else ""
+        message = f"{source}:{line} not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
+        raise RuleError(message) from None
+    if not isinstance(raw, dict):
+        message = f"{source}: a rule is a mapping of keys (title, detector, ...)"
+        raise RuleError(message)
+    if "id" in raw:
+        message = f"{source}: unknown key 'id'; the id is the file name"
+        raise RuleError(message)
+    keys = DETECTORS.get(str(raw.get("detector")))
+    if keys is not None:
+        for section in ("effect", "evidence", "volume", "options"):
+            given = raw.get(section) or {}
+            if isinstance(given, dict):
+                raw[section] = {**getattr(keys, section), **given}
+    try:
+        return RuleSpec.model_validate({**raw, "id": name})
+    except ValidationError as error:
+        raise RuleError(f"{source}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first complaint of pydantic as `key: what is wrong`."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}"
+    if first["type"] == "missing":
+        return f"missing key {key!r}"
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{key}: {text}" if key else text
+
+
+def read_rules(folder: Path) -> dict[str, RuleSpec]:
+    """The rules of one folder by id; `*.yaml` and `*.yml`, sub-folders ignored."""
+    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    return {
+        file.stem: parse_rule(file.read_text(encoding="utf-8"), file.stem, str(file))
+        for file in files
+    }
+
+
+@cache
+def _shipped() -> Mapping[str, RuleSpec]:
+    return read_rules(SHIPPED)
+
+
+def load_rules(extra: Path | None = None) -> tuple[RuleSpec, ...]:
+    """The shipped rules in order of id; a file of the same name in `extra` replaces one.
+
+    Reads files: call it once, at the start. Raises RuleError for the user to mend.
+    """
+    rules = dict(_shipped())
+    if extra is not None:
+        if not extra.is_dir():
+            message = f"{extra}: no such folder of rules"
+            raise RuleError(message)
+        rules |= read_rules(extra)
+    for rule in rules.values():
+        for other in rule.inhibited_by:
+            if other not in rules:
+                message = f"rule {rule.id}: inhibited_by names {other!r}, which does not exist"
+                raise RuleError(message)
+    return tuple(rules[name] for name in sorted(rules))
