@@ -1,0 +1,1 @@
+"""Kafka, and what stands in for it: the only folder that imports aiokafka or Faust."""

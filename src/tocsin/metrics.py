@@ -1,0 +1,273 @@
+"""Every metric Tocsin exports: one list that types the API, feeds the docs and the dashboard.
+
+Names follow the Prometheus conventions: base units, `_total` for counters. No label may carry
+a value that a producer of spans controls freely (model, tool, agent): that would be a
+cardinality attack through the back door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import prometheus_client as prom
+
+PREFIX = "tocsin_"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric's name (without prefix), labels, what it means and what to do about it."""
+
+    name: str
+    labels: tuple[str, ...]
+    meaning: str
+    action: str
+
+
+class Counter(Metric):
+    """Only grows."""
+
+    __slots__ = ()
+
+
+class Gauge(Metric):
+    """Goes up and down."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram(Metric):
+    """A distribution over fixed buckets (upper bounds, in the unit of the name)."""
+
+    buckets: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+# ---- ingest: consumed = aggregated + late + duplicate + filtered + dead-lettered (spans) ----
+
+RECORDS_CONSUMED = Counter(
+    "records_consumed_total", ("topic",), "Kafka records read.", "Flat while lag grows: restart."
+)
+SPANS_CONSUMED = Counter(
+    "spans_consumed_total",
+    (),
+    "Spans met in those records, readable or not; an unreadable record counts as one.",
+    "Left side of the conservation law.",
+)
+SPANS_AGGREGATED = Counter(
+    "spans_aggregated_total", (), "Spans folded into windows and runs.", "Should track consumed."
+)
+SPANS_LATE = Counter(
+    "records_late_total",
+    (),
+    "Spans whose window had closed: counted, never folded.",
+    "Above 1 %: raise lateness_s, or find the exporter that batches for too long.",
+)
+SPANS_DUPLICATE = Counter(
+    "records_duplicate_total",
+    (),
+    "Spans read again after a crash or rebalance and refused by the offset fence.",
+    "A burst after a restart is normal; a steady rate means two owners fight.",
+)
+SPANS_FILTERED = Counter(
+    "records_filtered_total", (), "Spans no view asks for.", "Normal for plain HTTP or DB spans."
+)
+DEAD_LETTERED = Counter(
+    "dlq_records_total",
+    ("reason",),
+    "Records (or spans of a batch) sent to the dead-letter topic.",
+    "Read the topic; `dlq.reason` names the cause. One new reason after a deploy: call its team.",
+)
+FLUSH_SECONDS = Histogram(
+    "flush_seconds",
+    (),
+    "One flush: decode, fold, merge in Redis.",
+    "Grows with Redis latency: look there first.",
+)
+FLUSH_SPANS = Histogram(
+    "flush_spans",
+    (),
+    "Spans a flush carried.",
+    "Always at the ceiling: ingest is saturated, add a worker (up to the partition count).",
+    (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000),
+)
+REWINDS = Counter(
+    "rewinds_total",
+    ("cause",),
+    "Partitions sought back because a shard had lost state, or was new.",
+    "Unexplained: Redis evicts or restarts. It must run with maxmemory-policy noeviction.",
+)
+GAPS = Counter(
+    "offset_gaps_total",
+    ("topic",),
+    "Times the next record lay beyond the expected offset: retention overtook the consumer.",
+    "Windows in the gap are partial. Raise retention, or add workers.",
+)
+LAG = Gauge(
+    "consumer_lag_records",
+    ("topic", "partition"),
+    "Records between the position and the end of the log.",
+    "Growing: add workers, or look at flush_seconds.",
+)
+WATERMARK_DELAY = Gauge(
+    "watermark_delay_seconds",
+    ("partition",),
+    "How far event time is behind the clock.",
+    "One partition far behind the rest holds back every window: find its producer.",
+)
+REJECTED_SHARE = Gauge(
+    "rejected_share",
+    (),
+    "Share of recent records that were dead-lettered, 0..1.",
+    "At the limit ingest stops rather than drain the topic into the DLQ: fix the producer.",
+)
+
+# ---- store -----------------------------------------------------------------------------
+
+FENCED_WRITES = Counter(
+    "fenced_writes_total",
+    ("stage",),
+    "Writes refused because another owner was ahead.",
+    "Normal at a rebalance; steady: two workers hold one shard (clock stop, zombie).",
+)
+STORE_ERRORS = Counter(
+    "store_errors_total", ("stage",), "Redis calls that failed and were retried.", "Check Redis."
+)
+STATE_REBUILD = Histogram(
+    "state_rebuild_seconds",
+    (),
+    "From noticing lost state until the shard was whole again.",
+    "Above 120 s: lower rebuild_horizon_s.",
+    (1, 5, 15, 30, 60, 120, 300, 600, 1_800),
+)
+
+# ---- watch -----------------------------------------------------------------------------
+
+WINDOWS_OPEN = Gauge("windows_open", ("shard",), "Windows not closed yet.", "Grows: stalled.")
+SERIES_TRACKED = Gauge(
+    "series_tracked", ("shard",), "Series with a baseline.", "Near the cap: drop a dimension."
+)
+SERIES_OVERFLOW = Counter(
+    "series_overflow_total",
+    ("dimension",),
+    "Values counted under _overflow because the dimension's cap was reached.",
+    "Some producer puts ids into a name: find it, or raise the cap.",
+)
+RULE_EVALUATIONS = Counter(
+    "rule_evaluations_total", ("rule",), "Times a rule judged a point.", "Flat: rule is idle."
+)
+ALERTS = Counter(
+    "alerts_total", ("rule", "severity", "state"), "Alert events written.", "Noisy rule: tune it."
+)
+EVENT_TO_ALERT = Histogram(
+    "event_to_alert_seconds",
+    (),
+    "From the event that proved an alert to its acknowledged publication.",
+    "Compare with watermark_delay_seconds: most of it is lateness you asked for.",
+    (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
+)
+TICK_SECONDS = Histogram(
+    "tick_seconds", (), "One evaluation of one shard.", "p99 near tick_s: add watch workers."
+)
+OUTBOX = Gauge(
+    "outbox_length", ("shard",), "Alert events saved, not yet published.", "Grows: broker down."
+)
+PIPELINE_STALLED = Gauge(
+    "pipeline_stalled",
+    (),
+    "1 while our own lag holds windows open, so silence proves nothing.",
+    "Look at consumer_lag_records.",
+)
+
+# ---- bridge and process -----------------------------------------------------------------
+
+NOTIFICATIONS = Counter(
+    "notifications_total",
+    ("sink", "outcome"),
+    "Events handed to a sink, by outcome (delivered, retried, duplicate).",
+    "Retried without delivered: the sink is down or its credentials are wrong.",
+)
+NOTIFICATION_QUEUE = Gauge(
+    "notification_queue_length", ("sink",), "Events waiting for a sink.", "Grows: sink is slow."
+)
+HEARTBEAT = Gauge(
+    "heartbeat_timestamp_seconds",
+    ("stage",),
+    "When the stage's loop last turned, Unix seconds.",
+    "Older than a minute: the loop hangs; the orchestrator should restart the process.",
+)
+BUILD_INFO = Gauge("build_info", ("version",), "Always 1; carries the version.", "None.")
+
+#: The list itself, in the order above.
+CATALOGUE: tuple[Metric, ...] = tuple(v for v in dict(globals()).values() if isinstance(v, Metric))
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class Metrics:
+    """The catalogue on one registry. Pass it down; there is no global one."""
+
+    def __init__(self, registry: prom.CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else prom.CollectorRegistry()
+        self._made: dict[str, prom.Counter | prom.Gauge | prom.Histogram] = {
+            metric.name: _make(metric, self.registry) for metric in CATALOGUE
+        }
+
+    def add(self, metric: Counter, amount: float = 1, **labels: str) -> None:
+        """Grow a counter by `amount` >= 0."""
+        made = self._at(metric, labels)
+        assert isinstance(made, prom.Counter)
+        made.inc(amount)
+
+    def set(self, metric: Gauge, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        made = self._at(metric, labels)
+        assert isinstance(made, prom.Gauge)
+        made.set(value)
+
+    def observe(self, metric: Histogram, value: float, **labels: str) -> None:
+        """Record one observation of a distribution."""
+        made = self._at(metric, labels)
+        assert isinstance(made, prom.Histogram)
+        made.observe(value)
+
+    def drop(self, metric: Gauge, **labels: str) -> None:
+        """Forget a gauge's labels: a partition that was revoked has no lag of ours."""
+        made = self._made[metric.name]
+        if labels.keys() == set(metric.labels):
+            made.remove(*(labels[name] for name in metric.labels))
+
+    def read(self, metric: Counter | Gauge, **labels: str) -> float:
+        """Return a counter's or gauge's value; 0 when it was never touched. For tests, health."""
+        value = self.registry.get_sample_value(PREFIX + metric.name, labels)
+        return 0.0 if value is None else value
+
+    def serve(self, port: int, host: str = "127.0.0.1") -> None:
+        """Expose the registry over HTTP on its own thread. Raises OSError if the port is taken."""
+        prom.start_http_server(port, addr=host, registry=self.registry)
+
+    def render(self) -> bytes:
+        """Return the exposition text, as `/metrics` serves it."""
+        return prom.generate_latest(self.registry)
+
+    def _at(
+        self, metric: Metric, labels: Mapping[str, str] = _NO_LABELS
+    ) -> prom.Counter | prom.Gauge | prom.Histogram:
+        made = self._made[metric.name]
+        return made.labels(**labels) if metric.labels else made
+
+
+def _make(
+    metric: Metric, registry: prom.CollectorRegistry
+) -> prom.Counter | prom.Gauge | prom.Histogram:
+    name = PREFIX + metric.name
+    match metric:
+        case Histogram():
+            return prom.Histogram(
+                name, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets
+            )
+        case Gauge():
+            return prom.Gauge(name, metric.meaning, metric.labels, registry=registry)
+        case _:
+            return prom.Counter(name, metric.meaning, metric.labels, registry=registry)

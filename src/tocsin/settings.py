@@ -1,0 +1,209 @@
+"""The sections of the configuration tree, each with its bounds. `config.py` puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from tocsin.errors import UserError
+from tocsin.log import Format, Level
+
+_MAX_PORT = 65_535
+
+
+def _secrets(model: type[BaseModel]) -> Iterator[str]:
+    return (name for name in model.model_fields if f"{name}_file" in model.model_fields)
+
+
+def read_secret(path: Path, setting: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{setting}: cannot read {path} ({why(error)}); mount the secret or mend the path."
+        raise UserError(msg) from None
+
+
+def why(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or "unreadable" if isinstance(error, OSError) else "not UTF-8"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, data: object) -> object:
+        """Fill `x` from the file that `x_file` names, wherever `x` is a secret."""
+        if not isinstance(data, Mapping):
+            return data
+        filled = dict(data)
+        for name in _secrets(cls):
+            path = filled.get(f"{name}_file")
+            if path and not filled.get(name):
+                filled[name] = read_secret(Path(str(path)), f"{name}_file")
+        return filled
+
+
+class KafkaConfig(Section):
+    """How to reach the broker."""
+
+    #: host:port, comma-separated for several.
+    bootstrap: str = "localhost:9092"
+    #: Consumer groups are `<prefix>-ingest`, `-watch`, `-bridge`.
+    group_prefix: str = Field("tocsin", min_length=1)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    sasl_password_file: Path | None = None
+    #: The CA that signed the broker's certificate; None = the system's store.
+    ssl_cafile: Path | None = None
+    #: Client certificate and key, for mutual TLS.
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_key_password: SecretStr | None = None
+    ssl_key_password_file: Path | None = None
+    #: How long start-up may wait for the broker, s.
+    connect_timeout_s: float = Field(10.0, gt=0, le=300)
+    #: A member silent for longer is thrown out of its group, s.
+    session_timeout_s: float = Field(30.0, ge=6, le=1_800)
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
+    #: Copies of each topic that `tocsin topics` creates. Production wants 3.
+    replication: int = Field(1, ge=1, le=10)
+    #: Static membership (KIP-345): a restart within the session timeout moves no partition.
+    instance_id: str | None = None
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        parts = [part.strip() for part in value.split(",")]
+        for part in parts:
+            host, _, port = part.rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
+                msg = f"{part!r} is not host:port"
+                raise ValueError(msg)
+        return ",".join(parts)
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_username and self.sasl_password
+        ):
+            msg = "security_protocol SASL_* also needs sasl_username and sasl_password(_file)"
+            raise ValueError(msg)
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            msg = "ssl_certfile and ssl_keyfile go together: set both or neither"
+            raise ValueError(msg)
+        return self
+
+
+class RedisConfig(Section):
+    """How to reach the state store."""
+
+    #: redis:// or rediss:// (TLS); may carry user:password@.
+    url: str = Field("redis://localhost:6379/0", repr=False)
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    #: Every key begins with it.
+    prefix: str = Field("tocsin", min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")
+    cluster: bool = False
+    connect_timeout_s: float = Field(5.0, gt=0, le=300)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _put_password_in_url(cls, data: object) -> object:
+        """Leave one way to connect: `url`. Runs before _read_secret_files, so it reads too."""
+        if not isinstance(data, Mapping):
+            return data
+        filled = dict(data)
+        if filled.get("password_file") and not filled.get("password"):
+            filled["password"] = read_secret(Path(str(filled["password_file"])), "password_file")
+        password, url = (
+            filled.get("password"),
+            str(filled.get("url", cls.model_fields["url"].default)),
+        )
+        if password and not urlsplit(url).password:
+            parts = urlsplit(url)
+            plain = password.get_secret_value() if isinstance(password, SecretStr) else password
+            user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+            netloc = f"{user}:{quote(str(plain), safe='')}@{host}"
+            filled["url"] = urlunsplit(parts._replace(netloc=netloc))
+        return filled
+
+    @field_validator("url")
+    @classmethod
+    def _scheme(cls, value: str) -> str:
+        if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+            msg = "must begin with redis://, rediss:// or unix://"
+            raise ValueError(msg)
+        return value
+
+
+class TopicsConfig(Section):
+    """Topic names and their size when `tocsin topics` creates them."""
+
+    prefix: str = Field("tocsin", pattern=r"^[A-Za-z0-9._-]{1,180}$")
+    spans_partitions: int = Field(8, ge=1, le=10_000)
+
+    @property
+    def spans(self) -> str:
+        return f"{self.prefix}.spans.v1"
+
+    @property
+    def dlq(self) -> str:
+        return f"{self.prefix}.spans.v1.dlq"
+
+    @property
+    def flushes(self) -> str:
+        return f"{self.prefix}.flushes.v1"
+
+    @property
+    def alerts(self) -> str:
+        return f"{self.prefix}.alerts.v1"
+
+    @property
+    def changes(self) -> str:
+        return f"{self.prefix}.changes.v1"
+
+    @property
+    def feedback(self) -> str:
+        return f"{self.prefix}.feedback.v1"
+
+
+class IngestConfig(Section):
+    """How ingest batches. A flush happens at whichever limit comes first."""
+
+    flush_interval_s: float = Field(0.5, ge=0.01, le=60)
+    max_records: int = Field(20_000, ge=1, le=1_000_000)
+    #: Rejected share of a flush, 0..1, at which ingest stops instead of draining into the DLQ ...
+    max_rejected_share: float = Field(0.5, gt=0, le=1)
+    #: ... once it has seen so many records in a row of flushes.
+    min_rejected_records: int = Field(1_000, ge=1)
+
+
+class WatchConfig(Section):
+    """How often each shard is evaluated when no notice asks for it earlier."""
+
+    tick_s: float = Field(1.0, ge=0.05, le=60)
+
+
+class LimitsConfig(Section):
+    """Caps on what a producer may send. Beyond them a record goes to the dead-letter topic."""
+
+    max_record_bytes: int = Field(8 << 20, ge=1_024)
+    max_decompressed_bytes: int = Field(64 << 20, ge=1_024)
+    max_depth: int = Field(32, ge=1, le=200)
+    max_spans: int = Field(10_000, ge=1)
+    max_attributes: int = Field(1_024, ge=1)
+    max_string: int = Field(256, ge=16, le=65_536)
+
+
+class LogConfig(Section):
+    """What reaches stderr, and how."""
+
+    level: Level = "info"
+    format: Format = "auto"
