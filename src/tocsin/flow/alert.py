@@ -129,7 +129,7 @@ class AlertEvent(BaseModel):
     traces: tuple[str, ...] = Field(default=(), description="Sample trace ids, never content.")
     inhibitor: str = Field(default="", description="The rule that explains a suppressed alert.")
     actor: str = Field(default="", description="Who acknowledged it.")
-    runbook: str = ""
+    runbook: tuple[str, ...] = Field(default=(), description="What to do, step by step.")
 
     @computed_field(description="Hash of alert_id and sequence; names this change for good.")  # type: ignore[prop-decorator]
     @property
