@@ -79,15 +79,12 @@ def place(spans: pl.DataFrame, highs: Mapping[int, int | None], rules: TimeRules
         .join(before, on="partition", how="left", maintain_order="left")
         .with_columns(reach.cum_max().over("partition").alias("high"))
         .with_columns(
-            pl.max_horizontal(
-                pl.col("high").shift(1).over("partition"), pl.col("before")
-            ).alias("before")
+            pl.max_horizontal(pl.col("high").shift(1).over("partition"), pl.col("before")).alias(
+                "before"
+            )
         )
         .with_columns(
-            (
-                (pl.col("window") + rules.window_s) * 1_000
-                <= pl.col("before") - rules.lateness_ms
-            )
+            ((pl.col("window") + rules.window_s) * 1_000 <= pl.col("before") - rules.lateness_ms)
             .fill_null(value=False)
             .alias("late")
         )

@@ -81,7 +81,7 @@ _TAGS: Mapping[str, pl.Expr] = {
     "t:": _bucket(pl.col("ttft_ns") / 1_000),
     "k:": pl.when(_IS_CALL & (_TOKENS > 0)).then(_bucket(_TOKENS)),
     "s:": (pl.col("score") * 100).round().clip(-10_000, 10_000).cast(pl.Int32),
-    "e:": pl.col("error_class"),
+    "e:": pl.when(pl.col("error_class") != NONE).then(pl.col("error_class")),
     "f:": pl.col("finish_reason"),
 }
 
@@ -95,9 +95,7 @@ def fold(spans: pl.DataFrame, shards: int) -> dict[int, ShardDelta]:
     deltas = {}
     for shard in windows.keys() | runs.keys():
         run_deltas, labels = runs.get(shard, ((), ()))
-        deltas[shard] = ShardDelta(
-            tuple(windows.get(shard, ())), tuple(run_deltas), tuple(labels)
-        )
+        deltas[shard] = ShardDelta(tuple(windows.get(shard, ())), tuple(run_deltas), tuple(labels))
     return deltas
 
 

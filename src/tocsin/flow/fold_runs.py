@@ -106,9 +106,7 @@ def fold_runs(
         end = first + count
         shard = zlib.crc32(trace_id.encode()) % shards
         steps = buffer[max(first, end - RING) * size : end * size]
-        runs.setdefault(shard, []).append(
-            RunDelta(trace_id, count, tokens, cost, start_ms, steps)
-        )
+        runs.setdefault(shard, []).append(RunDelta(trace_id, count, tokens, cost, start_ms, steps))
         named.setdefault(shard, set()).update(label_at[first:end])
         first = end
     return {

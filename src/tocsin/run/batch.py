@@ -1,0 +1,187 @@
+"""One batch of records on its way to the shards: decoded, placed in time, cut by fences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from tocsin.flow.decode import Limits, decode
+from tocsin.flow.event_time import TimeRules, place, watermark
+from tocsin.flow.fold import ShardDelta, fold
+from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
+
+AGGREGATED, LATE, FILTERED, DEAD_LETTERED = "aggregated", "late", "filtered", "dead_lettered"
+_NOTHING = ShardDelta((), (), ())
+_BOOK = {"partition": pl.Int32, "offset": pl.Int64, "outcome": pl.String}
+
+
+@dataclass(slots=True)
+class Track:
+    """Where this worker stands in one partition it owns."""
+
+    position: int  # the next offset to fold
+    high_ms: int | None = None
+    watermark_ms: int | None = None
+    #: The watermark the shards were last told; a heartbeat is due when it has moved.
+    told_ms: int | None = None
+    #: Rejects below this offset were dead-lettered before a crash: not again.
+    dead_letter_from: int = 0
+    merged: int = 0  # the next offset after what every shard has; what is committed
+    moved_at_ms: int = 0  # the clock when it last had records
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What turns records into deltas."""
+
+    shards: int
+    limits: Limits
+    fingerprint_key: bytes
+    time: TimeRules
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A folded batch: everything needed to flush it, in full or from a later offset on."""
+
+    settings: Settings
+    partitions: int
+    tracks: Mapping[int, Track]  # the owner's tracks this batch was read under
+    fences: Mapping[int, Fence]
+    spans: pl.DataFrame  # aggregated ones, with window, partition, offset
+    book: pl.DataFrame  # every span's outcome: partition, offset, outcome
+    records: Sequence[Record]
+    rejects: tuple[Reject, ...]
+    deltas: Mapping[int, ShardDelta] = field(repr=False)
+
+    def flushes(self, held: Iterable[int]) -> list[ShardFlush]:
+        """What each shard is to merge, for the partitions still held."""
+        fences = {p: self.fences[p] for p in held if p in self.fences}
+        if len(fences) < len(self.fences):
+            shards = range(self.settings.shards)
+            return [f for s in shards if (f := self.reflush(s, fences)) is not None]
+        return [
+            self._flush(shard, fences, self.deltas.get(shard, _NOTHING), self.book)
+            for shard in range(self.settings.shards)
+        ]
+
+    def reflush(self, shard: int, fences: Mapping[int, Fence]) -> ShardFlush | None:
+        """What one shard is to merge when it has part of this batch already.
+
+        `fences` may begin later than the batch does, or leave partitions out.
+        """
+        if not fences:
+            return None
+        spans = self._after(self.spans, fences)
+        delta = fold(spans, self.settings.shards).get(shard, _NOTHING)
+        return self._flush(shard, fences, delta, self._after(self.book, fences))
+
+    @staticmethod
+    def _after(rows: pl.DataFrame, fences: Mapping[int, Fence]) -> pl.DataFrame:
+        keep = pl.lit(value=False)
+        for fence in fences.values():
+            keep |= (pl.col("partition") == fence.partition) & (pl.col("offset") >= fence.first)
+        return rows.filter(keep)
+
+    def _flush(
+        self, shard: int, fences: Mapping[int, Fence], delta: ShardDelta, book: pl.DataFrame
+    ) -> ShardFlush:
+        """Each partition's books are kept by one shard, so that they are counted once."""
+        mine = [p for p in fences if p % self.settings.shards == shard]
+        account: tuple[tuple[int, str, int], ...] = ()
+        if mine and not book.is_empty():
+            rows = book.filter(pl.col("partition").is_in(mine)).group_by("partition", "outcome")
+            account = tuple(rows.len().iter_rows())
+        return ShardFlush(
+            shard=shard,
+            fences=tuple(fences.values()),
+            partitions=self.partitions,
+            windows=delta.windows,
+            runs=delta.runs,
+            labels=delta.labels,
+            account=account,
+        )
+
+
+def read_batch(
+    polled: Mapping[int, Sequence[Record]],
+    tracks: Mapping[int, Track],
+    partitions: int,
+    settings: Settings,
+    now_ms: int,
+) -> Batch:
+    """Decode, place and fold what was polled; moves the tracks on.
+
+    Tracks move before the merge, so that the next batch can be read while this one is
+    merged. If a shard refuses, the partition is resumed from the store with a new track.
+    """
+    records = [record for p in polled if p in tracks for record in polled[p]]
+    decoded = decode(records, settings.limits, settings.fingerprint_key)
+    rows = pl.DataFrame(
+        {
+            "partition": np.array([r.partition for r in records], np.int32),
+            "offset": np.array([r.offset for r in records], np.int64),
+            # The broker's clock if it stamps records; a producer's clock proves nothing.
+            "ref_ms": np.array(
+                [r.timestamp if r.timestamp_type == 1 else now_ms for r in records], np.int64
+            ),
+        }
+    )
+    spans = pl.concat([decoded.spans, rows[decoded.spans["row"]]], how="horizontal")
+    timed = place(spans, {p: track.high_ms for p, track in tracks.items()}, settings.time)
+    outside = tuple(
+        Reject(row, Reason(reason), "end_time")
+        for row, reason in timed.outside.select("row", "reason").iter_rows()
+    )
+    rejects = decoded.rejects + outside
+    outcome = (
+        pl.when(pl.col("late"))
+        .then(pl.lit(LATE))
+        .when(pl.col("kind") == Kind.OTHER.value)
+        .then(pl.lit(FILTERED))
+        .otherwise(pl.lit(AGGREGATED))
+    )
+    placed = timed.spans.with_columns(outcome.alias("outcome"))
+    dead = rows[[reject.row for reject in rejects]].select(
+        "partition", "offset", outcome=pl.lit(DEAD_LETTERED)
+    )
+    book = pl.concat([placed.select(_BOOK), dead.select(_BOOK)])
+    aggregated = placed.filter(pl.col("outcome") == AGGREGATED)
+    return Batch(
+        settings=settings,
+        partitions=partitions,
+        tracks=dict(tracks),
+        fences=_advance(tracks, polled, timed.highs, settings.time, now_ms),
+        spans=aggregated,
+        book=book,
+        records=records,
+        rejects=rejects,
+        deltas=fold(aggregated, settings.shards),
+    )
+
+
+def _advance(
+    tracks: Mapping[int, Track],
+    polled: Mapping[int, Sequence[Record]],
+    highs: Mapping[int, int],
+    rules: TimeRules,
+    now_ms: int,
+) -> dict[int, Fence]:
+    """Move the tracks over what was polled; a fence for each that has anything to say."""
+    fences = {}
+    for partition, track in tracks.items():
+        first = track.position
+        if records := polled.get(partition):
+            track.position = records[-1].offset + 1
+            track.high_ms = highs.get(partition, track.high_ms)
+            track.watermark_ms = watermark(track.high_ms, track.watermark_ms, rules)
+            track.moved_at_ms = now_ms
+        if records or track.watermark_ms != track.told_ms:
+            track.told_ms = track.watermark_ms
+            fences[partition] = Fence(
+                partition, first, track.position, track.high_ms, track.watermark_ms
+            )
+    return fences

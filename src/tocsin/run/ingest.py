@@ -1,0 +1,265 @@
+"""ingest: spans from Kafka to counters in Redis, exactly once in effect.
+
+poll -> decode, place, fold (a thread) -> dead letters -> one merge a shard -> notices -> commit.
+While a batch is merged the next one is polled and folded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
+
+from tocsin import log
+from tocsin import metrics as m
+from tocsin.bus.base import Bus, Producer
+from tocsin.clock import Clock
+from tocsin.config import Config
+from tocsin.flow.decode import Limits
+from tocsin.flow.event_time import TimeRules, watermark
+from tocsin.run.batch import Batch, Settings, Track, read_batch
+from tocsin.run.dead_letters import RejectedTooMany, dead_letters
+from tocsin.run.resume import Resume
+from tocsin.store.base import Store
+from tocsin.types import Fence, MergeReply, Record, ShardFlush
+
+_HOUSEKEEP_S = 1.0
+#: A refused flush is cut to what the shard expects and sent again; another owner may move
+#: the shard on meanwhile, so it can take more than once. It never takes this often.
+_MERGE_ATTEMPTS = 10
+
+
+class Ingest:
+    """One ingest worker: a member of the group that shares the spans topic."""
+
+    def __init__(
+        self, config: Config, bus: Bus, store: Store, clock: Clock, metrics: m.Metrics
+    ) -> None:
+        self._config, self._store, self._clock, self._metrics = config, store, clock, metrics
+        self._topics = config.topics
+        self._settings = settings_of(config)
+        self._consumer = bus.consumer(
+            config.topics.spans,
+            config.group("ingest"),
+            on_assigned=self._assigned,
+            on_revoked=self._revoked,
+        )
+        self._producer: Producer = bus.producer()
+        self._resume = Resume(config, self._consumer, store, clock, metrics)
+        self._tracks: dict[int, Track] = {}
+        self._polled: dict[int, list[Record]] = {}
+        self._partitions = 0
+        self._housekept = 0.0
+        self._rejected = self._read = 0
+        self._log = log.get("ingest")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; what was polled by then is merged first."""
+        await self._producer.start()
+        try:
+            await self._consumer.start()
+            try:
+                await self._loop(stop)
+            finally:
+                await self._consumer.stop()
+        finally:
+            await self._producer.stop()
+
+    async def _loop(self, stop: asyncio.Event) -> None:
+        merging: asyncio.Task[None] | None = None
+        try:
+            while not stop.is_set():
+                polled = await self._collect()
+                batch = await self._read_batch(polled)
+                if merging is not None:
+                    await merging
+                merging = asyncio.create_task(self._flush(batch), name="ingest-flush")
+                await self._housekeep()
+            if merging is not None:
+                await merging
+        finally:
+            if merging is not None and not merging.done():
+                merging.cancel()
+                with suppress(asyncio.CancelledError):
+                    await merging
+
+    async def _collect(self) -> dict[int, list[Record]]:
+        """Poll until the flush interval is over or the batch is full."""
+        settings = self._config.ingest
+        deadline = time.monotonic() + settings.flush_interval_s
+        count = 0
+        while count < settings.max_records:
+            left_ms = int((deadline - time.monotonic()) * 1_000)
+            if left_ms <= 0:
+                break
+            polled = await self._consumer.poll(settings.max_records - count, left_ms)
+            for partition, records in polled.items():
+                if track := self._tracks.get(partition):
+                    fresh = [r for r in records if r.offset >= track.position]
+                    self._polled.setdefault(partition, []).extend(fresh)
+                    count += len(fresh)
+        taken, self._polled = self._polled, {}
+        return {partition: records for partition, records in taken.items() if records}
+
+    async def _read_batch(self, polled: Mapping[int, Sequence[Record]]) -> Batch:
+        if not self._partitions:
+            self._partitions = await self._consumer.partitions()
+        return await asyncio.to_thread(
+            read_batch,
+            polled,
+            dict(self._tracks),
+            self._partitions,
+            self._settings,
+            self._clock.now_ms(),
+        )
+
+    async def _flush(self, batch: Batch) -> None:
+        if not batch.fences:
+            return
+        started = time.perf_counter()
+        self._guard_rejects(batch)
+        await dead_letters(batch, self._producer, self._config, self._metrics)
+        applied = await self._merge(batch)
+        for partition in self._held(batch) & batch.fences.keys():
+            batch.tracks[partition].merged = batch.fences[partition].next
+        for shard in applied:
+            notice = msgspec.json.encode({"shard": shard, "at_ms": self._clock.now_ms()})
+            await self._producer.send(self._topics.flushes, value=notice, partition=shard)
+        self._metrics.observe(m.FLUSH_SECONDS, time.perf_counter() - started)
+        self._metrics.observe(m.FLUSH_SPANS, batch.spans.height)
+        self._metrics.add(m.RECORDS_CONSUMED, len(batch.records), topic=self._topics.spans)
+
+    async def _merge(self, batch: Batch) -> list[int]:
+        """Merge a batch into every shard; gives the shards that took something."""
+        flushes = batch.flushes(self._held(batch))
+        applied: list[int] = []
+        rewinds: dict[int, str] = {}
+        for _ in range(_MERGE_ATTEMPTS):
+            if not flushes:
+                break
+            replies = await self._store.merge(flushes)
+            sent = {flush.shard: flush for flush in flushes}
+            flushes = []
+            for reply in replies:
+                if reply.applied:
+                    applied.append(reply.shard)
+                    self._count(sent[reply.shard])
+                else:
+                    self._metrics.add(m.FENCED_WRITES, stage="ingest")
+                    again = self._cut(batch, sent[reply.shard], reply, rewinds)
+                    flushes += [again] if again else []
+        else:
+            msg = f"shards {[f.shard for f in flushes]} refused {_MERGE_ATTEMPTS} times"
+            raise RuntimeError(msg)
+        held = self._held(batch)
+        for partition, cause in rewinds.items():
+            if partition in held:
+                self._metrics.add(m.REWINDS, cause=cause)
+                await self._assigned(frozenset({partition}))
+        return applied
+
+    def _cut(
+        self, batch: Batch, flush: ShardFlush, reply: MergeReply, rewinds: dict[int, str]
+    ) -> ShardFlush | None:
+        """What is left for a shard that refused: only what it does not have yet.
+
+        A partition of which the shard has less than we hold is left out and sought back.
+        """
+        fences = {}
+        for fence in flush.fences:
+            expected = reply.expected.get(fence.partition)
+            if expected is None or expected < fence.first:
+                rewinds[fence.partition] = "missing" if expected is None else "behind"
+            elif expected == fence.first or expected < fence.next:
+                first = max(expected, fence.first)
+                fences[fence.partition] = Fence(
+                    fence.partition, first, fence.next, fence.high_ms, fence.watermark_ms
+                )
+        return batch.reflush(flush.shard, fences)
+
+    def _held(self, batch: Batch) -> frozenset[int]:
+        """The batch's partitions whose tracks are still ours: not revoked, not resumed."""
+        return frozenset(p for p, t in batch.tracks.items() if self._tracks.get(p) is t)
+
+    def _count(self, flush: ShardFlush) -> None:
+        for _, outcome, spans in flush.account:
+            self._metrics.add(m.SPANS_CONSUMED, spans)
+            if metric := _OUTCOMES.get(outcome):
+                self._metrics.add(metric, spans)
+
+    def _guard_rejects(self, batch: Batch) -> None:
+        """Stop rather than drain the topic into the dead letters after a bad deploy."""
+        self._read += len(batch.records)
+        self._rejected += len({reject.row for reject in batch.rejects})
+        settings = self._config.ingest
+        if self._read >= settings.min_rejected_records:
+            share = self._rejected / self._read
+            self._metrics.set(m.REJECTED_SHARE, share)
+            if share >= settings.max_rejected_share:
+                raise RejectedTooMany(share, self._read, batch.rejects[-1].reason)
+            self._read = self._rejected = 0
+
+    async def _housekeep(self) -> None:
+        """Once a second: lag, idle partitions, and the offsets, for others to see."""
+        if time.monotonic() - self._housekept < _HOUSEKEEP_S or not self._tracks:
+            return
+        self._housekept = time.monotonic()
+        tracks = dict(self._tracks)
+        now_ms = self._clock.now_ms()
+        ends = await self._consumer.end_offsets(tracks)
+        self._partitions = await self._consumer.partitions()
+        for partition, track in tracks.items():
+            lag = max(0, ends.get(partition, track.position) - track.position)
+            self._metrics.set(m.LAG, lag, topic=self._topics.spans, partition=str(partition))
+            idle_ms = now_ms - track.moved_at_ms
+            if lag == 0 and idle_ms >= self._config.idle_timeout_s * 1_000:
+                track.watermark_ms = watermark(
+                    track.high_ms, track.watermark_ms, self._settings.time, now_ms
+                )
+            if track.watermark_ms is not None:
+                behind = (now_ms - track.watermark_ms) / 1_000
+                self._metrics.set(m.WATERMARK_DELAY, behind, partition=str(partition))
+        self._metrics.set(m.HEARTBEAT, now_ms / 1_000, stage="ingest")
+        await self._consumer.commit({p: track.merged for p, track in tracks.items()})
+
+    async def _assigned(self, partitions: frozenset[int]) -> None:
+        tracks = await self._resume(partitions)
+        for partition, track in tracks.items():
+            # From here on without a pause: what was polled under an older track is void.
+            self._polled.pop(partition, None)
+            self._tracks[partition] = track
+            self._consumer.seek(partition, track.position)
+        self._log.info("resumed", offsets={p: t.position for p, t in tracks.items()})
+
+    async def _revoked(self, partitions: frozenset[int]) -> None:
+        # Nothing to flush or hand over: a merge under way is fenced by its offsets.
+        for partition in partitions:
+            self._tracks.pop(partition, None)
+            self._polled.pop(partition, None)
+
+
+_OUTCOMES = {"aggregated": m.SPANS_AGGREGATED, "late": m.SPANS_LATE, "filtered": m.SPANS_FILTERED}
+
+
+def settings_of(config: Config) -> Settings:
+    """The part of the configuration that decides what a span becomes."""
+    limits = config.limits
+    return Settings(
+        shards=config.shards,
+        limits=Limits(
+            max_bytes=limits.max_record_bytes,
+            max_depth=limits.max_depth,
+            max_spans=limits.max_spans,
+            max_string=limits.max_string,
+        ),
+        fingerprint_key=config.fingerprint_bytes,
+        time=TimeRules(
+            window_s=config.window_s,
+            lateness_ms=int(config.lateness_s * 1_000),
+            horizon_ms=config.rebuild_horizon_s * 1_000,
+            max_future_ms=config.max_future_s * 1_000,
+        ),
+    )

@@ -1,0 +1,83 @@
+"""Where to read on: the log is the truth, and each shard says how much of it it has."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tocsin import metrics as m
+from tocsin.bus.base import Consumer
+from tocsin.clock import Clock
+from tocsin.config import Config
+from tocsin.run.batch import Track
+from tocsin.store.base import Store
+from tocsin.types import Position
+
+
+class Resume:
+    """Finds, for partitions just assigned or sought back, the track to go on with."""
+
+    def __init__(
+        self, config: Config, consumer: Consumer, store: Store, clock: Clock, metrics: m.Metrics
+    ) -> None:
+        self._config, self._consumer, self._store = config, consumer, store
+        self._clock, self._metrics = clock, metrics
+
+    async def __call__(self, partitions: frozenset[int]) -> dict[int, Track]:
+        """Give a track for each partition: at the least offset that any shard expects.
+
+        Shards that have more ignore what they see again. A shard that has nothing starts
+        `rebuild_horizon_s` back.
+        """
+        begins = await self._consumer.begin_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)
+        positions = await self._store.positions(partitions)
+        tracks = {}
+        for partition in sorted(partitions):
+            held = {
+                shard: positions[shard, partition]
+                for shard in range(self._config.shards)
+                if (shard, partition) in positions
+            }
+            held |= await self._begin(partition, held, begins[partition], ends[partition])
+            tracks[partition] = self._track(partition, held)
+        return tracks
+
+    async def _begin(
+        self, partition: int, held: dict[int, Position], begin: int, end: int
+    ) -> dict[int, Position]:
+        """Give a first position to the shards that have none, or one the log no longer has."""
+        lost = {s for s, p in held.items() if not begin <= p.next <= end}
+        missing = set(range(self._config.shards)) - held.keys()
+        if not lost | missing:
+            return {}
+        if lost:
+            self._metrics.add(m.GAPS, topic=self._config.topics.spans)
+        horizon_ms = self._clock.now_ms() - self._config.rebuild_horizon_s * 1_000
+        offset = await self._consumer.offset_for_time(partition, horizon_ms)
+        start = min(max(begin, end if offset is None else offset), end)
+        position = Position(start, None, None, horizon_ms)
+        await asyncio.gather(
+            *(
+                self._store.initialise(shard, {partition: position}, force=shard in lost)
+                for shard in lost | missing
+            )
+        )
+        return dict.fromkeys(lost | missing, position)
+
+    def _track(self, partition: int, held: dict[int, Position]) -> Track:
+        least = min(held.values(), key=lambda position: position.next)
+        # The same offset may have been reached with an older watermark on another shard.
+        marks = [
+            p.watermark_ms
+            for p in held.values()
+            if p.next == least.next and p.watermark_ms is not None
+        ]
+        home = held[partition % self._config.shards]
+        return Track(
+            position=least.next,
+            high_ms=least.high_ms,
+            watermark_ms=max(marks, default=None),
+            dead_letter_from=home.next,
+            merged=least.next,
+            moved_at_ms=self._clock.now_ms(),
+        )

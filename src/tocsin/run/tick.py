@@ -1,0 +1,138 @@
+"""One tick of one shard: look, close what is closed, judge, save, publish.
+
+Nothing is published that was not saved first, in the same step as the state it came from.
+So whatever instant a worker dies at, an event id never carries two contents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tocsin import metrics as m
+from tocsin.bus.base import Producer
+from tocsin.flow.alert import AlertEvent
+from tocsin.flow.frontier import closed_windows, low_watermark
+from tocsin.flow.shard import ShardDetector
+from tocsin.store.base import Store
+from tocsin.types import Look, Saved
+
+#: Counters live this share of their time to live before a window counts as gone.
+_SAFE = 0.9
+
+
+class Fenced(Exception):  # noqa: N818 - a condition, not a fault: another worker took over
+    """Another worker owns the shard now."""
+
+
+@dataclass(slots=True)
+class ShardOwner:
+    """A shard this worker owns: its detector, and how far it has looked."""
+
+    shard: int
+    epoch: int
+    detector: ShardDetector
+    store: Store
+    producer: Producer
+    topic: str  # of the alerts
+    window_s: int
+    retention_s: int  # how long the store keeps a window's counters
+    metrics: m.Metrics
+    seen: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+    #: Event time up to which the whole topic was complete at the last tick, ms.
+    low_ms: int | None = None
+
+    @classmethod
+    async def claim(
+        cls,
+        shard: int,
+        detector: ShardDetector,
+        store: Store,
+        producer: Producer,
+        *,
+        topic: str,
+        window_s: int,
+        retention_s: int,
+        metrics: m.Metrics,
+    ) -> ShardOwner:
+        """Take the shard over: fence the former owner, restore, publish what it left behind."""
+        epoch = await store.claim(shard)
+        detector.restore(await store.load(shard))
+        owner = cls(shard, epoch, detector, store, producer, topic, window_s, retention_s, metrics)
+        await owner._publish(await store.outbox(shard))
+        return owner
+
+    async def tick(self) -> tuple[AlertEvent, ...]:
+        """Evaluate whatever is closable or has moved. Raises Fenced."""
+        look = await self.store.look(self.shard, self.seen)
+        if look.epoch != self.epoch:
+            raise Fenced
+        starts = self._closable(look)
+        if not starts and look.seq == self.seen:
+            return ()
+        events: list[AlertEvent] = []
+        blobs: dict[str, bytes | None] = {}
+        for frame in await self.store.windows(self.shard, starts, self.window_s) if starts else ():
+            outcome = self.detector.close(frame, (frame.start + frame.seconds) * 1_000)
+            events += outcome.events
+            blobs |= outcome.blobs
+        if look.changed or look.runs:
+            outcome = self.detector.open(
+                look.changed, look.runs, await self._names(look), _reached_ms(look)
+            )
+            events += outcome.events
+            blobs |= outcome.blobs
+        outbox = tuple(event.encode() for event in events)
+        saved = Saved(starts[-1] if starts else None, look.seq, blobs, outbox)
+        if not await self.store.save(self.shard, self.epoch, saved):
+            self.metrics.add(m.FENCED_WRITES, stage="watch")
+            raise Fenced
+        self.seen = look.seq
+        await self._publish(outbox)
+        return tuple(events)
+
+    def _closable(self, look: Look) -> list[int]:
+        self.low_ms = low_watermark(look.positions, look.partitions)
+        if self.low_ms is None:
+            return []
+        return closed_windows(
+            self.low_ms,
+            evaluated=look.evaluated,
+            held=look.windows,
+            complete_from_ms=max(p.complete_from_ms for p in look.positions.values()),
+            window_s=self.window_s,
+            oldest_s=self.low_ms // 1_000 - int(self.retention_s * _SAFE),
+        )
+
+    async def _names(self, look: Look) -> dict[str, str]:
+        """The label table; read again only when a run names a label not seen before."""
+        if look.runs:
+            self.labels = await self.store.labels(self.shard)
+        return self.labels
+
+    async def _publish(self, outbox: Sequence[bytes]) -> None:
+        """Publish saved events in order, then forget them."""
+        if not outbox:
+            return
+        acks = []
+        for data in outbox:
+            event = AlertEvent.decode(data)
+            acks.append(
+                await self.producer.send(
+                    self.topic,
+                    key=event.fingerprint.encode(),
+                    value=data,
+                    headers=event.headers(),
+                )
+            )
+            self.metrics.add(m.ALERTS, rule=event.rule, severity=event.severity, state=event.status)
+        await asyncio.gather(*acks)
+        if not await self.store.trim(self.shard, self.epoch, len(outbox)):
+            raise Fenced
+
+
+def _reached_ms(look: Look) -> int:
+    """The event time the log has reached: what counts as now for open windows and runs."""
+    return max((p.high_ms for p in look.positions.values() if p.high_ms is not None), default=0)

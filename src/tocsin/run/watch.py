@@ -1,0 +1,133 @@
+"""watch: windows in Redis to alerts on the topic. Faust says which shards are ours.
+
+A flush notice or the clock makes a shard due; every due shard gets one tick (`tick.py`).
+A notice only says "look": a lost or repeated one is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tocsin import log
+from tocsin import metrics as m
+from tocsin.bus.base import Bus, Producer
+from tocsin.clock import Clock
+from tocsin.config import Config
+from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.run.tick import Fenced, ShardOwner
+from tocsin.store.base import WINDOW_TTL_S, Store
+
+#: Ticks of one shard come no closer than this: notices from many workers are folded.
+_MIN_TICK_S = 0.1
+
+
+class Watch:
+    """One watch worker: owns some shards, and ticks them."""
+
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        store: Store,
+        clock: Clock,
+        metrics: m.Metrics,
+        rules: tuple[RuleSpec, ...],
+        *,
+        retention_s: int = WINDOW_TTL_S,
+    ) -> None:
+        self._config, self._store, self._clock, self._metrics = config, store, clock, metrics
+        self._rules, self._retention_s = rules, retention_s
+        self._producer: Producer = bus.producer()
+        self._owned: dict[int, ShardOwner] = {}
+        self._due: set[int] = set()
+        self._wake = asyncio.Event()
+        self._log = log.get("watch")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until `stop` is set. `assigned`, `revoked` and `notice` feed it meanwhile."""
+        await self._producer.start()
+        try:
+            ticked = time.monotonic()
+            while not stop.is_set():
+                await self._wait(ticked)
+                if time.monotonic() - ticked >= self._config.watch.tick_s:
+                    self._due.update(self._owned)
+                    ticked = time.monotonic()
+                due, self._due = self._due, set()
+                await asyncio.gather(*(self._tick(shard) for shard in sorted(due)))
+                self._report()
+        finally:
+            await self._producer.stop()
+
+    async def assigned(self, shards: frozenset[int]) -> None:
+        """Take shards over from whoever had them."""
+        for shard in sorted(shards):
+            self._owned[shard] = await ShardOwner.claim(
+                shard,
+                ShardDetector(shard, self._rules, detect_settings(self._config)),
+                self._store,
+                self._producer,
+                topic=self._config.topics.alerts,
+                window_s=self._config.window_s,
+                retention_s=self._retention_s,
+                metrics=self._metrics,
+            )
+        self._log.info("owns", shards=sorted(self._owned))
+        self.notice(*shards)
+
+    async def revoked(self, shards: frozenset[int]) -> None:
+        """Let go; nothing has to be handed over, and a tick under way is fenced."""
+        for shard in shards:
+            self._owned.pop(shard, None)
+
+    def notice(self, *shards: int) -> None:
+        """There is something to look at in these shards."""
+        self._due.update(shards)
+        self._wake.set()
+
+    async def _wait(self, ticked: float) -> None:
+        """Until a notice comes, or the next tick is due."""
+        left = max(0.0, ticked + self._config.watch.tick_s - time.monotonic())
+        try:
+            async with asyncio.timeout(left):
+                await self._wake.wait()
+            await asyncio.sleep(min(_MIN_TICK_S, left))
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _tick(self, shard: int) -> None:
+        owner = self._owned.get(shard)
+        if owner is None:
+            return
+        started = time.perf_counter()
+        try:
+            events = await owner.tick()
+        except Fenced:
+            self._log.warning("fenced", shard=shard)
+            if self._owned.get(shard) is owner:
+                del self._owned[shard]
+            return
+        self._metrics.observe(m.TICK_SECONDS, time.perf_counter() - started)
+        for event in events:
+            delay_s = max(0.0, (self._clock.now_ms() - event.at) / 1_000)
+            self._metrics.observe(m.EVENT_TO_ALERT, delay_s)
+
+    def _report(self) -> None:
+        now_ms = self._clock.now_ms()
+        self._metrics.set(m.HEARTBEAT, now_ms / 1_000, stage="watch")
+        lows = [o.low_ms for o in self._owned.values() if o.low_ms is not None]
+        stalled = bool(lows) and now_ms - min(lows) > self._config.watch.stalled_after_s * 1_000
+        self._metrics.set(m.PIPELINE_STALLED, float(stalled))
+
+
+def detect_settings(config: Config) -> DetectSettings:
+    """The part of the configuration that detection reads."""
+    return DetectSettings(
+        window_s=config.window_s,
+        warmup_windows=config.watch.warmup_windows,
+        allowed_models=config.allowed_models,
+        poll_tools=config.poll_tools,
+    )

@@ -1,0 +1,86 @@
+"""The brute-force oracle: windows counted one span at a time, in plain Python.
+
+It shares the table of views with the product and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tocsin.flow.extract import CALLS, VIEWS
+from tocsin.types import NONE, SEP
+
+Windows = dict[tuple[int, str], Counter[str]]
+GAMMA = 1.01 / 0.99
+
+
+def bucket(value: float) -> int:
+    return 0 if value <= 1 else math.ceil(math.log(value) / math.log(GAMMA))
+
+
+def count(spans: Iterable[Mapping[str, Any]], window_s: int = 60) -> Windows:
+    """Counters of every series-window; `spans` are rows of SPAN_SCHEMA, none of them late."""
+    windows: Windows = defaultdict(Counter)
+    for span in spans:
+        window = span["end_ns"] // 1_000_000_000 // window_s * window_s
+        for view in VIEWS:
+            if span["kind"] not in view.kinds:
+                continue
+            if view.needs and span[view.needs] is None:
+                continue
+            values = [NONE if span[dim] is None else span[dim] for dim in view.dims]
+            windows[window, SEP.join([view.name, *values])].update(_fields(span))
+    return {key: +counter for key, counter in windows.items()}
+
+
+def _fields(span: Mapping[str, Any]) -> Counter[str]:
+    is_call = span["kind"] in CALLS
+    duration_us = (span["end_ns"] - span["start_ns"]) / 1_000
+    tokens = (span["input_tokens"] or 0) + (span["output_tokens"] or 0)
+    fields = Counter(
+        {
+            "n": 1,
+            "err": int(span["error"]),
+            "to": int(span["timeout"]),
+            "in": span["input_tokens"] or 0,
+            "out": span["output_tokens"] or 0,
+            "cr": span["cache_read_tokens"] or 0,
+            "cw": span["cache_write_tokens"] or 0,
+            "rs": span["reasoning_tokens"] or 0,
+            "cost": span["cost_nano"] or 0,
+            "un": int(is_call and span["cost_nano"] is None),
+        }
+    )
+    if duration_us > 0:
+        fields[f"d:{bucket(duration_us)}"] += 1
+    if span["ttft_ns"] is not None:
+        fields[f"t:{bucket(span['ttft_ns'] / 1_000)}"] += 1
+    if is_call and tokens:
+        fields[f"k:{bucket(tokens)}"] += 1
+    if span["score"] is not None:
+        fields[f"s:{round(span['score'] * 100)}"] += 1
+    for prefix, name in (("e:", "error_class"), ("f:", "finish_reason")):
+        if span[name] is not None:
+            fields[prefix + span[name]] += 1
+    return fields
+
+
+def split_late(
+    logs: Mapping[int, Iterable[Mapping[str, Any]]], lateness_s: float = 30, window_s: int = 60
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """On-time and late spans of each partition's log, by the watermark law.
+
+    Assumes that no event time lies ahead of the broker's clock.
+    """
+    kept, late = [], []
+    for log in logs.values():
+        high = -math.inf
+        for span in log:
+            at_ms = span["end_ns"] // 1_000_000
+            end_ms = (at_ms // 1_000 // window_s + 1) * window_s * 1_000
+            (late if end_ms <= high - lateness_s * 1_000 else kept).append(span)
+            high = max(high, at_ms)
+    return kept, late
