@@ -100,35 +100,42 @@ def fold(spans: pl.DataFrame, shards: int) -> dict[int, ShardDelta]:
 
 
 def _fold_windows(spans: pl.DataFrame, shards: int) -> dict[int, list[WindowDelta]]:
-    counters, tags = _cells(spans)
-    rolled = [part for view in VIEWS for part in _roll_up(view, counters, tags)]
-    out: dict[int, list[WindowDelta]] = {}
-    if not rolled:
-        return out
-    rows = pl.concat(rolled).group_by("home", "window", "series").agg("field", "value")
-    for home, window, series, fields, values in rows.iter_rows():
-        counts: list[str | int] = [0] * (2 * len(fields))
-        counts[::2] = fields
-        counts[1::2] = values
-        delta = WindowDelta(window, series, tuple(counts))
-        out.setdefault(shard_of(home, shards), []).append(delta)
-    return out
-
-
-def _cells(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Spans grouped by kind, window and every dimension at once.
-
-    Gives the counters (a row a cell) and the tagged fields (a row a cell and field), both
-    with the cell's names. Only this step looks at every span.
-    """
     cells = (
         spans.with_columns(pl.col(_DIMS).fill_null(NONE))
         .group_by(_KEYS)
         .agg(**_COUNTERS, **_TAGS)
         .with_row_index("cell")
     )
-    tags = pl.concat(
-        cells.select("cell", pl.col(prefix).alias("tag"))
+    members, series = _members(cells)
+    rows = (
+        _increments(cells)
+        .join(members, on="cell")
+        .group_by("series_id", "field")
+        .agg(pl.col("value").sum())
+        .group_by("series_id")
+        .agg(pl.col("field").cast(pl.String), "value")
+        .join(series, on="series_id")
+    )
+    out: dict[int, list[WindowDelta]] = {}
+    columns = ("home", "window", "series", "field", "value")
+    for home, window, name, fields, values in rows.select(columns).iter_rows():
+        counts: list[str | int] = [0] * (2 * len(fields))
+        counts[::2] = fields
+        counts[1::2] = values
+        delta = WindowDelta(window, name, tuple(counts))
+        out.setdefault(shard_of(home, shards), []).append(delta)
+    return out
+
+
+def _increments(cells: pl.DataFrame) -> pl.DataFrame:
+    """All that the cells count, in long form: cell, field, value; zeros left out."""
+    counters = (
+        cells.select("cell", pl.col(tuple(_COUNTERS)).cast(pl.Int64))
+        .unpivot(tuple(_COUNTERS), index="cell", variable_name="field", value_name="value")
+        .filter(pl.col("value") != 0)
+    )
+    tagged = (
+        cells.select("cell", tag=pl.col(prefix))
         .explode("tag")
         .drop_nulls("tag")
         .group_by("cell", "tag")
@@ -140,34 +147,25 @@ def _cells(spans: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         )
         for prefix in _TAGS
     )
-    cells = cells.with_columns(home=pl.concat_str("env", "service", separator=SEP))
-    names = cells.select("cell", "home", *_KEYS)
-    counters = cells.select("home", *_KEYS, *(pl.col(c).cast(pl.Int64) for c in _COUNTERS))
-    return counters, tags.join(names, on="cell").drop("cell")
+    # Few fields differ: as categories the grouping compares integers.
+    return pl.concat([counters, *tagged]).with_columns(pl.col("field").cast(pl.Categorical))
 
 
-def _roll_up(view: View, counters: pl.DataFrame, tags: pl.DataFrame) -> list[pl.DataFrame]:
-    """One view's rows (home, window, series, field, value) from the cells; zeros left out."""
-    mine = pl.col("kind").is_in([kind.value for kind in view.kinds])
-    if view.needs:
-        mine &= pl.col(view.needs) != NONE
-    counters = counters.filter(mine)
-    if counters.is_empty():
-        return []
-    by = ["home", "window", *view.dims]
-    series = pl.concat_str(pl.lit(view.name), *view.dims, separator=SEP).alias("series")
-    shape = ("home", "window", "series", "field", "value")
-    plain = (
-        counters.group_by(by)
-        .agg(pl.col(tuple(_COUNTERS)).sum())
-        .with_columns(series)
-        .unpivot(
-            tuple(_COUNTERS),
-            index=("home", "window", "series"),
-            variable_name="field",
-            value_name="value",
-        )
-        .filter(pl.col("value") != 0)
+def _members(cells: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Which series-windows each cell belongs to (cell, series_id), and those series."""
+    home = pl.concat_str("env", "service", separator=SEP).alias("home")
+    parts = []
+    for view in VIEWS:
+        mine = pl.col("kind").is_in([kind.value for kind in view.kinds])
+        if view.needs:
+            mine &= pl.col(view.needs) != NONE
+        name = pl.concat_str(pl.lit(view.name), *view.dims, separator=SEP).alias("series")
+        parts.append(cells.filter(mine).select("cell", home, "window", name))
+    series = (
+        pl.concat(parts)
+        .group_by("home", "window", "series")
+        .agg("cell")
+        .with_row_index("series_id")
     )
-    tagged = tags.filter(mine).group_by([*by, "field"]).agg(pl.col("value").sum())
-    return [plain.select(shape), tagged.with_columns(series).select(shape)]
+    members = series.select("series_id", "cell").explode("cell")
+    return members, series.select("series_id", "home", "window", "series")
