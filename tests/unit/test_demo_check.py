@@ -1,0 +1,92 @@
+"""Laws of the demo's judge: what counts as caught, as related, as false."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.demo.check import GRACE_MS, KIND_OF_DETECTOR, Alarm, score
+from tocsin.demo.incidents import KINDS, Incident, IncidentKind
+from tocsin.flow.judge.rules import DETECTORS
+
+SPIKE = Incident("spike", "checkout", 1_000_000, 1_300_000, 12.0)
+LOOP = Incident("loop", "support", 2_000_000, 2_600_000, 8.0)
+INCIDENTS = (SPIKE, LOOP)
+
+
+def alarm(
+    kind: IncidentKind | None = "spike",
+    service: str = "checkout",
+    at_ms: int = 1_060_000,
+    name: str = "a",
+) -> Alarm:
+    return Alarm(name, "rule", kind, service, "warning", at_ms, 1.0, 2.0, 1.0, "runs", "")
+
+
+def test_an_alarm_of_the_same_kind_service_and_time_catches() -> None:
+    result = score(INCIDENTS, [alarm(), alarm("loop", "support", 2_030_000)])
+    assert [outcome.caught is not None for outcome in result.outcomes] == [True, True]
+    assert result.passed
+
+
+def test_the_earliest_alarm_is_the_one_that_caught_it() -> None:
+    late, early = alarm(at_ms=1_200_000, name="late"), alarm(at_ms=1_010_000, name="early")
+    outcome = score(INCIDENTS, [late, early]).outcomes[0]
+    assert outcome.caught == early
+    assert outcome.also == (late,)
+
+
+def test_another_kind_on_the_same_service_is_related_and_does_not_catch() -> None:
+    result = score([SPIKE], [alarm("latency"), alarm(None)])
+    assert result.outcomes[0].caught is None
+    assert len(result.outcomes[0].related) == 2
+    assert result.false == ()
+    assert not result.passed
+
+
+def test_an_alarm_before_the_onset_is_false() -> None:
+    early = alarm(at_ms=SPIKE.from_ms - 1)
+    assert score(INCIDENTS, [early]).false == (early,)
+
+
+def test_an_alarm_after_the_grace_is_false_and_within_it_is_not() -> None:
+    end = SPIKE.to_ms + GRACE_MS
+    assert score([SPIKE], [alarm(at_ms=end)]).false
+    assert score([SPIKE], [alarm(at_ms=end - 1)]).passed
+
+
+def test_the_right_kind_on_another_service_is_false() -> None:
+    wrong = alarm(service="search")
+    result = score([SPIKE], [wrong])
+    assert result.false == (wrong,)
+    assert result.outcomes[0].caught is None
+
+
+def test_silence_catches_nothing() -> None:
+    result = score(INCIDENTS, [])
+    assert not result.passed
+    assert [outcome.caught for outcome in result.outcomes] == [None, None]
+
+
+alarms = st.builds(
+    alarm,
+    st.sampled_from([*KINDS, None]),
+    st.sampled_from(["checkout", "support", "search"]),
+    st.integers(900_000, 5_000_000),
+    st.text("abc", min_size=1, max_size=8),
+)
+
+
+@given(st.lists(alarms, max_size=12, unique_by=lambda a: (a.alert_id, a.at_ms)))
+def test_every_alarm_is_counted_exactly_once_whatever_the_order(given_alarms: list[Alarm]) -> None:
+    result = score(INCIDENTS, given_alarms)
+    counted = list(result.false)
+    for outcome in result.outcomes:
+        counted += [*([outcome.caught] if outcome.caught else []), *outcome.also, *outcome.related]
+    assert sorted(counted, key=repr) == sorted(given_alarms, key=repr)
+    assert score(INCIDENTS, reversed(given_alarms)) == result
+
+
+def test_every_shipped_detector_speaks_of_a_kind_and_every_kind_has_one() -> None:
+    assert set(KIND_OF_DETECTOR) <= set(DETECTORS)
+    assert set(KIND_OF_DETECTOR.values()) == set(KINDS)
