@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from tocsin.flow.extract import CALLS, VIEWS, View
+from tocsin.flow.extract import CALLS, VIEWS
 from tocsin.flow.fold_runs import fold_runs
 from tocsin.types import NONE, SEP, RunDelta, WindowDelta
 
