@@ -22,7 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from tocsin.errors import UserError as UserError
+from tocsin.errors import UserError
 from tocsin.settings import (
     IngestConfig,
     KafkaConfig,
@@ -34,6 +34,8 @@ from tocsin.settings import (
     read_secret,
     why,
 )
+
+__all__ = ["DEV_FINGERPRINT_KEY", "Config", "UserError", "load", "redact_url"]
 
 #: Good enough to try things out; anyone can compute the fingerprints it makes.
 DEV_FINGERPRINT_KEY = "tocsin-development-key"

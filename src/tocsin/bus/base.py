@@ -21,11 +21,11 @@ OnRebalance = Callable[[frozenset[int]], Awaitable[None]]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
 
-class BrokerUnavailable(UserError):
+class BrokerUnavailable(UserError):  # noqa: N818 - a condition to wait out, not a fault
     """The broker could not be reached in time. The message is one sentence with a remedy."""
 
 
-class TopicMissing(UserError):
+class TopicMissing(UserError):  # noqa: N818
     """A topic does not exist, and Tocsin never creates one on the side."""
 
 

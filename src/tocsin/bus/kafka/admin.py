@@ -1,0 +1,73 @@
+"""Creating and describing topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from tocsin.bus.base import BrokerUnavailable, TopicSpec
+from tocsin.bus.kafka.connect import reach
+from tocsin.errors import UserError
+from tocsin.settings import KafkaConfig
+
+
+class KafkaAdmin:
+    """See `bus.base.Admin`. Connects on first use."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._client: AIOKafkaAdminClient | None = None
+
+    async def _connected(self) -> AIOKafkaAdminClient:
+        if self._client is None:
+            self._client = await reach(self._config)
+        return self._client
+
+    async def create(self, specs: Sequence[TopicSpec]) -> list[str]:
+        """See `bus.base.Admin`. Raises UserError when the broker refuses one."""
+        there = await self.describe([spec.name for spec in specs])
+        missing = {spec.name: spec for spec in specs if there[spec.name] is None}
+        if not missing:
+            return []
+        client = await self._connected()
+        try:
+            response = await client.create_topics([_new_topic(spec) for spec in missing.values()])
+        except KafkaError as error:
+            raise BrokerUnavailable(
+                f"The Kafka broker at {self._config.bootstrap} did not create topics "
+                f"({type(error).__name__}); look at its log."
+            ) from None
+        for name, code, message in response.topic_errors:
+            failure = for_code(code)
+            if code and failure is not TopicAlreadyExistsError:
+                raise UserError(
+                    f"The broker refused to create the topic {name} with {missing[name].partitions}"
+                    f" partitions and replication {missing[name].replication}: "
+                    f"{message or failure.__name__}; set kafka.replication to at most the number "
+                    "of brokers, or have an administrator create it."
+                )
+        return list(missing)
+
+    async def describe(self, names: Sequence[str]) -> dict[str, int | None]:
+        """See `bus.base.Admin`."""
+        client = await self._connected()
+        # All topics are asked for: a request that NAMES a missing one makes a broker with
+        # auto.create.topics.enable (Kafka's default) create it, with the wrong settings.
+        there = {
+            topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()
+        }
+        return {name: there.get(name) for name in names}
+
+    async def close(self) -> None:
+        """See `bus.base.Admin`."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+
+def _new_topic(spec: TopicSpec) -> NewTopic:
+    return NewTopic(
+        spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config) or None
+    )
