@@ -85,6 +85,7 @@ class PlainView:
 def picture(scene: Scene) -> RenderableType:
     """The whole screen as it stands."""
     title = f"tocsin demo   seed {scene.seed}   {scene.servers}"
+    title = f"tocsin demo   seed {scene.seed}   {scene.servers}"
     return Group(
         Text(title, style="bold", overflow="ellipsis", no_wrap=True),
         _bar(scene),
