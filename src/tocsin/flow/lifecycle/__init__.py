@@ -1,0 +1,7 @@
+"""Findings and alert states become alert states and events."""
+
+from tocsin.flow.lifecycle.advance import acknowledge, advance
+from tocsin.flow.lifecycle.policy import Policy, policies_of
+from tocsin.flow.lifecycle.state import AlertState
+
+__all__ = ["AlertState", "Policy", "acknowledge", "advance", "policies_of"]

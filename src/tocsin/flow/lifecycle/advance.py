@@ -1,0 +1,292 @@
+"""Findings and time move alerts: one pure step.
+
+Everything happens in order of event time: before a finding is heard, whatever time alone
+does up to that instant is done. So a run of findings gives the same events however it is
+cut into ticks, and a replay tells the same story as the live run. Each state is a value;
+a tick replaces it, never edits it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from tocsin.flow.alert import AlertEvent, AlertReason, AlertStatus, digest, fingerprint_of
+from tocsin.flow.lifecycle.event import event_of
+from tocsin.flow.lifecycle.member import judged
+from tocsin.flow.lifecycle.policy import Policy, depths
+from tocsin.flow.lifecycle.state import AlertState, Member, due_ms, pruned
+from tocsin.types import SEVERITIES, Finding, split_series
+
+#: Openings an alert remembers; more than enough to see that it flaps.
+_OPENS = 32
+
+
+def advance(
+    states: Mapping[str, AlertState],
+    findings: Iterable[Finding],
+    now_ms: int,
+    policies: Mapping[str, Policy],
+) -> tuple[dict[str, AlertState], tuple[AlertEvent, ...]]:
+    """The states (by fingerprint) after these findings and up to `now_ms`, and what changed.
+
+    `now_ms` is the event time of the tick; it should not go back. States that have nothing
+    more to say are gone from the result. A state whose rule has no policy any more expires.
+
+    Raises:
+        KeyError: a finding's rule has no policy.
+    """
+    tick = _Tick(states, policies, now_ms)
+    order = depths(policies.values())
+    heard = sorted(findings, key=lambda f: (f.at_ms, order[f.rule], f.rule, f.group, f.series))
+    for finding in heard:
+        tick.pass_time(min(finding.at_ms, now_ms) - 1)
+        tick.hear(finding)
+    tick.pass_time(now_ms)
+    return tick.states, tuple(tick.events)
+
+
+def acknowledge(
+    states: Mapping[str, AlertState],
+    fingerprint: str,
+    actor: str,
+    at_ms: int,
+    policies: Mapping[str, Policy],
+) -> tuple[dict[str, AlertState], tuple[AlertEvent, ...]]:
+    """Somebody has seen a firing alert. Any other alert, or an unknown one, stays as it is."""
+    tick = _Tick(states, policies, at_ms)
+    state = states.get(fingerprint)
+    if state is not None and state.status == "firing":
+        changed = replace(state, status="acknowledged", actor=actor)
+        tick.tell(changed, AlertReason.ACKNOWLEDGED, at_ms, "firing")
+    return tick.states, tuple(tick.events)
+
+
+class _Tick:
+    """The working copy of one call."""
+
+    def __init__(
+        self, states: Mapping[str, AlertState], policies: Mapping[str, Policy], now_ms: int
+    ) -> None:
+        self.states = dict(states)
+        self.policies = policies
+        self.now_ms = now_ms
+        self.events: list[AlertEvent] = []
+        self._due = [(self._due_ms(state), key) for key, state in states.items()]
+        heapq.heapify(self._due)
+
+    # ---- time ------------------------------------------------------------------------
+
+    def pass_time(self, until_ms: int) -> None:
+        """Do all that time alone does up to and with `until_ms`, in order."""
+        while self._due and self._due[0][0] <= until_ms:
+            due, key = heapq.heappop(self._due)
+            state = self.states.get(key)
+            if state is not None and self._due_ms(state) == due:
+                self._time_is_up(state, due)
+
+    def _time_is_up(self, state: AlertState, at_ms: int) -> None:
+        policy = self.policies.get(state.rule)
+        if not state.is_open():
+            del self.states[state.fingerprint]
+        elif policy is None or at_ms >= state.opened_ms + policy.max_age_s * 1000:
+            aged = {
+                series: replace(m, open=False, latched=m.open and m.breaching, bits=0)
+                for series, m in state.members.items()
+            }
+            self._end(replace(state, members=aged), AlertReason.EXPIRED, at_ms)
+        elif not any(member.open for member in state.members.values()):
+            self._end(state, AlertReason.CLEARED, at_ms)
+        else:
+            stale = at_ms - policy.stale_s * 1000
+            left = {
+                series: replace(m, open=m.open and m.at_ms > stale, bits=0)
+                if m.at_ms <= stale
+                else m
+                for series, m in state.members.items()
+            }
+            state = replace(state, members=left)
+            if any(member.open for member in left.values()):
+                self._keep(state)
+            else:
+                self._end(state, AlertReason.EXPIRED, at_ms)
+
+    # ---- findings --------------------------------------------------------------------
+
+    def hear(self, finding: Finding) -> None:
+        policy = self.policies[finding.rule]
+        key = fingerprint_of(finding.rule, finding.group)
+        state = self.states.get(key)
+        before = state.members.get(finding.series) if state is not None else None
+        member = judged(before, finding, policy)
+        if member is None or member is before:
+            return
+        state = _with(state or _pending(key, finding), finding.series, member)
+        if state.is_open():
+            self._goes_on(state, finding, opened=member.open and not (before and before.open))
+        elif member.open:
+            self._open(state, finding)
+        elif any(m.bits or m.latched for m in state.members.values()) or state.ended_ms:
+            self._keep(state)
+        else:
+            self.states.pop(key, None)
+
+    def _open(self, state: AlertState, finding: Finding) -> None:
+        """The alert starts, or starts again; told as suppressed if another explains it."""
+        policy = self.policies[state.rule]
+        at_ms = max(finding.at_ms, state.changed_ms)
+        since = at_ms - policy.flap_within_s * 1000
+        opens = (*(t for t in state.opens if t > since), at_ms)[-_OPENS:]
+        again = bool(state.ended_ms) and at_ms - state.ended_ms <= policy.fold_s * 1000
+        flapping = len(opens) >= policy.flap_opens
+        previous = cast("AlertStatus", state.status) if again else None
+        if not again:
+            onset_ms = state.members[finding.series].onset_ms
+            state = replace(
+                state,
+                alert_id=digest(state.fingerprint, str(onset_ms), str(at_ms)),
+                sequence=0,
+                onset_ms=onset_ms,
+                opened_ms=at_ms,
+            )
+        inhibitor = self._inhibitor(state)
+        reason = AlertReason.REOPENED if again else AlertReason.OPENED
+        if inhibitor:
+            reason = AlertReason.SUPPRESSED
+        elif flapping:
+            reason = AlertReason.FLAPPING
+        state = replace(
+            state,
+            status="suppressed" if inhibitor else "firing",
+            severity=finding.severity,
+            opens=opens,
+            flapping=flapping,
+            last=finding,
+            actor="",
+        )
+        self.tell(state, reason, at_ms, previous, inhibitor)
+        self._suppress_below(state, at_ms)
+
+    def _goes_on(self, state: AlertState, finding: Finding, *, opened: bool) -> None:
+        """An open alert hears a finding: worse, wider, no longer explained, or over."""
+        policy = self.policies[state.rule]
+        at_ms = max(finding.at_ms, state.changed_ms)
+        member = state.members[finding.series]
+        if not member.open:
+            over = not any(m.open for m in state.members.values())
+            if over and not state.flapping:
+                self._end(state, AlertReason.CLEARED, at_ms)
+            else:
+                self._keep(state)
+            return
+        worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(state.severity)
+        grown = finding.score >= 2 * max(1.0, state.told_score)
+        wider = opened and len(state.took_part()) >= 2 * max(1, state.told_members)
+        previous = cast("AlertStatus", state.status)
+        if finding.breach and worse:
+            state = replace(state, severity=finding.severity, last=finding)
+        elif finding.breach and (grown or wider):
+            state = replace(state, last=finding)
+        if state.status == "suppressed":
+            if finding.breach and not self._inhibitor(state):
+                state = replace(state, status="firing", last=finding)
+                self.tell(state, AlertReason.UNSUPPRESSED, at_ms, previous)
+            else:
+                self._keep(state)
+        elif finding.breach and worse:
+            self.tell(replace(state, status="firing"), AlertReason.ESCALATED, at_ms, previous)
+        elif finding.breach and (grown or wider) and not (state.flapping and policy.window_s):
+            self.tell(state, AlertReason.UPDATED, at_ms, previous)
+        else:
+            self._keep(state)
+
+    def _end(self, state: AlertState, reason: AlertReason, at_ms: int) -> None:
+        previous = cast("AlertStatus", state.status)
+        status = "expired" if reason is AlertReason.EXPIRED else "resolved"
+        at_ms = max(at_ms, state.changed_ms)
+        state = replace(state, status=status, ended_ms=at_ms, flapping=False)
+        self.tell(state, reason, at_ms, previous)
+        self._release_below(state, at_ms)
+
+    # ---- inhibition ------------------------------------------------------------------
+
+    def _inhibitor(self, state: AlertState) -> str:
+        """The rule whose open alert on the same environment and service explains this one."""
+        policy = self.policies.get(state.rule)
+        above = set(policy.inhibited_by) if policy else set()
+        place = (state.env, state.service)
+        return min(
+            (
+                other.rule
+                for other in (self.states.values() if above else ())
+                if other.rule in above and other.is_open() and (other.env, other.service) == place
+            ),
+            default="",
+        )
+
+    def _below(self, state: AlertState) -> list[AlertState]:
+        """Open alerts that an alert of this rule explains, in a fixed order."""
+        found = [
+            other
+            for other in self.states.values()
+            if (policy := self.policies.get(other.rule)) is not None
+            and state.rule in policy.inhibited_by
+            and other.is_open()
+            and (other.env, other.service) == (state.env, state.service)
+        ]
+        return sorted(found, key=lambda other: other.fingerprint)
+
+    def _suppress_below(self, state: AlertState, at_ms: int) -> None:
+        for other in self._below(state):
+            if other.status != "suppressed":
+                previous = cast("AlertStatus", other.status)
+                quiet = replace(other, status="suppressed")
+                self.tell(quiet, AlertReason.SUPPRESSED, at_ms, previous, state.rule)
+
+    def _release_below(self, state: AlertState, at_ms: int) -> None:
+        for other in self._below(state):
+            breaching = any(m.open and m.breaching for m in other.members.values())
+            if other.status == "suppressed" and breaching and not self._inhibitor(other):
+                loud = replace(other, status="firing")
+                self.tell(loud, AlertReason.UNSUPPRESSED, at_ms, "suppressed")
+
+    # ---- states ----------------------------------------------------------------------
+
+    def tell(
+        self, state: AlertState, reason: AlertReason, at_ms: int, previous: AlertStatus | None,
+        inhibitor: str = "",
+    ) -> None:  # fmt: skip
+        """Publish the state as an event, and keep it with what was told."""
+        policy = self.policies.get(state.rule) or Policy(state.rule, state.rule, "custom")
+        state = replace(state, changed_ms=max(at_ms, state.changed_ms))
+        self.events.append(event_of(state, policy, reason, previous, inhibitor))
+        ended = not state.is_open()
+        self._keep(
+            replace(
+                state,
+                sequence=state.sequence + 1,
+                told_score=0.0 if ended else max(state.told_score, state.last.score),
+                told_members=0 if ended else len(state.took_part()),
+            )
+        )
+
+    def _keep(self, state: AlertState) -> None:
+        self.states[state.fingerprint] = state
+        heapq.heappush(self._due, (self._due_ms(state), state.fingerprint))
+
+    def _due_ms(self, state: AlertState) -> int:
+        return due_ms(state, self.policies.get(state.rule))
+
+
+def _pending(key: str, finding: Finding) -> AlertState:
+    _, values = split_series(finding.series)
+    env, service, *_ = (*values, "", "")
+    fields: dict[str, Any] = {"rule": finding.rule, "group": finding.group, "last": finding}
+    return AlertState(fingerprint=key, env=env, service=service, **fields)
+
+
+def _with(state: AlertState, series: str, member: Member) -> AlertState:
+    return replace(state, members=pruned({**state.members, series: member}))
