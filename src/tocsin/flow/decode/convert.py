@@ -1,0 +1,173 @@
+"""Attribute values to canonical ones: text that should be a number, seconds and milliseconds.
+
+Every converter gives None for what it cannot read ("take the first present and valid"); a
+number that reads well and cannot be is refused later, on the column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tocsin.flow.decode.canonical import KINDS, PROVIDERS
+from tocsin.flow.decode.contract import MAX_MS, MAX_TOKENS, MAX_USD
+from tocsin.flow.decode.limits import RefusedError
+from tocsin.types import NANO, Kind, Reason
+
+Convert = Callable[[Any], Any]
+
+#: Vercel's `ai.model.provider` is `<package>.<api>`: what the package serves.
+_VERCEL_PROVIDERS = {
+    "amazon-bedrock": "aws.bedrock",
+    "azure": "azure.ai.openai",
+    "azure-openai": "azure.ai.openai",
+    "google": "gcp.gemini",
+    "vertex": "gcp.vertex_ai",
+}
+_VERCEL_KINDS = {
+    "ai.toolCall": Kind.TOOL,
+    # The outer span of a call may loop over tools and repeats the usage of its inner ones.
+    "ai.generateText": Kind.AGENT,
+    "ai.streamText": Kind.AGENT,
+    "ai.generateObject": Kind.AGENT,
+    "ai.streamObject": Kind.AGENT,
+    "ai.embed": Kind.STEP,
+    "ai.embedMany": Kind.STEP,
+    "ai.rerank": Kind.STEP,
+    "doGenerate": Kind.LLM,
+    "doStream": Kind.LLM,
+    "doEmbed": Kind.EMBEDDING,
+    "doRerank": Kind.RERANK,
+}
+_SENTRY_TYPES = {"agent": Kind.AGENT, "ai_client": Kind.LLM, "tool": Kind.TOOL}
+_TASK_KINDS = {"workflow": Kind.WORKFLOW, "task": Kind.STEP, "agent": Kind.AGENT, "tool": Kind.TOOL}
+
+
+def text(value: Any) -> str | None:
+    """A name. Numbers and flags are no names."""
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def label(value: Any) -> str | None:
+    """A name that may be written as a number: a version, a status code."""
+    return str(value) if type(value) is int else text(value)
+
+
+def flag(value: Any) -> bool | None:
+    """A boolean, also as text."""
+    return value if isinstance(value, bool) else value == "true" if isinstance(value, str) else None
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also from text; Vercel writes NaN for "the provider did not say"."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 2**63 and math.isfinite(value) else None
+
+
+def count(value: Any) -> int | None:
+    """Tokens. Sentry and Zipkin write them as doubles or text."""
+    if type(value) is not int:
+        read = number(value)
+        if read is None:
+            return None
+        value = int(read)
+    return int(_checked(value, MAX_TOKENS))
+
+
+def usd(value: Any) -> int | None:
+    """Nano-USD from USD."""
+    read = number(value)
+    return None if read is None else round(_checked(read, MAX_USD) * NANO)
+
+
+def seconds(value: Any) -> int | None:
+    """A duration in ns from seconds."""
+    read = number(value)
+    return None if read is None else round(_checked(read, MAX_MS / 1_000) * NANO)
+
+
+def millis(value: Any) -> int | None:
+    """A duration in ns from milliseconds."""
+    read = number(value)
+    return None if read is None else round(_checked(read, MAX_MS) * (NANO // 1_000))
+
+
+def _checked(value: float, most: float) -> float:
+    if not 0 <= value <= most:
+        raise RefusedError(Reason.BAD_VALUE)
+    return value
+
+
+def finish_reason(value: Any) -> str | None:
+    """The first of the finish reasons: an array, one name, or an array as JSON text."""
+    if isinstance(value, str) and value[:1] == "[":
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            return None
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return text(value)
+
+
+def provider(value: Any) -> str | None:
+    """Who serves the model. Frameworks write their own name here, which is no provider."""
+    name = (text(value) or "").lower()
+    return name if name and PROVIDERS.get(name, name) else None
+
+
+def vercel_provider(value: Any) -> str | None:
+    package, _, api = (text(value) or "").lower().partition(".")
+    if api.startswith("vertex"):
+        package = "vertex"
+    return provider(_VERCEL_PROVIDERS.get(package, package))
+
+
+def operation(value: Any) -> str | None:
+    """A kind from an operation's name, also as Sentry spells it (`gen_ai.chat`)."""
+    name = (text(value) or "").lower().removeprefix("gen_ai.")
+    return KINDS.get(name)
+
+
+def sentry_type(value: Any) -> str | None:
+    return _SENTRY_TYPES.get(value, KINDS.get(value)) if isinstance(value, str) else None
+
+
+def task_kind(value: Any) -> str | None:
+    """Traceloop's span kinds, where a task is a step."""
+    return _TASK_KINDS.get(value, KINDS.get(value)) if isinstance(value, str) else None
+
+
+def vercel_kind(value: Any) -> str | None:
+    """`ai.streamText.doStream my-function`: the operation id, then the caller's own name."""
+    identifier = (text(value) or "").split(" ", 1)[0]
+    if not identifier.startswith("ai."):
+        return None
+    return _VERCEL_KINDS.get(identifier) or _VERCEL_KINDS.get(identifier.rpartition(".")[2])
+
+
+def mcp_method(value: Any) -> str | None:
+    return Kind.TOOL.value if value == "tools/call" else None
+
+
+def always(kind: Kind) -> Convert:
+    """The presence of the attribute says what the span is, whatever its value."""
+
+    def convert(value: Any) -> str | None:
+        return None if value is None or value == "" else kind.value
+
+    return convert
+
+
+def content(value: Any) -> Any:
+    """Tool content as it stands. Its only way on is through the fingerprint."""
+    return value

@@ -1,0 +1,26 @@
+"""What a message may be at most, and how one part of a decoder tells another it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tocsin.types import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps on untrusted input. What exceeds one is refused, except names, which are cut."""
+
+    max_bytes: int = 1_048_576  # of one message; the collector's own cap is 1,000,000
+    max_depth: int = 32  # nesting of a value that is read (what is skipped may be deeper)
+    max_spans: int = 10_000  # in one message
+    max_string: int = 200  # characters of a name; longer names are cut, longer ids refused
+
+
+class RefusedError(Exception):
+    """A message, or one span of it, cannot be read. Never leaves the decode package."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail  # a field or attribute name of ours; never payload text

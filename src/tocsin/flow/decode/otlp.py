@@ -1,0 +1,105 @@
+"""OTLP messages -> columns: all spans of a message, and what they say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from tocsin.flow.decode import otlp_json, otlp_protobuf
+from tocsin.flow.decode.canonical import RAW_SCHEMA
+from tocsin.flow.decode.instant import UNREADABLE
+from tocsin.flow.decode.limits import Limits, RefusedError
+from tocsin.flow.decode.otlp_span import Row, read_span
+from tocsin.flow.extract import CALLS
+from tocsin.types import Kind, Reason, Reject
+
+_CALLS = frozenset(kind.value for kind in CALLS)
+#: Between these and a model call inside them lies another piece of work: not the same call.
+_BOUNDARIES = frozenset(kind.value for kind in (Kind.TOOL, Kind.AGENT, Kind.HANDOFF))
+#: OTel's own default for a service that has no name.
+_UNNAMED = "unknown_service"
+_INT64_MAX = 2**63 - 1
+
+
+@dataclass(slots=True)
+class Rows:
+    """Spans of OTLP messages, collected record by record."""
+
+    limits: Limits
+    key: bytes
+    rows: list[Row] = field(default_factory=list)
+
+    def read(self, row: int, data: bytes, *, as_json: bool) -> list[Reject]:
+        """Adds the spans of one message; gives a reject for each that cannot be used.
+
+        Raises RefusedError if the message as a whole cannot be read, or holds no span.
+        """
+        wire = otlp_json if as_json else otlp_protobuf
+        messages = wire.messages(data, self.limits)
+        if not messages:
+            raise RefusedError(Reason.EMPTY)
+        read: list[Row] = []
+        rejects = []
+        for item, (resource, message) in enumerate(messages):
+            try:
+                span = read_span(
+                    wire.wire_span(message, self.limits), resource, self.limits, self.key
+                )
+            except RefusedError as error:
+                rejects.append(Reject(row, error.reason, error.detail, item))
+                continue
+            span["row"], span["item"] = row, item
+            read.append(span)
+        _count_once(read)
+        self.rows += read
+        return rejects
+
+    def columns(self) -> pl.DataFrame:
+        """The spans in RAW_SCHEMA."""
+        rows = self.rows
+        for name in ("start_ns", "end_ns"):  # unsigned on the wire
+            for row in rows:
+                if (row[name] or 0) > _INT64_MAX:
+                    row[name] = UNREADABLE
+        data = {
+            name: pl.Series(name, [row.get(name) for row in rows], dtype)
+            for name, dtype in RAW_SCHEMA.items()
+        }
+        data["service"] = data["service"].fill_null(_UNNAMED)
+        return pl.DataFrame(list(data.values()))
+
+
+def _count_once(spans: Sequence[Row]) -> None:
+    """Where one call was traced twice (two instrumentations, one around the other), keep one.
+
+    Of model calls the innermost with usage counts, and the outer ones become steps. Of tool
+    calls the outer one counts, since only it has the arguments; the MCP client's span inside
+    becomes `other`. Only spans of one message are compared: whatever arrives apart stays.
+    """
+    if len(spans) < 2:
+        return
+    by_id = {(span["trace_id"], span["span_id"]): span for span in spans}
+    seen: set[int] = set()
+    for span in spans:
+        parent = by_id.get((span["trace_id"], span["parent_id"]))
+        if span["kind"] in _CALLS and ("input_tokens" in span or "output_tokens" in span):
+            while (
+                parent
+                and parent is not span
+                and parent["kind"] not in _BOUNDARIES
+                and id(parent) not in seen
+            ):
+                seen.add(id(parent))
+                if parent["kind"] in _CALLS:
+                    parent["kind"] = Kind.STEP.value
+                parent = by_id.get((parent["trace_id"], parent["parent_id"]))
+        elif (
+            parent
+            and parent is not span
+            and span["kind"] == Kind.TOOL == parent["kind"]
+            and "mcp" in span
+            and span.get("tool") == parent.get("tool")
+        ):
+            span["kind"] = Kind.OTHER.value

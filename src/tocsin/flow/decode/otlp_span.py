@@ -1,0 +1,166 @@
+"""One OTLP span -> one raw row: what its attributes, name and events say together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tocsin.flow.decode.convert import vercel_kind
+from tocsin.flow.decode.fingerprint import fingerprint, parse
+from tocsin.flow.decode.limits import Limits, RefusedError
+from tocsin.flow.decode.semantics import (
+    EVALUATION,
+    EVENT_TABLE,
+    EXCEPTION,
+    FIRST_TOKEN,
+    SPAN_TABLE,
+    resolve,
+)
+from tocsin.flow.extract import CALLS
+from tocsin.types import Kind, Reason
+
+Row = dict[str, Any]
+
+
+class Event(NamedTuple):
+    """A span event: its name, its time, and the attributes of it that EVENT_TABLE names."""
+
+    name: str
+    at_ns: int
+    found: Mapping[str, Any]
+
+
+class WireSpan(NamedTuple):
+    """A span as both OTLP encodings give it. `found`: attributes that SPAN_TABLE names."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    start_ns: int
+    end_ns: int
+    failed: bool
+    found: Mapping[str, Any]
+    events: Sequence[Event]
+
+
+_CALLS = frozenset(kind.value for kind in CALLS)
+_USAGE = ("input_tokens", "output_tokens", "total_tokens")
+_SENTRY_HANDOFF = re.compile(r"handoff from (.+) to (.+)")
+_OPENINFERENCE_HANDOFF = re.compile(r"handoff to (.+)")
+_ADK_TRANSFER, _ADK_TARGET = "transfer_to_agent", "agent_name"
+#: Google ADK reports parallel calls once more as one span of this tool.
+_ADK_MERGED = "(merged tools)"
+
+
+def read_span(span: WireSpan, resource: Row, limits: Limits, key: bytes) -> Row:
+    """The span's raw row. Raises RefusedError if it, and it alone, cannot be used."""
+    if span.trace_id == "" or span.span_id == "":
+        raise RefusedError(Reason.MISSING_FIELD, "span_id" if span.trace_id else "trace_id")
+    row = resolve(span.found, SPAN_TABLE)
+    row |= resource
+    row["trace_id"], row["span_id"], row["parent_id"] = span.trace_id, span.span_id, span.parent_id
+    row["start_ns"], row["end_ns"] = span.start_ns or None, span.end_ns
+    arguments, result = row.pop("arguments", None), row.pop("result", None)
+    kind = _kind(row, span.name)
+    if kind == Kind.TOOL:
+        kind = _tool(row, span.name, arguments, result, limits, key)
+    if kind == Kind.HANDOFF and (named := _SENTRY_HANDOFF.fullmatch(span.name)):
+        row.setdefault("handoff_from", named[1])
+        row.setdefault("handoff_to", named[2])
+    row["kind"] = kind
+    _names(row, kind, span.name)
+    _usage(row)
+    if span.events:
+        _events(row, span)
+    _error(row, failed=span.failed)
+    return row
+
+
+def _kind(row: Row, name: str) -> str:
+    """The kind its attributes give; else by its name; else a call if it used a model."""
+    has_model = "model" in row or "model_requested" in row
+    has_usage = any(field in row for field in _USAGE)
+    kind = row.get("kind") or vercel_kind(name)
+    if kind is None:
+        return Kind.LLM.value if has_model and has_usage else Kind.OTHER.value
+    if kind in _CALLS and not (has_model or has_usage):
+        return Kind.STEP.value  # LangSmith calls prompts `chat` and retrievers `embeddings`
+    return str(kind)
+
+
+def _tool(row: Row, name: str, arguments: Any, result: Any, limits: Limits, key: bytes) -> str:
+    """Fingerprints a tool span's content, and finds the handoffs that come as tools."""
+    if "tool" not in row and name.startswith("execute_tool "):
+        row["tool"] = name.removeprefix("execute_tool ")
+    for column, content in (("args_hash", arguments), ("result_hash", result)):
+        if content is not None and content != "":
+            try:
+                row[column] = fingerprint(content, key, limits.max_depth)
+            except RefusedError as error:
+                raise RefusedError(error.reason, column) from None
+    tool = row.get("tool")
+    if tool == _ADK_MERGED:
+        return Kind.OTHER.value
+    if tool == _ADK_TRANSFER and (target := _adk_target(arguments)):
+        row.setdefault("handoff_to", target)
+    # OpenInference writes the agents' names where content goes. The span's own name must
+    # repeat the target, or this could be anybody's text.
+    named = _OPENINFERENCE_HANDOFF.fullmatch(name)
+    if named and named[1] == result:
+        row.setdefault("handoff_to", result)
+        if isinstance(arguments, str) and len(arguments) <= limits.max_string:
+            row.setdefault("handoff_from", arguments)
+    return Kind.TOOL.value
+
+
+def _adk_target(arguments: Any) -> str | None:
+    value = parse(arguments) if isinstance(arguments, str) else arguments
+    target = value.get(_ADK_TARGET) if isinstance(value, dict) else None
+    return target if isinstance(target, str) else None
+
+
+def _names(row: Row, kind: str, name: str) -> None:
+    """Names that only the span's own name or a catch-all attribute carries."""
+    entity = row.pop("entity", None)
+    if kind == Kind.AGENT and "agent" not in row:
+        invoked = name.removeprefix("invoke_agent ") if name.startswith("invoke_agent ") else None
+        # Vercel 7 writes `invoke_agent {model}`: then the service has to do.
+        if invoked and invoked != row.get("model_requested"):
+            row["agent"] = invoked
+        elif entity:
+            row["agent"] = entity
+    if kind == Kind.STEP and entity and "stage" not in row:
+        row["stage"] = entity
+
+
+def _usage(row: Row) -> None:
+    """Sums that some producers send in the place of the parts, or the parts of the sum."""
+    total = row.pop("total_tokens", None)
+    if total is not None and "input_tokens" not in row and "output_tokens" not in row:
+        row["input_tokens"] = total
+    cost_in, cost_out = row.pop("cost_in", None), row.pop("cost_out", None)
+    if "cost_nano" not in row and (cost_in is not None or cost_out is not None):
+        row["cost_nano"] = (cost_in or 0) + (cost_out or 0)
+
+
+def _events(row: Row, span: WireSpan) -> None:
+    """First token, exception class and evaluation, where the span's attributes have none."""
+    for event in span.events:
+        if event.name in FIRST_TOKEN:
+            if "ttft_ns" not in row and 0 < span.start_ns <= event.at_ns <= span.end_ns:
+                row["ttft_ns"] = event.at_ns - span.start_ns
+        elif event.name in {EXCEPTION, EVALUATION}:
+            for field, value in resolve(event.found, EVENT_TABLE).items():
+                row.setdefault(field, value)
+
+
+def _error(row: Row, *, failed: bool) -> None:
+    """An exception that was handled is no error; it only names the class of one."""
+    named, raised, status = (row.pop(f, None) for f in ("error_type", "exception", "rpc_status"))
+    flagged = row.pop("is_error", False) or row.get("finish_reason") == "error"
+    row["timeout"] = False
+    row["error"] = failed or flagged or named is not None
+    if row["error"]:
+        row["error_class"] = named or raised or status
