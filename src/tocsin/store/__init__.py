@@ -1,0 +1,1 @@
+"""The state of all shards: the only folder that imports redis."""

@@ -1,0 +1,291 @@
+"""The store in memory: the same contract as Redis, for tests, replay and simulation.
+
+It has one owner and lives as long as its process. Nothing here awaits, so every method is
+atomic. Time to live runs on the clock it is given; a clock that stands still keeps everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tocsin.clock import Clock, ManualClock
+from tocsin.store.base import (
+    COUNTER_MAX,
+    DIRTY_LIMIT,
+    LABEL_LIMIT,
+    LOOK_FIELDS,
+    RUN_MIN_STEPS,
+    RUN_TTL_S,
+    WINDOW_TTL_S,
+    check_fenced,
+)
+from tocsin.store.wire import Columns
+from tocsin.types import (
+    RING,
+    RUN_HEADER,
+    RUN_VERSION,
+    SEP,
+    STEP,
+    ChangedRun,
+    ChangedSeries,
+    Fence,
+    Look,
+    MergeReply,
+    Position,
+    RunDelta,
+    Saved,
+    ShardFlush,
+    WindowDelta,
+    WindowFrame,
+)
+
+
+@dataclass(slots=True)
+class _Counters:
+    """A series in a window, until `dies_ms`."""
+
+    dies_ms: float
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Run:
+    dies_ms: float
+    state: bytes
+
+
+@dataclass(slots=True)
+class _Shard:
+    """What Redis keeps under one hash tag; the names are those of the Lua files."""
+
+    epoch: int = 0
+    evaluated: int | None = None
+    seq: int = 0
+    partitions: int = 0
+    positions: dict[int, Position] = field(default_factory=dict)
+    windows: dict[int, dict[str, _Counters]] = field(default_factory=dict)
+    runs: dict[str, _Run] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    out: list[bytes] = field(default_factory=list)
+    #: (window, series) or a trace id -> seq of its last merge, in that order.
+    dirty: dict[tuple[int, str] | str, int] = field(default_factory=dict)
+
+    def expire(self, now_ms: int) -> None:
+        """Forget what has outlived its time."""
+        for window, table in list(self.windows.items()):
+            for series in [s for s, held in table.items() if held.dies_ms <= now_ms]:
+                del table[series]
+            if not table:
+                del self.windows[window]
+        for trace in [t for t, run in self.runs.items() if run.dies_ms <= now_ms]:
+            del self.runs[trace]
+
+    def advance(self, fence: Fence) -> None:
+        """Move a partition to the end of a flush; its times never go back."""
+        at = self.positions[fence.partition]
+        self.positions[fence.partition] = replace(
+            at,
+            next=fence.next,
+            high_ms=_latest(at.high_ms, fence.high_ms),
+            watermark_ms=_latest(at.watermark_ms, fence.watermark_ms),
+        )
+
+    def add(self, delta: WindowDelta, dies_ms: float) -> None:
+        if not delta.counts:
+            return
+        table = self.windows.setdefault(delta.window, {})
+        counts = table.setdefault(delta.series, _Counters(dies_ms)).counts
+        for name, by in zip(delta.counts[::2], delta.counts[1::2], strict=True):
+            counts[str(name)] = min(counts.get(str(name), 0) + int(by), COUNTER_MAX)
+
+    def touch(self, member: tuple[int, str] | str) -> None:
+        self.dirty.pop(member, None)
+        self.dirty[member] = self.seq
+        if len(self.dirty) > DIRTY_LIMIT:
+            del self.dirty[next(iter(self.dirty))]
+
+    def extend(self, delta: RunDelta, dies_ms: float) -> bool:
+        """Add to a run; say whether it now has steps enough to be looked at."""
+        held = self.runs.get(delta.trace_id)
+        state = merge_run(held.state if held else None, delta)
+        self.runs[delta.trace_id] = _Run(dies_ms, state)
+        return len(state) >= RUN_HEADER.itemsize + RUN_MIN_STEPS * STEP.itemsize
+
+
+def merge_run(state: bytes | None, delta: RunDelta) -> bytes:
+    """Add a delta to a run's string: totals, then the last RING steps. The law of merge.lua."""
+    header = np.array(
+        [(RUN_VERSION, delta.spans, delta.tokens, delta.cost_nano, delta.first_ms)], RUN_HEADER
+    )
+    steps = delta.steps
+    if state is not None:
+        old = np.frombuffer(state, RUN_HEADER, 1)
+        if old["version"][0] == RUN_VERSION:
+            for name in ("spans", "tokens", "cost_nano"):
+                header[name] += old[name]
+            header["first_ms"] = np.minimum(header["first_ms"], old["first_ms"])
+            steps = state[RUN_HEADER.itemsize :] + steps
+    return header.tobytes() + steps[-RING * STEP.itemsize :]
+
+
+class MemoryStore:
+    """`Store` in this process. See `RedisStore` for the arguments they share."""
+
+    def __init__(
+        self,
+        *,
+        shards: int = 16,
+        monotone: frozenset[str] = frozenset(),
+        window_ttl_s: float = WINDOW_TTL_S,
+        run_ttl_s: float = RUN_TTL_S,
+        clock: Clock | None = None,
+    ) -> None:
+        self._shards = [_Shard() for _ in range(shards)]
+        self._monotone = monotone
+        self._window_ttl_ms, self._run_ttl_ms = window_ttl_s * 1_000, run_ttl_s * 1_000
+        self._clock = clock or ManualClock()
+
+    def _at(self, shard: int) -> _Shard:
+        held = self._shards[shard]
+        held.expire(self._clock.now_ms())
+        return held
+
+    async def positions(self, partitions: Iterable[int]) -> dict[tuple[int, int], Position]:
+        wanted = frozenset(partitions)
+        return {
+            (shard, partition): at
+            for shard, held in enumerate(self._shards)
+            for partition, at in held.positions.items()
+            if partition in wanted
+        }
+
+    async def initialise(
+        self, shard: int, positions: Mapping[int, Position], *, force: bool = False
+    ) -> None:
+        held = self._shards[shard].positions
+        held.update({p: at for p, at in positions.items() if force or p not in held})
+
+    async def merge(self, flushes: Sequence[ShardFlush]) -> list[MergeReply]:
+        check_fenced(flushes)
+        return [self._merge(self._at(flush.shard), flush) for flush in flushes]
+
+    def _merge(self, held: _Shard, flush: ShardFlush) -> MergeReply:
+        expected = {
+            f.partition: held.positions[f.partition].next if f.partition in held.positions else None
+            for f in flush.fences
+        }
+        if any(expected[f.partition] != f.first for f in flush.fences):
+            return MergeReply(flush.shard, False, expected)
+        now_ms = self._clock.now_ms()
+        held.seq += 1
+        held.partitions = flush.partitions
+        for fence in flush.fences:
+            held.advance(fence)
+        for window in flush.windows:
+            held.add(window, now_ms + self._window_ttl_ms)
+            if window.counts and window.series.partition(SEP)[0] in self._monotone:
+                held.touch((window.window, window.series))
+        for run in flush.runs:
+            if held.extend(run, now_ms + self._run_ttl_ms):
+                held.touch(run.trace_id)
+        if len(held.labels) < LABEL_LIMIT:
+            held.labels.update(flush.labels)
+        return MergeReply(flush.shard, True, {f.partition: f.next for f in flush.fences})
+
+    async def claim(self, shard: int) -> int:
+        held = self._shards[shard]
+        held.epoch = max(held.epoch + 1, self._clock.now_ms())
+        return held.epoch
+
+    async def look(self, shard: int, seen: int) -> Look:
+        held = self._at(shard)
+        after = -np.inf if held.evaluated is None else held.evaluated
+        moved = [member for member, seq in held.dirty.items() if seq > seen]
+        changed = []
+        for member in moved:
+            if isinstance(member, tuple) and member[0] > after:
+                live = held.windows.get(member[0], {}).get(member[1])
+                counts = live.counts if live else {}
+                shown = {name: counts[name] for name in LOOK_FIELDS if name in counts}
+                changed += [ChangedSeries(*member, shown)] if shown else []
+        return Look(
+            shard=shard,
+            epoch=held.epoch,
+            evaluated=held.evaluated,
+            seq=held.seq,
+            partitions=held.partitions,
+            positions=dict(held.positions),
+            windows=tuple(sorted(start for start in held.windows if start > after)),
+            changed=tuple(changed),
+            runs=tuple(
+                ChangedRun(trace, held.runs[trace].state)
+                for trace in moved
+                if isinstance(trace, str) and trace in held.runs
+            ),
+        )
+
+    async def windows(self, shard: int, starts: Sequence[int], seconds: int) -> list[WindowFrame]:
+        held = self._at(shard)
+        return [_columns(held.windows.get(start, {})).frame(start, seconds) for start in starts]
+
+    async def labels(self, shard: int) -> dict[str, str]:
+        return dict(self._shards[shard].labels)
+
+    async def load(self, shard: int) -> dict[str, bytes]:
+        return dict(self._shards[shard].blobs)
+
+    async def save(self, shard: int, epoch: int, saved: Saved) -> bool:
+        held = self._shards[shard]
+        if epoch != held.epoch:
+            return False
+        held.evaluated = _latest(held.evaluated, saved.evaluated)
+        for name, blob in saved.blobs.items():
+            if blob is None:
+                held.blobs.pop(name, None)
+            else:
+                held.blobs[name] = blob
+        held.out += saved.outbox
+        for member in [m for m, seq in held.dirty.items() if seq <= saved.seen]:
+            del held.dirty[member]
+        return True
+
+    async def outbox(self, shard: int) -> list[bytes]:
+        return list(self._shards[shard].out)
+
+    async def trim(self, shard: int, epoch: int, count: int) -> bool:
+        held = self._shards[shard]
+        if epoch != held.epoch:
+            return False
+        del held.out[:count]
+        return True
+
+    async def ping(self) -> None:
+        """Memory always answers."""
+
+    async def describe(self) -> str:
+        return "memory of this process"
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def _latest(old: int | None, new: int | None) -> int | None:
+    return max((at for at in (old, new) if at is not None), default=None)
+
+
+def _columns(table: Mapping[str, _Counters]) -> Columns:
+    series = sorted(table)
+    names = sorted({name for held in table.values() for name in held.counts})
+    index = {name: i for i, name in enumerate(names)}
+    rows = [item for name in series for item in table[name].counts.items()]
+    return Columns(
+        series=series,
+        sizes=[len(table[name].counts) for name in series],
+        fields=names,
+        field=np.array([index[name] for name, _ in rows], dtype=np.uint16),
+        value=np.array([value for _, value in rows], dtype=np.int64),
+    )
