@@ -39,8 +39,8 @@ def advance(
     Raises:
         KeyError: a finding's rule has no policy.
     """
-    tick = _Tick(states, policies, now_ms)
-    order = depths(policies.values())
+    tick = _Tick(states, policies)
+    order = tick.order
     heard = sorted(findings, key=lambda f: (f.at_ms, order[f.rule], f.rule, f.group, f.series))
     for finding in heard:
         tick.pass_time(min(finding.at_ms, now_ms) - 1)
@@ -57,7 +57,7 @@ def acknowledge(
     policies: Mapping[str, Policy],
 ) -> tuple[dict[str, AlertState], tuple[AlertEvent, ...]]:
     """Somebody has seen a firing alert. Any other alert, or an unknown one, stays as it is."""
-    tick = _Tick(states, policies, at_ms)
+    tick = _Tick(states, policies)
     state = states.get(fingerprint)
     if state is not None and state.status == "firing":
         changed = replace(state, status="acknowledged", actor=actor)
@@ -68,12 +68,10 @@ def acknowledge(
 class _Tick:
     """The working copy of one call."""
 
-    def __init__(
-        self, states: Mapping[str, AlertState], policies: Mapping[str, Policy], now_ms: int
-    ) -> None:
+    def __init__(self, states: Mapping[str, AlertState], policies: Mapping[str, Policy]) -> None:
         self.states = dict(states)
         self.policies = policies
-        self.now_ms = now_ms
+        self.order = depths(policies.values())
         self.events: list[AlertEvent] = []
         self._due = [(self._due_ms(state), key) for key, state in states.items()]
         heapq.heapify(self._due)
@@ -213,30 +211,26 @@ class _Tick:
 
     # ---- inhibition ------------------------------------------------------------------
 
+    def _explains(self, upper: AlertState, lower: AlertState) -> bool:
+        """Two rules that stand in a circle explain nothing: better told twice than never."""
+        policy = self.policies.get(lower.rule)
+        return (
+            policy is not None
+            and upper.rule in policy.inhibited_by
+            and self.order.get(upper.rule, 0) < self.order[lower.rule]
+            and upper.is_open()
+            and (upper.env, upper.service) == (lower.env, lower.service)
+        )
+
     def _inhibitor(self, state: AlertState) -> str:
         """The rule whose open alert on the same environment and service explains this one."""
-        policy = self.policies.get(state.rule)
-        above = set(policy.inhibited_by) if policy else set()
-        place = (state.env, state.service)
-        return min(
-            (
-                other.rule
-                for other in (self.states.values() if above else ())
-                if other.rule in above and other.is_open() and (other.env, other.service) == place
-            ),
-            default="",
-        )
+        above = (o.rule for o in self.states.values() if self._explains(o, state))
+        return min(above, default="")
 
     def _below(self, state: AlertState) -> list[AlertState]:
         """Open alerts that an alert of this rule explains, in a fixed order."""
-        found = [
-            other
-            for other in self.states.values()
-            if (policy := self.policies.get(other.rule)) is not None
-            and state.rule in policy.inhibited_by
-            and other.is_open()
-            and (other.env, other.service) == (state.env, state.service)
-        ]
+        open_ = replace(state, status="firing")
+        found = [o for o in self.states.values() if o.is_open() and self._explains(open_, o)]
         return sorted(found, key=lambda other: other.fingerprint)
 
     def _suppress_below(self, state: AlertState, at_ms: int) -> None:

@@ -64,7 +64,7 @@ def depths(policies: Iterable[Policy]) -> dict[str, int]:
     """How many rules stand above each rule in the order of inhibition; 0 has none above.
 
     What happens at one instant is handled from the top, so that an alert that opens
-    together with the one that explains it is born suppressed. A circle is cut where met.
+    together with the one that explains it is born suppressed. Rules in a circle are level.
     """
     above = {policy.rule: policy.inhibited_by for policy in policies}
 
