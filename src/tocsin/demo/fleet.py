@@ -23,7 +23,8 @@ _BASE, _EXTRA, _LOOP = 0, 1, 2
 class Fleet:
     """Several services' spans, in order of end time.
 
-    `seed` fixes every draw; `incidents` are laid over it; `profiles` are the services.
+    `seed` fixes every draw; `incidents` are laid over it; `profiles` are the services. Draws
+    are counted from `origin_ms`, so two scenarios at the same hour of two days are alike.
     """
 
     def __init__(
@@ -31,8 +32,9 @@ class Fleet:
         seed: int,
         incidents: Sequence[Incident] = (),
         profiles: Sequence[Profile] = FLEET,
+        origin_ms: int = 0,
     ) -> None:
-        self._seed = seed
+        self._seed, self._origin_ms = seed, origin_ms
         self._incidents = tuple(incidents)
         self._profiles = tuple(profiles)
         # Two blocks are read at a time (runs cross a border); bounded, as a block is ~10 MB.
@@ -40,21 +42,28 @@ class Fleet:
         self._loops = merge(self._loop(i) for i in self._incidents if i.kind == "loop")
 
     def spans(self, from_ms: int, to_ms: int) -> Batch:
-        """All spans that end in [from_ms, to_ms), epoch ms, sorted by end time."""
-        first, last = from_ms // BLOCK_MS - 1, (to_ms - 1) // BLOCK_MS
+        """All spans that end in [from_ms, to_ms), epoch ms, sorted by end time.
+
+        Raises ValueError before the origin: there the draws are not numbered.
+        """
+        if from_ms < self._origin_ms:
+            raise ValueError(f"the fleet begins at {self._origin_ms}, not at {from_ms}")
+        first = (from_ms - self._origin_ms) // BLOCK_MS - 1
+        last = (to_ms - 1 - self._origin_ms) // BLOCK_MS
         blocks = [self._block(number) for number in range(first, last + 1)]
         return merge(batch.between(from_ms, to_ms) for batch in (*blocks, self._loops))
 
     def _draw_block(self, number: int) -> Batch:
         """The spans of all runs that start in one block; some end in the next."""
         messages: list[Message] = []
+        at_ms = self._origin_ms + number * BLOCK_MS
         for index, profile in enumerate(self._profiles):
             incidents = [i for i in self._incidents if i.service == profile.service]
-            at_ms = number * BLOCK_MS
-            base = np.random.default_rng([self._seed, index, number, _BASE])
+            # Block -1, the runs under way at the origin, exists; a seed cannot be negative.
+            base = np.random.default_rng([self._seed, index, number + 1, _BASE])
             starts = arrivals(base, profile, at_ms)
             spans = write(profile, base, draw_runs(base, profile, starts, incidents))
-            extra = np.random.default_rng([self._seed, index, number, _EXTRA])
+            extra = np.random.default_rng([self._seed, index, number + 1, _EXTRA])
             starts = extra_arrivals(extra, profile, at_ms, incidents)
             if len(starts):
                 spans += write(profile, extra, draw_runs(extra, profile, starts, incidents))

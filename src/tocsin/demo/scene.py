@@ -28,9 +28,8 @@ class Scene:
     now_ms: int = 0  # event time reached
     wall_s: float = 0.0
     published: int = 0
-    aggregated: int = 0
+    aggregated: int = 0  # or settled otherwise: late, filtered
     late: int = 0
-    lag: int = 0
     watermark_s: float = 0.0  # how far the low watermark is behind event time
     alarms: list[Alarm] = field(default_factory=list)
     resolved: set[str] = field(default_factory=set)  # alert ids
@@ -43,6 +42,11 @@ class Scene:
         """Event time done, 0..1."""
         done = (self.now_ms - self.from_ms) / (self.to_ms - self.from_ms)
         return min(1.0, max(0.0, done))
+
+    @property
+    def lag(self) -> int:
+        """Published spans that are not in Redis yet."""
+        return max(0, self.published - self.aggregated)
 
     @property
     def rate(self) -> float:

@@ -16,12 +16,12 @@ from tocsin.demo.incidents import Incident
 from tocsin.demo.scene import Scene
 
 _ALERT_ROWS = 9
-_TIMELINE = 30  # characters
+_TIMELINE = 26  # characters
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 _WHAT = {
     "starting": "starting the broker and Redis",
     "back-fill": "publishing history, so that baselines are learnt",
-    "live": "live: incidents happen, alerts come",
+    "live": "incidents happen, alerts come",
     "settling": "everything is published; the last windows close",
     "done": "done",
 }

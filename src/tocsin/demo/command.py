@@ -1,0 +1,164 @@
+"""The body of `tocsin demo`: servers, a scenario, a player, a view, and a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+
+from tocsin import log
+from tocsin.bus.kafka import KafkaBus
+from tocsin.config import Config, load
+from tocsin.demo.incidents import LIVE_MINUTES, MINUTE_MS, scenario
+from tocsin.demo.play import Player
+from tocsin.demo.profiles import FLEET
+from tocsin.demo.scene import Scene
+from tocsin.demo.view import LiveView, PlainView, summary, verdict
+from tocsin.embedded import Embedded
+from tocsin.flow.judge.rules import load_rules
+from tocsin.run import topics
+from tocsin.run.up import up
+
+#: Statistical rules are silent for their first 288 windows of a minute.
+HISTORY_MINUTES = 300
+#: `--check` must be over by the cap, s of wall time; its live phase is planned to end before.
+_CAP_S, _PLAN_S = 118.0, 100.0
+
+
+def run(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> int:
+    """See `tocsin.demo.main`."""
+    started = time.monotonic()
+    log.configure("error")
+    console = Console(stderr=as_json)
+    scene = plan(seed, speed)
+    drawn = live and not check and console.is_terminal
+    view = LiveView(console, scene) if drawn else PlainView(console, scene)
+    with Embedded() as servers:
+        scene.servers = servers.describe()
+        console.print(f"running on {scene.servers}", highlight=False, soft_wrap=True)
+        config = configure(servers.bootstrap, servers.redis_url)
+        with view:
+            player = Player(
+                config=config,
+                bus=KafkaBus(config.kafka),
+                pipeline=up,
+                rules={rule.id: rule for rule in load_rules()},
+                scene=scene,
+                redraw=view.update,
+                started=started,
+                wall_plan_s=_PLAN_S if check else None,
+            )
+            in_time = asyncio.run(_within(player, _CAP_S if check else None))
+    return _report(console, scene, check=check, in_time=in_time, as_json=as_json)
+
+
+def plan(seed: int, speed: float) -> Scene:
+    """The scenario: history from 07:00 UTC of yesterday, incidents after noon.
+
+    The hour is fixed so that the daily shape, and with it every draw, is the same every day.
+    """
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    live_ms = int((midnight - timedelta(hours=12)).timestamp()) * 1_000
+    services = [profile.service for profile in FLEET]
+    return Scene(
+        seed=seed,
+        speed=speed,
+        from_ms=live_ms - HISTORY_MINUTES * MINUTE_MS,
+        live_ms=live_ms,
+        to_ms=live_ms + LIVE_MINUTES * MINUTE_MS,
+        incidents=scenario(seed, services, live_ms),
+        now_ms=live_ms - HISTORY_MINUTES * MINUTE_MS,
+    )
+
+
+def configure(bootstrap: str, redis_url: str) -> Config:
+    """Tocsin as shipped, but for what accelerated event time asks for."""
+    return load(
+        kafka={"bootstrap": bootstrap},
+        redis={"url": redis_url},
+        topics={"spans_partitions": 4},
+        shards=4,
+        # The clock leaps with the publisher, so a partition that is idle for a moment must not
+        # be taken for complete.
+        idle_timeout_s=3_600,
+        rebuild_horizon_s=86_400,
+        ingest={"flush_interval_s": 0.1},
+        watch={"tick_s": 0.2},
+    )
+
+
+async def _within(player: Player, cap_s: float | None) -> bool:
+    """Play; False when the cap was reached first."""
+    admin = player.bus.admin()
+    try:
+        await topics.ensure(player.config, admin)
+    finally:
+        await admin.close()
+    left_s = None if cap_s is None else cap_s - (time.monotonic() - player.started)
+    try:
+        async with asyncio.timeout(left_s):
+            await player.play()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _report(console: Console, scene: Scene, *, check: bool, in_time: bool, as_json: bool) -> int:
+    """What came of it, and the exit code."""
+    result = scene.score()
+    console.print()
+    if check:
+        for line in verdict(scene, result):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print(summary(scene))
+        console.print(verdict(scene, result)[-1], markup=False, highlight=False, soft_wrap=True)
+    if not in_time:
+        console.print(
+            f"FAILED: not over within {_CAP_S:.0f} s, stopped in phase {scene.phase} with "
+            f"{scene.published:,} spans published and {scene.aggregated:,} aggregated",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    passed = in_time and result.passed
+    rate = scene.published / max(scene.wall_s, 1e-3)
+    console.print(
+        f"{scene.published:,} spans in {scene.wall_s:.0f} s ({rate:,.0f}/s), {scene.late} late; "
+        f"seed {scene.seed}" + (f"; {'passed' if passed else 'FAILED'}" if check else ""),
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    if as_json:
+        json.dump(_document(scene, passed=passed), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    return 0 if passed or not check else 1
+
+
+def _document(scene: Scene, *, passed: bool) -> dict[str, Any]:
+    """The report for machines; times in epoch ms, delays in seconds."""
+    result = scene.score()
+    incidents = []
+    for outcome in result.outcomes:
+        caught = outcome.caught
+        event_s, wall_s = scene.delay_s(outcome.incident, caught) if caught else (None, None)
+        incidents.append({
+            **asdict(outcome.incident),
+            "caught_by": asdict(caught) if caught else None,
+            "delay_event_s": event_s,
+            "delay_wall_s": wall_s,
+            "related": [asdict(alarm) for alarm in (*outcome.also, *outcome.related)],
+        })  # fmt: skip
+    return {
+        "passed": passed,
+        "seed": scene.seed,
+        "servers": scene.servers,
+        "spans": scene.published,
+        "late": scene.late,
+        "wall_s": round(scene.wall_s, 1),
+        "incidents": incidents,
+        "false": [asdict(alarm) for alarm in result.false],
+    }
