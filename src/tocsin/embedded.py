@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tocsin.config import UserError
+from tocsin.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 _READY_S = 20.0
@@ -273,11 +273,12 @@ def start_redis(binary: str, port: int, *options: str) -> Child:
     """Start redis-server on loopback, nothing on disk, and wait until it answers PING."""
     command = [binary, "--port", str(port), "--bind", LOOPBACK, "--save", "", "--appendonly", "no"]
     child = Child([*command, "--dir", tempfile.gettempdir(), *options])
-    child.wait_until(lambda: _pongs(port), "redis-server")
+    child.wait_until(lambda: pongs(port), "redis-server")
     return child
 
 
-def _pongs(port: int) -> bool:
+def pongs(port: int) -> bool:
+    """Whether a Redis on loopback answers PING."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(7, socket.MSG_WAITALL) == b"+PONG\r\n"
