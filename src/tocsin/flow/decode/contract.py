@@ -9,18 +9,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tocsin.flow.decode.instant import FIRST_NS, LAST_NS, UNREADABLE, instant_ns
 
 MAX_TOKENS = 2**40
 MAX_USD = 1_000_000.0
+MAX_SCORE = 1e9
 MAX_MS = 366 * 86_400_000.0
 
-Id = Annotated[str, Field(min_length=1, max_length=200)]
-Count = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
-Millis = Annotated[float, Field(ge=0, le=MAX_MS, allow_inf_nan=False)]
-Instant = Annotated[int, Field(ge=FIRST_NS, le=LAST_NS)] | str
+
+
+def _no_flag(value: Any) -> Any:
+    """True is no number, though Python says so; numbers written as text are."""
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+_Number = BeforeValidator(_no_flag)
+#: Something must be left of a required name once its control characters are gone.
+_PRINTABLE = r"[^\x00-\x1f\x7f-\x9f]"
+Id = Annotated[str, Field(min_length=1, max_length=200, pattern=_PRINTABLE)]
+Name = Annotated[str, Field(min_length=1, pattern=_PRINTABLE)]
+Count = Annotated[int, Field(ge=0, le=MAX_TOKENS), _Number]
+Millis = Annotated[float, Field(ge=0, le=MAX_MS, allow_inf_nan=False), _Number]
+Usd = Annotated[float, Field(ge=0, le=MAX_USD, allow_inf_nan=False), _Number]
+Score = Annotated[float, Field(ge=-MAX_SCORE, le=MAX_SCORE, allow_inf_nan=False), _Number]
+#: A double is too coarse for nanoseconds, so only integers (and text) will do.
+Instant = Annotated[int, Field(ge=FIRST_NS, le=LAST_NS, strict=True)] | str
 
 
 def _doc(text: str, default: Any = None) -> Any:
@@ -39,8 +56,8 @@ class SpanV1(BaseModel):
 
     trace_id: Id = Field(description="The run. Key the Kafka message by it.")
     span_id: Id
-    service: Annotated[str, Field(min_length=1)]
-    kind: str = Field(
+    service: Name
+    kind: Name = Field(
         description="llm, embedding, rerank, tool, agent, workflow, retrieval, guardrail, "
         "evaluator, handoff, memory, step; or an OpenTelemetry operation name such as "
         "chat. Anything else is `other`."
@@ -68,7 +85,7 @@ class SpanV1(BaseModel):
     cache_read_tokens: Count | None = None
     cache_write_tokens: Count | None = None
     reasoning_tokens: Count | None = None
-    cost_usd: Annotated[float, Field(ge=0, le=MAX_USD, allow_inf_nan=False)] | None = _doc(
+    cost_usd: Usd | None = _doc(
         "Absent: unknown (computed from the price table), never zero."
     )
     ttft_ms: Millis | None = _doc("Time to the first token.")
@@ -82,7 +99,7 @@ class SpanV1(BaseModel):
     prompt_name: str | None = None
     prompt_version: str | None = None
     score_name: str | None = _doc("Name of an evaluation: hallucination, toxicity, csat ...")
-    score: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)] | None = None
+    score: Score | None = None
 
     @model_validator(mode="after")
     def _in_time(self) -> Self:
