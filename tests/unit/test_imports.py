@@ -44,11 +44,9 @@ def imports() -> dict[str, set[str]]:
                 names.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 module = node.module or ""
-                # `from tocsin import log` names the module tocsin.log
-                deep = [
-                    f"{module}.{alias.name}" for alias in node.names if is_module(module, alias)
-                ]
-                names.update(deep or [module])
+                for alias in node.names:  # `from tocsin import log` names the module tocsin.log
+                    deep = is_module(module, alias.name)
+                    names.add(f"{module}.{alias.name}" if deep else module)
     return found
 
 
