@@ -27,9 +27,7 @@ def instant_ns(value: int | str) -> int:
         value = value.strip()
         if len(value) > _LONGEST_ISO:
             return UNREADABLE
-        if not (value.isascii() and value.isdecimal()):
-            return _iso_ns(value)
-        value = int(value)
+        value = int(value) if value.isascii() and value.isdecimal() else _iso_ns(value)
     return value if FIRST_NS <= value <= LAST_NS else UNREADABLE
 
 

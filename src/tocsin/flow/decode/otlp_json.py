@@ -21,7 +21,7 @@ from tocsin.types import Reason
 
 class _KeyValue(Struct, gc=False):
     key: str | None = None
-    value: Raw | None = None
+    value: Raw = Raw(b"null")
 
 
 class _Resource(Struct):
@@ -164,7 +164,7 @@ def _named(attributes: list[_KeyValue] | None, table: Table, limits: Limits) -> 
     found: dict[str, Any] = {}
     for attribute in attributes or ():
         key = attribute.key
-        if key and key in table and attribute.value is not None:
+        if key and key in table:
             try:
                 value = _decode_value(attribute.value)
             except msgspec.ValidationError:

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 
 from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.limits import RefusedError
@@ -38,10 +38,11 @@ _FOREIGN = {
 }
 _OWN = tuple(name for name, info in SpanV1.model_fields.items() if info.is_required())
 
+_ABSENT = Raw(b"")
 # Every key's value is skipped, not read: a look at the keys costs one scan of the message.
 _Keys: Any = msgspec.defstruct(
     "_Keys",
-    [(name, Raw | UnsetType, UNSET) for name in ("resourceSpans", *_FOREIGN, *_OWN)],
+    [(name, Raw, _ABSENT) for name in ("resourceSpans", *_FOREIGN, *_OWN)],
 )
 _decode_keys = msgspec.json.Decoder(_Keys).decode
 
@@ -95,13 +96,13 @@ def _sniff_json(text: bytes) -> Format:
         if first_line == text:
             raise refusal(error) from None
         return Format.NATIVE  # one object a line, or broken: told apart when it is read
-    if keys.resourceSpans is not UNSET:
+    if keys.resourceSpans is not _ABSENT:
         return Format.OTLP_JSON
-    if all(getattr(keys, name) is not UNSET for name in _OWN):
+    if all(getattr(keys, name) is not _ABSENT for name in _OWN):
         return Format.NATIVE
     for name, foreign in _FOREIGN.items():
-        if getattr(keys, name) is not UNSET:
+        if getattr(keys, name) is not _ABSENT:
             raise RefusedError(Reason.UNKNOWN_FORMAT, foreign)
-    if all(getattr(keys, name) is UNSET for name in _OWN):
+    if all(getattr(keys, name) is _ABSENT for name in _OWN):
         raise RefusedError(Reason.UNKNOWN_FORMAT)
     return Format.NATIVE
