@@ -92,7 +92,7 @@ class _Tick:
             del self.states[state.fingerprint]
         elif policy is None or at_ms >= state.opened_ms + policy.max_age_s * 1000:
             aged = {
-                series: replace(m, open=False, latched=m.open and m.breaching, bits=0)
+                series: replace(m, open=False, latched=m.breaching, bits=0)
                 for series, m in state.members.items()
             }
             self._end(replace(state, members=aged), AlertReason.EXPIRED, at_ms)
@@ -123,6 +123,8 @@ class _Tick:
         if member is None or member is before:
             return
         state = _with(state or _pending(key, finding), finding.series, member)
+        if finding.series not in state.members:  # one of too many
+            return
         if state.is_open():
             self._goes_on(state, finding, opened=member.open and not (before and before.open))
         elif member.open:
@@ -138,7 +140,8 @@ class _Tick:
         at_ms = max(finding.at_ms, state.changed_ms)
         since = at_ms - policy.flap_within_s * 1000
         opens = (*(t for t in state.opens if t > since), at_ms)[-_OPENS:]
-        again = bool(state.ended_ms) and at_ms - state.ended_ms <= policy.fold_s * 1000
+        young = at_ms < state.opened_ms + policy.max_age_s * 1000
+        again = young and state.sequence > 0 and at_ms - state.ended_ms <= policy.fold_s * 1000
         flapping = len(opens) >= policy.flap_opens
         previous = cast("AlertStatus", state.status) if again else None
         if not again:

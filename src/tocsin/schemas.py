@@ -1,0 +1,63 @@
+"""`tocsin schemas`: the published contracts as JSON Schema, written from the models.
+
+A contract is stated once, as a pydantic model; the files under `schemas/` are what other
+languages and editors read. `check` tells which files no longer say what the models say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+
+from tocsin.flow.alert import AlertEvent
+from tocsin.flow.decode.contract import SpanV1
+from tocsin.flow.judge.rules import RuleSpec
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+#: Where the files live in a source tree; `tocsin schemas` takes another folder as argument.
+FOLDER: Final = Path("schemas")
+
+
+def documents() -> Mapping[str, str]:
+    """File name -> text of every published schema, in a fixed order of keys."""
+    # What others write is described as we read it; what we write, as we write it.
+    rule = _schema(RuleSpec, "validation")
+    # A rule's id is the stem of its file, never a key in it.
+    rule["properties"].pop("id", None)
+    rule["required"] = [key for key in rule["required"] if key != "id"]
+    rule["title"] = "Tocsin rule, v1"
+    contracts = {
+        "span.v1.json": _schema(SpanV1, "validation"),
+        "alert.v1.json": _schema(AlertEvent, "serialization"),
+        "rule.v1.json": rule,
+    }
+    return {
+        name: json.dumps({"$schema": DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in contracts.items()
+    }
+
+
+def write(folder: Path = FOLDER) -> list[Path]:
+    """Write all schemas; the paths that changed. Creates the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    changed = [folder / name for name in check(folder)]
+    for path in changed:
+        path.write_text(documents()[path.name], encoding="utf-8")
+    return changed
+
+
+def check(folder: Path = FOLDER) -> list[str]:
+    """The file names that are missing or stale."""
+    return [
+        name
+        for name, text in documents().items()
+        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
+    ]
+
+
+def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
+    return model.model_json_schema(mode=mode)
