@@ -112,6 +112,8 @@ class RedisConfig(Section):
     prefix: str = Field("tocsin", min_length=1, pattern=r"^[A-Za-z0-9_.:-]+$")
     cluster: bool = False
     connect_timeout_s: float = Field(5.0, gt=0, le=300)
+    #: How long the counters of a window are kept, s of wall time.
+    window_ttl_s: int = Field(10_800, ge=600)
 
     @model_validator(mode="before")
     @classmethod
@@ -189,6 +191,10 @@ class WatchConfig(Section):
     """How often each shard is evaluated when no notice asks for it earlier."""
 
     tick_s: float = Field(1.0, ge=0.05, le=60)
+    #: Windows of history that statistical rules ask for before they say anything.
+    warmup_windows: int = Field(288, ge=10, le=100_000)
+    #: The pipeline counts as stalled once it is so far behind the clock, s.
+    stalled_after_s: float = Field(300.0, ge=1)
 
 
 class LimitsConfig(Section):

@@ -15,7 +15,7 @@ from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
 
 AGGREGATED, LATE, FILTERED, DEAD_LETTERED = "aggregated", "late", "filtered", "dead_lettered"
 _NOTHING = ShardDelta((), (), ())
-_BOOK = {"partition": pl.Int32, "offset": pl.Int64, "outcome": pl.String}
+_BOOK = ("partition", "offset", "outcome")
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ class Ingest:
         self._partitions = 0
         self._housekept = 0.0
         self._rejected = self._read = 0
-        self._log = log.get("ingest")
+        self._log = log.get_logger("ingest")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what was polled by then is merged first."""

@@ -40,6 +40,7 @@ class ShardOwner:
     retention_s: int  # how long the store keeps a window's counters
     metrics: m.Metrics
     seen: int = 0
+    closed: int = 0  # windows closed so far, by this owner
     labels: dict[str, str] = field(default_factory=dict)
     #: Event time up to which the whole topic was complete at the last tick, ms.
     low_ms: int | None = None
@@ -90,6 +91,7 @@ class ShardOwner:
             self.metrics.add(m.FENCED_WRITES, stage="watch")
             raise Fenced
         self.seen = look.seq
+        self.closed += len(starts)
         await self._publish(outbox)
         return tuple(events)
 

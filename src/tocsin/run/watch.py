@@ -17,7 +17,7 @@ from tocsin.config import Config
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.run.tick import Fenced, ShardOwner
-from tocsin.store.base import WINDOW_TTL_S, Store
+from tocsin.store.base import Store
 
 #: Ticks of one shard come no closer than this: notices from many workers are folded.
 _MIN_TICK_S = 0.1
@@ -34,16 +34,14 @@ class Watch:
         clock: Clock,
         metrics: m.Metrics,
         rules: tuple[RuleSpec, ...],
-        *,
-        retention_s: int = WINDOW_TTL_S,
     ) -> None:
         self._config, self._store, self._clock, self._metrics = config, store, clock, metrics
-        self._rules, self._retention_s = rules, retention_s
+        self._rules = rules
         self._producer: Producer = bus.producer()
         self._owned: dict[int, ShardOwner] = {}
         self._due: set[int] = set()
         self._wake = asyncio.Event()
-        self._log = log.get("watch")
+        self._log = log.get_logger("watch")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until `stop` is set. `assigned`, `revoked` and `notice` feed it meanwhile."""
@@ -71,7 +69,7 @@ class Watch:
                 self._producer,
                 topic=self._config.topics.alerts,
                 window_s=self._config.window_s,
-                retention_s=self._retention_s,
+                retention_s=self._config.redis.window_ttl_s,
                 metrics=self._metrics,
             )
         self._log.info("owns", shards=sorted(self._owned))
