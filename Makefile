@@ -1,0 +1,33 @@
+# Needs make and Python >= 3.11; `make` alone lists the targets.
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test quick lint type bench quality clean FORCE
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
+
+setup: $(STAMP) ## make .venv with Tocsin in it, up to date
+demo: setup ## start a broker and a Redis, a fleet of agents with incidents, and watch the alerts
+	@$(BIN)/tocsin demo
+test: setup ## run every test, fast ones first, on a real Kafka where there is one
+	@$(BIN)/pytest
+quick: setup ## run the tests that need no server
+	@$(BIN)/pytest tests/unit tests/golden
+lint: setup ## check style and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+type: setup ## check types
+	@$(BIN)/mypy
+bench: setup ## measure speed, as ratios in one run
+	@$(BIN)/pytest tests/bench -s
+quality: setup ## measure what is detected, how soon, and how many alarms are false
+	@$(BIN)/pytest tests/quality -s
+clean: ## remove all that was made here
+	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+# The stamp names the checkout it was made in: a moved or copied one is set up again.
+$(STAMP): pyproject.toml .ci/setup $(if $(filter $(CURDIR),$(shell cat $(STAMP) 2>/dev/null)),,FORCE)
+	@.ci/setup $(VENV)
+	@echo $(CURDIR) > $@
