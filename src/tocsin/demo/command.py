@@ -80,7 +80,7 @@ def plan(seed: int, speed: float) -> Scene:
 def configure(bootstrap: str, redis_url: str) -> Config:
     """Tocsin as shipped, but for what accelerated event time asks for."""
     return load(
-        kafka={"bootstrap": bootstrap},
+        kafka={"bootstrap": bootstrap, "session_timeout_s": 6},
         redis={"url": redis_url},
         topics={"spans_partitions": 4},
         shards=4,

@@ -49,7 +49,16 @@ class Player:
     _sampled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def play(self) -> None:
-        """Start everything, publish the scenario, wait for the last alerts, stop everything."""
+        """Start everything, publish the scenario, wait for the last alerts, stop everything.
+
+        What fails first is raised, and has stopped the rest.
+        """
+        try:
+            await self._play()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _play(self) -> None:
         scene, stop = self.scene, asyncio.Event()
         clock, metrics = ManualClock(scene.from_ms), m.Metrics()
         async with asyncio.TaskGroup() as group:

@@ -1,0 +1,92 @@
+"""A real agent on a real framework loops, and the alert is on the topic while it still runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.harness import World
+from servers import Kafka, Redis
+from tocsin.flow.alert import AlertEvent
+from tocsin.types import Record
+
+SERVICE = Path(__file__).parents[2] / "deploy" / "examples" / "agent_service" / "service.py"
+HEALTHY, STUCK, LOOKUP_S = 4, 30, 0.5
+
+
+@pytest.fixture
+def world(kafka: Kafka, redis_server: Redis, tmp_path: Path) -> Iterator[World]:
+    world = World(kafka.bootstrap, redis_server.url, tmp_path)
+    topics = world.run("topics")
+    assert topics.returncode == 0, topics.stderr
+    yield world
+    world.stop()
+
+
+def serve(world: World, *options: str) -> subprocess.Popen[str]:
+    """The example, as its README starts it."""
+    return subprocess.Popen(
+        [sys.executable, str(SERVICE), "--bootstrap", world.bootstrap,
+         "--topic", world.config().topics.spans, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+async def test_a_looping_agent_is_told_of_while_its_run_is_open(world: World) -> None:
+    world.start("up")
+    agent = serve(
+        world, "--questions", str(HEALTHY), "--every", "0.1",
+        "--stuck", str(STUCK), "--delay", str(LOOKUP_S),
+    )  # fmt: skip
+
+    async def alerts() -> list[Record]:
+        assert agent.poll() in (None, 0), agent.communicate()[1]
+        return await world.read(world.config().topics.alerts)
+
+    try:
+        records = await world.until(alerts, 60, "the loop alert")
+        assert agent.poll() is None, "the run was over before anybody knew of it"
+    finally:
+        agent.kill()
+        agent.communicate()
+    event = AlertEvent.decode(records[0].value or b"")
+    assert (event.rule, event.status, event.series) == ("runaway_loop", "firing", "run")
+    assert (event.env, event.service) == ("prod", "support-desk")
+    assert event.dims["agent"] == "support"
+    assert event.dims["tool"] == "lookup_order"
+    assert event.observed is not None
+    assert event.observed >= 3
+    assert len(event.traces) == 1
+    delay_s = (records[0].timestamp - event.at) / 1_000
+    print(f"third call to alert on the topic: {delay_s:.2f} s")
+    assert delay_s < 3
+
+
+async def test_an_agent_that_behaves_raises_nothing(world: World) -> None:
+    world.start("up")
+    agent = serve(world, "--questions", "12", "--every", "0.05", "--delay", "0.05")
+    said, complaints = agent.communicate(timeout=60)
+    assert agent.returncode == 0, complaints
+    assert said.count("left the warehouse") == 12
+
+    async def counted() -> bool:
+        # A run is an agent's span, two model calls and a tool call.
+        return (await world.account())["aggregated"] >= 12 * 4
+
+    await world.until(counted, 60, "all spans on the books")
+    assert (await world.account()).total() == 12 * 4, "no span was refused, late or doubled"
+    assert await world.read(world.config().topics.alerts) == []
+
+
+def test_without_a_broker_the_example_says_so_in_one_line() -> None:
+    agent = subprocess.run(
+        [sys.executable, str(SERVICE), "--bootstrap", "127.0.0.1:1"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert agent.returncode == 2
+    assert "no broker at 127.0.0.1:1" in agent.stderr
+    assert "Traceback" not in agent.stderr
