@@ -1,1 +1,69 @@
 """Closed windows against baselines: what was expected, and how improbable this is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tocsin.flow.grade import sketch
+from tocsin.flow.grade.frames import totals
+from tocsin.flow.grade.history import SIGNAL_FIELDS, History
+from tocsin.flow.grade.known import Known
+from tocsin.types import WindowFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One window of one shard beside its past. Detectors read it and change nothing."""
+
+    at: int  # start of the window, epoch s
+    history: History  # up to before the window
+    known: Known
+    warmup: int  # windows a series must have lived for a statistical judgement
+    allowed_models: tuple[str, ...]
+    current: Mapping[str, np.ndarray]  # signal -> float64 [rows], 0 where silent
+    durations: sketch.Sketches
+
+    @property
+    def end(self) -> int:
+        """End of the window, epoch s."""
+        return self.at + self.history.window_s
+
+    @property
+    def skip(self) -> int:
+        """Newest windows of the history that an expectation for this window leaves out.
+
+        Window `w` is expected from windows up to `w - 2`. An open window is judged while
+        `w - 1` may be open or closed, as the flushes fall; so neither uses it, and the same
+        log gives the same alert whatever the timing.
+        """
+        last = self.history.last
+        return 1 if last is not None and last >= self.at - self.history.window_s else 0
+
+
+def grade(
+    history: History,
+    frame: WindowFrame,
+    known: Known,
+    *,
+    warmup: int,
+    allowed_models: tuple[str, ...] = (),
+) -> Graded:
+    """Lay a closed window beside its shard's past; `history` must not hold it yet."""
+    rows = history.rows(frame.series)
+    current = {}
+    for signal in history.signals:
+        column = np.zeros(len(history.catalog))
+        column[rows] = totals(frame, SIGNAL_FIELDS[signal])
+        current[signal] = column
+    return Graded(
+        frame.start,
+        history,
+        known,
+        warmup,
+        allowed_models,
+        current,
+        sketch.of_frame(frame, rows),
+    )

@@ -1,1 +1,99 @@
-"""Points and scores and runs become findings, by rules; one module a detector kind."""
+"""Graded windows become findings, by rules. One module a detector kind; rules are data.
+
+`judge` looks at a closed window, `judge_open` at counters of a window that is still open:
+only rules whose signal can only grow, only their broadest view, and what is said is the
+bound that was crossed and not the count of the moment. So the same log raises the same
+alert whatever the timing of the flushes. A closed window is first judged as if it were open,
+for the flush that never came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+
+import numpy as np
+
+from tocsin.flow.grade import Graded
+from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.history import DURATION, SHARE, SIGNAL_FIELDS
+from tocsin.flow.judge import flatline, quantile, share, spike, unexpected
+from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.judge.verdicts import Verdicts, fold
+from tocsin.types import Finding, split_series
+
+Judge = Callable[[RuleSpec, Graded, set[Group]], Verdicts]
+Judged = tuple[list[Finding], dict[str, np.ndarray]]
+
+_DETECTORS: Mapping[str, ModuleType] = {
+    "spike": spike,
+    "flatline": flatline,
+    "share": share,
+    "unexpected": unexpected,
+    "quantile": quantile,
+}
+#: What a breach of each detector keeps out of which baseline; "" = the rule's own signal.
+_EXCLUDES = {"spike": "", "flatline": "n", "share": SHARE, "quantile": DURATION}
+_OPEN = {"spike", "unexpected"}
+
+
+def signals(rules: Sequence[RuleSpec]) -> tuple[str, ...]:
+    """The count signals that the rules' baselines are made of."""
+    return tuple(dict.fromkeys(rule.signal for rule in rules if rule.signal in SIGNAL_FIELDS))
+
+
+def judge(
+    rules: Sequence[RuleSpec], graded: Graded, watched: Mapping[str, set[Group]] | None = None
+) -> Judged:
+    """Findings of a closed window, and the rows to keep out of each baseline.
+
+    Args:
+        rules: rules of any detector; those of runs are passed over.
+        graded: the window beside its past.
+        watched: rule id -> groups that have an alert: each gets a finding whatever it is.
+    """
+    findings: list[Finding] = []
+    excluded: dict[str, list[np.ndarray]] = {}
+    number = graded.at // graded.history.window_s + 1
+    for rule in rules:
+        if rule.detector not in _DETECTORS or number % rule.every:
+            continue
+        groups = (watched or {}).get(rule.id, set())
+        said: Verdicts = _DETECTORS[rule.detector].judge(rule, graded, groups)
+        findings += fold(rule, graded, said, groups)
+        signal = _EXCLUDES.get(rule.detector)
+        if signal is not None and said.breach.any():
+            excluded.setdefault(signal or rule.signal, []).append(said.excluded())
+    return findings, {
+        signal: np.unique(np.concatenate(rows)) for signal, rows in sorted(excluded.items())
+    }
+
+
+def judge_open(
+    rules: Sequence[RuleSpec],
+    graded: Graded,
+    series: Sequence[str],
+    columns: Mapping[str, np.ndarray],
+) -> list[Finding]:
+    """Findings of an open window whose counters already cross a bound.
+
+    Args:
+        rules: rules of any detector; only those that can be judged early are.
+        graded: the window's past.
+        series: the series that moved.
+        columns: signal -> counters of each of them so far.
+    """
+    findings: list[Finding] = []
+    views = np.array([split_series(name)[0] for name in series], str)
+    for rule in rules:
+        if rule.detector not in _OPEN or rule.persistence.m > 1:
+            continue
+        these = np.flatnonzero(views == rule.views[0])
+        if not len(these):
+            continue
+        rows = graded.history.rows([series[i] for i in these])
+        said: Verdicts = _DETECTORS[rule.detector].judge_open(
+            rule, graded, rows, columns[rule.signal][these], columns["n"][these]
+        )
+        findings += fold(rule, graded, said, set())
+    return findings

@@ -1,0 +1,159 @@
+"""What a series' next window should hold, from its own past: mean, dispersion, habits.
+
+Fallback chain by what is known: the last three hours of windows; where too few of them may be
+learned from, the quarter-hours of the last day; else *not ready*, which is a state of its own
+and never "normal". From a day of age on, the same time yesterday (a quarter-hour either way)
+widens the expectation in both directions: a spike must stand out from both, and so must a
+silence, so that a nightly batch or a quiet lunch hour is no alarm on its second day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tocsin.flow.grade import tails
+from tocsin.flow.grade.history import QUARTER_S, History
+
+#: A median of fewer events than this a window is too coarse: take a trimmed mean.
+_SPARSE = 5.0
+_LOCAL = 60  # windows that set the local level
+DAY_S = 86_400
+BASELINES = ("none", "last 3 h", "last 24 h", "last 3 h and same time yesterday")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Per row, for one window: what is expected, if `ready`.
+
+    `low` and `high` bound the means the baselines give; `size` is the negative-binomial size
+    of counts or the gamma shape of sums; `record` is the second largest learned window (one
+    burst may have been an incident, two are a habit); `baseline` indexes BASELINES.
+    """
+
+    ready: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    size: np.ndarray
+    record: np.ndarray
+    learned: np.ndarray
+    baseline: np.ndarray
+
+
+def expect(
+    history: History,
+    signal: str,
+    rows: np.ndarray,
+    *,
+    at: int,
+    warmup: int,
+    skip: int = 0,
+    quiet: np.ndarray | None = None,
+) -> Expected:
+    """What the window `at` should hold for `rows`, from windows before it.
+
+    Args:
+        history: the shard's past.
+        signal: a count signal that the history keeps.
+        rows: which series.
+        at: start of the window that is expected, epoch s.
+        warmup: windows a series must have lived, but never more than a day.
+        skip: newest windows to leave out for all rows.
+        quiet: seconds before `at` to leave out, row by row (a silence under judgement).
+    """
+    values = history.minutes(signal, rows, skip)
+    if quiet is not None:
+        columns = np.arange(values.shape[1], 0, -1)
+        values[columns[None, :] <= (quiet // history.window_s)[:, None]] = np.nan
+    needed = min(_LOCAL, warmup)
+    old = history.age(rows, at) >= min(warmup * history.window_s, DAY_S)
+    mean, var, record, learned = _moments(values, is_count=signal == "n")
+    baseline = np.where(learned >= needed, 1, 0)
+    level, size = mean.copy(), _size(mean, var, signal)
+
+    short = np.flatnonzero(learned < needed)
+    if len(short):
+        before = at - (history.window_s if quiet is None else int(quiet[short].min()))
+        day = history.quarters(signal, rows[short], before)
+        if quiet is not None:
+            columns = np.arange(day.shape[1], 0, -1) * QUARTER_S
+            gone = quiet[short] - int(quiet[short].min())
+            day[columns[None, :] <= gone[:, None]] = np.nan
+        day_mean, day_var, day_record, day_learned = _moments(day, is_count=False)
+        part = history.per_quarter
+        good = (day_learned >= 4) & (day_mean > 0)
+        level[short] = np.where(good, day_mean / part, level[short])
+        size[short] = np.where(good, _size(day_mean, day_var, signal), size[short])
+        record[short] = np.fmax(record[short], np.where(good, day_record / part, -1))
+        learned[short] = np.where(good, day_learned * part, learned[short])
+        baseline[short] = np.where(good, 2, 0)
+
+    low, high = level.copy(), level.copy()
+    yesterday = _yesterday(history, signal, rows, at)
+    known = ~np.isnan(yesterday).any(axis=1) & (baseline == 1)
+    if known.any():
+        low[known] = np.minimum(level[known], yesterday[known].min(axis=1))
+        high[known] = np.maximum(level[known], yesterday[known].max(axis=1))
+        baseline = np.where(known, 3, baseline)
+    ready = old & (baseline > 0)
+    return Expected(ready, low, high, size, record, learned, np.where(ready, baseline, 0))
+
+
+def _size(mean: np.ndarray, var: np.ndarray, signal: str) -> np.ndarray:
+    """Dispersion: negative-binomial size of counts, gamma shape of sums of tokens or cost."""
+    if signal in {"n", "err", "to"}:
+        return tails.nb_size(mean, var)
+    shape = np.divide(mean * mean, var, out=np.full(len(mean), tails.K_MAX), where=var > 0)
+    return np.clip(shape, tails.K_MIN, tails.K_MAX)
+
+
+def _moments(
+    values: np.ndarray, *, is_count: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Robust mean, plain variance, second largest and number of the known values of each row.
+
+    The mean of counts is the median of the last hour, where the median is coarse or a sum
+    skewed a mean without the top 2 %. The variance is not robust on purpose: a series that
+    is wild must look wild.
+    """
+    ranked = np.sort(values, axis=1)  # NaN goes to the end
+    known = np.isfinite(ranked)
+    n = known.sum(axis=1)
+    filled = np.where(known, ranked, 0.0)
+    cumulative = np.concatenate([np.zeros((len(values), 1)), np.cumsum(filled, axis=1)], axis=1)
+    line = np.arange(len(values))
+    safe = np.maximum(n, 1)
+    cut = np.where(n >= 10, np.maximum(1, n // 50), 0)
+    kept = np.maximum(n - cut, 1)
+    mean = np.maximum(cumulative[line, kept] / kept, 0.5 / safe)
+    average = cumulative[line, n] / safe
+    var = np.where(known, (filled - average[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(n - 1, 1)
+    if is_count:
+        median = _median(ranked, n)
+        local = np.sort(values[:, -_LOCAL:], axis=1)
+        local_n = np.isfinite(local).sum(axis=1)
+        recent = np.where(local_n >= _LOCAL // 3, _median(local, local_n), median)
+        mean = np.where((median >= _SPARSE) & (recent >= _SPARSE), recent, mean)
+    second = np.where(n >= 2, filled[line, np.maximum(n - 2, 0)], -1.0)
+    return mean, var, second, n
+
+
+def _median(ranked: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Median of the first n[i] values of each sorted row; 0 where there are none."""
+    if not ranked.shape[1]:
+        return np.zeros(len(ranked))
+    line = np.arange(len(ranked))
+    low, high = np.maximum((n - 1) // 2, 0), np.minimum(n // 2, ranked.shape[1] - 1)
+    return np.where(n > 0, (ranked[line, low] + ranked[line, high]) / 2, 0.0)
+
+
+def _yesterday(history: History, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
+    """Mean window of three quarter-hours around the same time yesterday; NaN if unknown."""
+    middle = (at - DAY_S) // QUARTER_S * QUARTER_S
+    day = history.quarters(signal, rows, middle + 2 * QUARTER_S)
+    if history.last_quarter is None or history.last_quarter < middle + QUARTER_S:
+        return np.full((len(rows), 3), np.nan)
+    return (
+        day[:, -3:] / history.per_quarter if day.shape[1] >= 3 else np.full((len(rows), 3), np.nan)
+    )

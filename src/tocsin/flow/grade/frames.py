@@ -1,0 +1,129 @@
+"""Window frames: they add like the windows they are, and travel as bytes.
+
+`add` is a commutative monoid on what frames *say* (the counters of every series); `canonical`
+gives two frames that say the same the same arrays, so equal frames have equal bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from tocsin.types import WindowFrame
+
+VERSION = 1
+
+
+class FrameError(ValueError):
+    """Bytes that are no frame of this version."""
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    version: int
+    start: int
+    seconds: int
+    series: list[str]
+    fields: list[str]
+    owner: bytes  # <u4
+    field: bytes  # <u2
+    value: bytes  # <i8
+    excluded: dict[str, list[str]]
+
+
+def canonical(frame: WindowFrame) -> WindowFrame:
+    """The same counters with names sorted, cells ordered by (series, field), no zeros."""
+    return merge([frame], frame.start, frame.seconds)
+
+
+def merge(frames: Sequence[WindowFrame], start: int, seconds: int) -> WindowFrame:
+    """The sum of `frames` as one window of `seconds` from `start`; no frames is zero."""
+    series = sorted({name for frame in frames for name in frame.series})
+    fields = sorted({name for frame in frames for name in frame.fields})
+    row = {name: i for i, name in enumerate(series)}
+    column = {name: i for i, name in enumerate(fields)}
+    width = max(len(fields), 1)
+    keys, values = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for frame in frames:
+        rows = np.array([row[name] for name in frame.series], np.int64)
+        columns = np.array([column[name] for name in frame.fields], np.int64)
+        if len(frame.value):
+            keys.append(rows[frame.owner] * width + columns[frame.field])
+            values.append(frame.value.astype(np.int64))
+    key, value = sum_by_key(np.concatenate(keys), np.concatenate(values))
+    return WindowFrame(
+        start,
+        seconds,
+        tuple(series),
+        tuple(fields),
+        (key // width).astype(np.uint32),
+        (key % width).astype(np.uint16),
+        value,
+    )
+
+
+def add(left: WindowFrame, right: WindowFrame) -> WindowFrame:
+    """The sum; it spans both. Commutative and associative; a frame without cells is zero."""
+    start = min(left.start, right.start)
+    end = max(left.start + left.seconds, right.start + right.seconds)
+    return merge([left, right], start, end - start)
+
+
+def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted distinct keys and the sums of their values; keys whose sum is 0 are dropped."""
+    if not len(keys):
+        return keys, values
+    order = np.argsort(keys, kind="stable")
+    keys, values = keys[order], values[order]
+    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    sums = np.add.reduceat(values, first)
+    kept = sums != 0
+    return keys[first][kept], sums[kept]
+
+
+def totals(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
+    """Sum of some fields for every series of the frame, int64 [len(frame.series)]."""
+    wanted = np.array([name in fields for name in frame.fields], bool)
+    out = np.zeros(len(frame.series), np.int64)
+    if len(frame.value):
+        cells = wanted[frame.field]
+        np.add.at(out, frame.owner[cells], frame.value[cells])
+    return out
+
+
+def encode(frame: WindowFrame, excluded: Mapping[str, Sequence[str]] | None = None) -> bytes:
+    """Bytes of a frame and of what must not be learned from it (signal -> series keys)."""
+    wire = _Wire(
+        VERSION,
+        frame.start,
+        frame.seconds,
+        list(frame.series),
+        list(frame.fields),
+        frame.owner.astype("<u4").tobytes(),
+        frame.field.astype("<u2").tobytes(),
+        frame.value.astype("<i8").tobytes(),
+        {signal: sorted(names) for signal, names in sorted((excluded or {}).items()) if names},
+    )
+    return zlib.compress(msgspec.msgpack.encode(wire), 1)
+
+
+def decode(raw: bytes) -> tuple[WindowFrame, dict[str, list[str]]]:
+    """The frame and its exclusions. Raises FrameError."""
+    try:
+        wire = msgspec.msgpack.decode(zlib.decompress(raw), type=_Wire)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise FrameError(f"not a frame: {error}") from None
+    if wire.version != VERSION:
+        raise FrameError(f"a frame of version {wire.version}; this release reads {VERSION}")
+    frame = WindowFrame(
+        wire.start,
+        wire.seconds,
+        tuple(wire.series),
+        tuple(wire.fields),
+        np.frombuffer(wire.owner, "<u4"),
+        np.frombuffer(wire.field, "<u2"),
+        np.frombuffer(wire.value, "<i8"),
+    )
+    return frame, wire.excluded

@@ -1,0 +1,113 @@
+"""A quantile of the durations worse than the day's, from log-bucket sketches.
+
+Windows widen from 15 minutes to two hours until there are `wide_n` observations; below `n`
+nothing is said. The baseline is the last day up to two hours ago. Evidence is either of two:
+more observations beyond the baseline's quantile than a beta-binomial allows, or a shift of
+the mean log duration, which needs a quarter of the observations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tocsin.flow.grade import Graded, sketch, tails
+from tocsin.flow.grade.catalog import Group
+from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+
+_WIDTHS_S = (900, 1800, 3600, 7200)
+#: A mean log duration wanders by 2 % from hour to hour with nothing wrong.
+_DRIFT = 0.02
+
+
+def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+    """Every series with volume and a baseline, and those whose group has an alert."""
+    rows = rows_of(rule, graded)
+    width = _widths(rule, graded, rows)
+    kept = (width > 0) & (
+        (sketch.counts(graded.history.baseline, rows) >= rule.volume["baseline"])
+        | is_watched(rule, graded, rows, watched)
+    )
+    rows, width = rows[kept], width[kept]
+    now = _now(graded, rows, width)
+    base = graded.history.baseline.only(rows)
+    n, m = sketch.counts(now, rows), sketch.counts(base, rows)
+    q = rule.effect["q"]
+    value, _ = sketch.quantile(now, rows, q)
+    usual, usual_bucket = sketch.quantile(base, rows, q)
+    ready = (m >= rule.volume["baseline"]) & (n >= rule.volume["n"])
+    ready &= graded.history.age(rows, graded.at) >= min(
+        graded.warmup * graded.history.window_s, 86_400
+    )
+    ratio = np.divide(value, usual, out=np.zeros(len(rows)), where=ready & (usual > 0))
+    effect = ready & (ratio >= rule.effect["ratio"])
+    effect &= value - usual >= rule.effect["add_ms"] * 1000
+    p, early = _evidence(now, base, rows, usual_bucket, effect)
+    breach = effect & ((p <= rule.evidence["p"]) | (early <= rule.evidence["early_p"]))
+    level = rule.clear.level if rule.clear.level is not None else 1 + (rule.effect["ratio"] - 1) / 2
+    bound = np.maximum(usual * rule.effect["ratio"], usual + rule.effect["add_ms"] * 1000)
+
+    def say(i: int) -> str:
+        return (
+            f"{name_of(graded, int(rows[i]))}: p{q * 100:g} {value[i] / 1000:,.0f} ms over "
+            f"{width[i] / 60:.0f} min, {ratio[i] - 1:+.0%} on {usual[i] / 1000:,.0f} ms"
+        )
+
+    return Verdicts(
+        rows,
+        breach,
+        ready & (ratio <= level),
+        value / 1000,
+        np.where(ready, usual / 1000, np.nan),
+        np.where(ready, bound / 1000, np.nan),
+        n,
+        np.where(ready, np.minimum(p, early), np.nan),
+        np.where(ready, value / np.where(ready, bound, 1.0), 0.0),
+        np.where(ready, 2, 0),
+        "ms",
+        say,
+    )
+
+
+def _widths(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
+    """Seconds to look back for each row: the least with `wide_n`, the most with `n`, else 0."""
+    history = graded.history
+    width = np.zeros(len(rows), np.int64)
+    for seconds in reversed(_WIDTHS_S):
+        past = history.trailing("n", rows, max(seconds // history.window_s - 1, 1))
+        total = np.nansum(past, axis=1) + graded.current["n"][rows]
+        floor = rule.volume["n"] if seconds == _WIDTHS_S[-1] else rule.volume["wide_n"]
+        width = np.where(total >= floor, seconds, width)
+    return width
+
+
+def _now(graded: Graded, rows: np.ndarray, width: np.ndarray) -> sketch.Sketches:
+    """The durations of each row over its own width."""
+    parts = []
+    for seconds in _WIDTHS_S:
+        these = rows[width == seconds]
+        if len(these):
+            windows = seconds // graded.history.window_s - 1
+            past = graded.history.recent_sketches(windows) if windows else sketch.EMPTY
+            parts += [past.only(these), graded.durations.only(these)]
+    return sketch.add(parts)
+
+
+def _evidence(
+    now: sketch.Sketches,
+    base: sketch.Sketches,
+    rows: np.ndarray,
+    bucket: np.ndarray,
+    wanted: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """p of the observations beyond `bucket`, and of the shift of the mean log; 1 if not wanted."""
+    p, early = np.ones(len(rows)), np.ones(len(rows))
+    these = rows[wanted]
+    if len(these):
+        beyond, n = sketch.above(now, these, bucket[wanted]), sketch.counts(now, these)
+        usual, m = sketch.above(base, these, bucket[wanted]), sketch.counts(base, these)
+        p[wanted] = tails.beta_binomial_upper(beyond, n, (usual + 1) / (m + 2), tails.RHO_MIN)
+        a, b = sketch.moments(now, these), sketch.moments(base, these)
+        error = np.sqrt(a.var / a.n + b.var / b.n + _DRIFT**2)
+        early[wanted] = tails.normal_upper((a.mean - b.mean) / error)
+    return p, early

@@ -1,0 +1,172 @@
+"""A mix that moved: the parts of a whole over the last quarter-hour against the last day.
+
+The parts of a whole are the series of a view that differ in the view's last dimension only
+(the models of a service, the models of a route). Windows widen from 15 to 60 minutes until
+there is volume.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from tocsin.flow.grade import Graded
+from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.history import SHARE
+from tocsin.flow.grade.shares import g_test, js_distance, over_dispersion, shift_bound
+from tocsin.flow.judge.rules import DIMS, RuleSpec
+from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.types import Contributor
+
+_WIDTHS_S = (900, 1800, 3600)
+_RECENT_S = 3600  # the baseline ends an hour before now
+
+
+@dataclass(frozen=True, slots=True)
+class _Mix:
+    """One whole: its parts, lead part first when judged."""
+
+    rows: np.ndarray
+    now: np.ndarray
+    before: np.ndarray
+    lead: int
+    shift: float
+    bound: float
+    p: float
+    distance: float
+    ready: bool
+    n: float  # events of the whole now
+
+
+def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+    """Every whole whose mix moved, and those whose group has an alert."""
+    rows = rows_of(rule, graded)
+    now, n = _recent(rule, graded, rows)
+    history = graded.history
+    quarters = history.quarters("n", rows, graded.at - _RECENT_S, mark=SHARE)[:, -96:]
+    before = np.nansum(quarters, axis=1)
+    keep = is_watched(rule, graded, rows, watched)
+    mixes = []
+    for parts in _wholes(graded, rows):
+        if n[parts[0]] < rule.volume["n"]:
+            continue
+        mix = _mix(rule, graded, rows, parts, now, before, quarters)
+        if mix.shift >= rule.effect["points"] or keep[parts].any():
+            mixes.append(mix)
+    return _verdicts(rule, graded, mixes)
+
+
+def _wholes(graded: Graded, rows: np.ndarray) -> list[np.ndarray]:
+    """Positions in `rows` of the parts of each whole, in order of the whole's name."""
+    found: dict[str, list[int]] = defaultdict(list)
+    names = graded.history.catalog.names
+    for i, row in enumerate(rows):
+        found[names[row].rpartition("\x1f")[0]].append(i)
+    return [
+        np.array(sorted(parts, key=lambda i: names[rows[i]])) for _, parts in sorted(found.items())
+    ]
+
+
+def _recent(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Events of each part, and of its whole, over the narrowest width with volume."""
+    history = graded.history
+    wholes = _wholes(graded, rows)
+    whole_of = np.zeros(len(rows), np.int64)
+    for number, parts in enumerate(wholes):
+        whole_of[parts] = number
+    now, n = np.zeros(len(rows)), np.zeros(len(rows))
+    for width in _WIDTHS_S:
+        short = n < rule.volume["n"]
+        windows = width // history.window_s - 1
+        past = history.trailing("n", rows, windows) if windows else np.zeros((len(rows), 0))
+        part = graded.current["n"][rows] + np.nansum(past, axis=1)
+        whole = np.bincount(whole_of, part, minlength=len(wholes))[whole_of] if len(rows) else part
+        now, n = np.where(short, part, now), np.where(short, whole, n)
+    return now, n
+
+
+def _mix(
+    rule: RuleSpec,
+    graded: Graded,
+    rows: np.ndarray,
+    parts: np.ndarray,
+    now: np.ndarray,
+    before: np.ndarray,
+    quarters: np.ndarray,
+) -> _Mix:
+    n, m = now[parts].sum(), before[parts].sum()
+    share = now[parts] / max(n, 1.0)
+    usual = before[parts] / max(m, 1.0)
+    shifts = share - usual
+    # The greatest gain leads; of equal ones the first by name.
+    lead = int(np.argmax(np.round(shifts, 12)))
+    age = graded.history.age(rows[parts], graded.at).max()
+    ready = m >= rule.volume["baseline"] and age >= min(
+        graded.warmup * graded.history.window_s, 86_400
+    )
+    shift = float(shifts[lead])
+    bound, p, distance = float("nan"), 1.0, 0.0
+    if ready and shift >= rule.effect["points"]:
+        series = np.nan_to_num(quarters[parts])
+        rho = over_dispersion(series[lead], series.sum(axis=0))
+        bound = shift_bound(share[lead], n, usual[lead], m, rho, rule.evidence["bound_p"])
+        p, distance = g_test(now[parts], before[parts]), js_distance(share, usual)
+    return _Mix(rows[parts], share, usual, lead, shift, bound, p, distance, bool(ready), float(n))
+
+
+def _verdicts(rule: RuleSpec, graded: Graded, mixes: list[_Mix]) -> Verdicts:
+    level = rule.clear.level if rule.clear.level is not None else rule.effect["points"] / 2
+    leads = np.array([mix.rows[mix.lead] for mix in mixes], np.int64)
+    breach = [
+        mix.ready
+        and mix.shift >= rule.effect["points"]
+        and mix.bound >= rule.effect["bound"]
+        and mix.p <= rule.evidence["p"]
+        and mix.distance >= rule.effect["distance"]
+        for mix in mixes
+    ]
+
+    def say(i: int) -> str:
+        mix = mixes[i]
+        dim = DIMS[rule.views[0]][-1]
+        whole = name_of(graded, int(leads[i])).rpartition(f" {dim} ")[0]
+        value = graded.history.catalog.dims(int(leads[i]))[dim]
+        return (
+            f"{whole}: {dim} {value} now takes {mix.now[mix.lead]:.0%}, "
+            f"was {mix.before[mix.lead]:.0%} ({mix.shift * 100:+.0f} points)"
+        )
+
+    def top(i: int) -> tuple[Contributor, ...]:
+        return _parts(graded, mixes[i], DIMS[rule.views[0]][-1])
+
+    def column(values: list[float]) -> np.ndarray:
+        return np.array(values, float)
+
+    return Verdicts(
+        leads,
+        np.array(breach, bool),
+        np.array([mix.ready and mix.shift <= level for mix in mixes], bool),
+        column([mix.now[mix.lead] for mix in mixes]),
+        column([mix.before[mix.lead] if mix.ready else np.nan for mix in mixes]),
+        column([mix.before[mix.lead] + rule.effect["points"] for mix in mixes]),
+        np.array([round(mix.n) for mix in mixes], np.int64),
+        column([mix.p if mix.ready else np.nan for mix in mixes]),
+        column([mix.shift / rule.effect["points"] for mix in mixes]),
+        np.array([2 if mix.ready else 0 for mix in mixes], np.int64),
+        "share",
+        say,
+        top=top,
+    )
+
+
+def _parts(graded: Graded, mix: _Mix, dim: str) -> tuple[Contributor, ...]:
+    """The parts that gained, each with its part of all that was gained."""
+    gain = np.maximum(mix.now - mix.before, 0.0)
+    found = [
+        Contributor(dim, graded.history.catalog.dims(int(row))[dim], float(f"{part:.3g}"))
+        for row, part in zip(mix.rows, gain / gain.sum(), strict=True)
+        if part >= 0.03
+    ]
+    return tuple(sorted(found, key=lambda c: (-c.share, c.value))[:5])

@@ -1,0 +1,196 @@
+"""Detection of one shard, pure: grade, judge, advance, then learn. In that order, always.
+
+Live watch, replay and the tests inside rule files all run this class. The same frames give
+the same events byte for byte, after a restore too: whatever outlasts a window is in blobs.
+
+    m:<start>        a closed window      q:<start>   a closed quarter of an hour
+    a:<fingerprint>  an alert's state     k:models    which models each service has used
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tocsin.flow.alert import AlertEvent
+from tocsin.flow.extract import VIEWS
+from tocsin.flow.grade import Graded, grade, known, sketch
+from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.history import SIGNAL_FIELDS, History
+from tocsin.flow.judge import judge, judge_open, signals
+from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.judge.runs import judge_runs
+from tocsin.flow.judge.unexpected import is_warm
+from tocsin.flow.lifecycle import AlertState, advance, policies_of
+from tocsin.types import ChangedRun, ChangedSeries, Finding, WindowFrame
+
+_EARLY_VIEWS = frozenset(view.name for view in VIEWS if view.monotone)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectSettings:
+    """What detection takes from the configuration."""
+
+    window_s: int = 60
+    #: Windows a series must have lived before a statistical rule speaks; a day at most.
+    warmup_windows: int = 288
+    #: Shell patterns; empty = any model is allowed.
+    allowed_models: tuple[str, ...] = ()
+    #: Shell patterns of tools that are meant to be polled, beside those of the loop rule.
+    poll_tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step brings: events to publish, and blobs to save (None deletes one)."""
+
+    events: tuple[AlertEvent, ...] = ()
+    blobs: Mapping[str, bytes | None] = field(default_factory=dict)
+
+
+class ShardDetector:
+    """See the module. Give it closed windows in order, and what moves in between."""
+
+    def __init__(self, shard: int, rules: Sequence[RuleSpec], settings: DetectSettings) -> None:
+        self.shard = shard
+        self._settings = settings
+        self._rules = tuple(_with_polls(rule, settings.poll_tools) for rule in rules)
+        self._policies = policies_of(self._rules, settings.window_s)
+        self._run_rules = tuple(rule for rule in self._rules if rule.detector == "loop")
+        self._history = History(settings.window_s, signals(self._rules))
+        self._known = known.Known()
+        self._states: dict[str, AlertState] = {}
+        self._now_ms = 0  # event time reached; it never goes back
+
+    @property
+    def states(self) -> Mapping[str, AlertState]:
+        """Alert states by fingerprint."""
+        return self._states
+
+    def restore(self, blobs: Mapping[str, bytes]) -> None:
+        """Take up what an earlier owner saved; only before the first window.
+
+        Raises:
+            ValueError: a blob of another version.
+        """
+        self._history.restore(blobs)
+        for key, raw in blobs.items():
+            if key.startswith("a:"):
+                self._states[key[2:]] = AlertState.decode(raw)
+        if known.BLOB in blobs:
+            self._known.restore(blobs[known.BLOB])
+
+    def close(self, frame: WindowFrame, now_ms: int, warming: bool = False) -> Outcome:  # noqa: FBT001, FBT002
+        """Judge a closed window, then learn from it.
+
+        Args:
+            frame: the window's counters; windows must come in order, silent ones too.
+            now_ms: event time of the tick, at least the window's end.
+            warming: the window is known to lack spans: judged by nothing, learned by nothing.
+        """
+        if warming:
+            return self._advance([], now_ms)
+        graded = grade(
+            self._history,
+            frame,
+            self._known,
+            warmup=self._settings.warmup_windows,
+            allowed_models=self._settings.allowed_models,
+        )
+        columns = self._columns(graded, frame.series)
+        early = self._unheard(judge_open(self._rules, graded, frame.series, columns))
+        findings, excluded = judge(self._rules, graded, self._watched())
+        outcome = self._advance([*early, *findings], now_ms)
+        blobs = dict(outcome.blobs)
+        models = self._learn_models(graded)
+        if models is not None:
+            blobs[known.BLOB] = models
+        blobs |= self._history.learn(frame, excluded)
+        return Outcome(outcome.events, blobs)
+
+    def open(
+        self,
+        changed: Sequence[ChangedSeries],
+        runs: Sequence[ChangedRun],
+        labels: Mapping[str, str],
+        now_ms: int,
+    ) -> Outcome:
+        """Judge what needs no closed window: counters that can only grow, and runs."""
+        findings = [*judge_runs(self._run_rules, runs, labels)]
+        windows: dict[int, list[ChangedSeries]] = defaultdict(list)
+        for one in changed:
+            if self._is_next(one.window):
+                windows[one.window].append(one)
+        for window in sorted(windows):
+            findings += self._unheard(self._judge_open(window, windows[window]))
+        return self._advance(findings, now_ms)
+
+    def _is_next(self, window: int) -> bool:
+        """Whether the past that the window is judged by is all there (see Graded.skip)."""
+        last, width = self._history.last, self._settings.window_s
+        return last is not None and last < window <= last + 2 * width
+
+    def _judge_open(self, window: int, changed: Sequence[ChangedSeries]) -> list[Finding]:
+        series = [one.series for one in changed if one.series.split("\x1f")[0] in _EARLY_VIEWS]
+        counts = [one.counts for one in changed if one.series.split("\x1f")[0] in _EARLY_VIEWS]
+        self._history.rows(series)
+        empty = np.zeros(len(self._history.catalog))
+        graded = Graded(
+            window,
+            self._history,
+            self._known,
+            self._settings.warmup_windows,
+            self._settings.allowed_models,
+            dict.fromkeys(self._history.signals, empty),
+            sketch.EMPTY,
+        )
+        columns = {
+            signal: np.array(
+                [sum(c.get(f, 0) for f in SIGNAL_FIELDS[signal]) for c in counts], float
+            )
+            for signal in self._history.signals
+        }
+        return judge_open(self._rules, graded, series, columns)
+
+    def _unheard(self, findings: list[Finding]) -> list[Finding]:
+        """Early findings open alerts; of an open one the closed window says more."""
+        open_ = {(s.rule, s.group) for s in self._states.values() if s.is_open()}
+        return [finding for finding in findings if (finding.rule, finding.group) not in open_]
+
+    def _columns(self, graded: Graded, series: Sequence[str]) -> dict[str, np.ndarray]:
+        rows = self._history.rows(series)
+        return {signal: column[rows] for signal, column in graded.current.items()}
+
+    def _watched(self) -> dict[str, set[Group]]:
+        watched: dict[str, set[Group]] = defaultdict(set)
+        for state in self._states.values():
+            watched[state.rule].add(state.group)
+        return watched
+
+    def _learn_models(self, graded: Graded) -> bytes | None:
+        rows = graded.history.catalog.of_view("calls_by_model")
+        names = graded.history.catalog.names
+        met = sorted(names[row] for row in rows if graded.current["n"][row] > 0)
+        return self._known.learn([(name, is_warm(graded, name)) for name in met], graded.at)
+
+    def _advance(self, findings: Sequence[Finding], now_ms: int) -> Outcome:
+        self._now_ms = max(self._now_ms, now_ms)
+        before = self._states
+        self._states, events = advance(before, findings, self._now_ms, self._policies)
+        blobs: dict[str, bytes | None] = {
+            f"a:{key}": state.encode()
+            for key, state in self._states.items()
+            if state is not before.get(key)
+        }
+        blobs |= {f"a:{key}": None for key in before if key not in self._states}
+        return Outcome(events, blobs)
+
+
+def _with_polls(rule: RuleSpec, tools: tuple[str, ...]) -> RuleSpec:
+    if rule.detector != "loop" or not tools:
+        return rule
+    named = [*rule.options.get("poll_tools", ()), *tools]
+    return rule.model_copy(update={"options": {**rule.options, "poll_tools": named}})
