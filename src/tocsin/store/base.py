@@ -86,6 +86,10 @@ class Store(Protocol):
         """
         ...
 
+    async def account(self, shard: int) -> dict[tuple[int, str], int]:
+        """Return the books this shard keeps: (partition, outcome) -> spans."""
+        ...
+
     async def labels(self, shard: int) -> dict[str, str]:
         """Return the readable names of STEP.label, by 16 hex digits."""
         ...

@@ -6,8 +6,10 @@ atomic. Time to live runs on the clock it is given; a clock that stands still ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -42,19 +44,7 @@ from tocsin.types import (
     WindowFrame,
 )
 
-
-@dataclass(slots=True)
-class _Counters:
-    """A series in a window, until `dies_ms`."""
-
-    dies_ms: float
-    counts: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Run:
-    dies_ms: float
-    state: bytes
+_Key = TypeVar("_Key")
 
 
 @dataclass(slots=True)
@@ -66,22 +56,25 @@ class _Shard:
     seq: int = 0
     partitions: int = 0
     positions: dict[int, Position] = field(default_factory=dict)
-    windows: dict[int, dict[str, _Counters]] = field(default_factory=dict)
-    runs: dict[str, _Run] = field(default_factory=dict)
+    windows: dict[int, dict[str, dict[str, int]]] = field(default_factory=dict)
+    runs: dict[str, bytes] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    account: dict[tuple[int, str], int] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     out: list[bytes] = field(default_factory=list)
-    #: (window, series) or a trace id -> seq of its last merge, in that order.
-    dirty: dict[tuple[int, str] | str, int] = field(default_factory=dict)
+    #: w<window>SEP<series> or r<trace> -> seq of its last merge, in that order.
+    dirty: dict[str, int] = field(default_factory=dict)
+    #: (window, series) and trace -> when it dies, ms; both in the order they will.
+    series_dies: dict[tuple[int, str], float] = field(default_factory=dict)
+    run_dies: dict[str, float] = field(default_factory=dict)
 
     def expire(self, now_ms: int) -> None:
         """Forget what has outlived its time."""
-        for window, table in list(self.windows.items()):
-            for series in [s for s, held in table.items() if held.dies_ms <= now_ms]:
-                del table[series]
-            if not table:
+        for window, series in _dead(self.series_dies, now_ms):
+            del self.windows[window][series]
+            if not self.windows[window]:
                 del self.windows[window]
-        for trace in [t for t, run in self.runs.items() if run.dies_ms <= now_ms]:
+        for trace in _dead(self.run_dies, now_ms):
             del self.runs[trace]
 
     def advance(self, fence: Fence) -> None:
@@ -95,25 +88,39 @@ class _Shard:
         )
 
     def add(self, delta: WindowDelta, dies_ms: float) -> None:
-        if not delta.counts:
-            return
+        """Add to a series in a window, which dies by its first sight."""
         table = self.windows.setdefault(delta.window, {})
-        counts = table.setdefault(delta.series, _Counters(dies_ms)).counts
-        for name, by in zip(delta.counts[::2], delta.counts[1::2], strict=True):
-            counts[str(name)] = min(counts.get(str(name), 0) + int(by), COUNTER_MAX)
+        counts = table.get(delta.series)
+        if counts is None:
+            counts = table[delta.series] = {}
+            self.series_dies[delta.window, delta.series] = dies_ms
+        values: Iterator[Any] = iter(delta.counts)
+        for name, by in zip(values, values, strict=True):
+            counts[name] = min(counts.get(name, 0) + by, COUNTER_MAX)
 
-    def touch(self, member: tuple[int, str] | str) -> None:
+    def extend(self, delta: RunDelta, dies_ms: float) -> int:
+        """Add to a run, which dies by its last sight; return how many steps it holds."""
+        state = merge_run(self.runs.get(delta.trace_id), delta)
+        self.runs[delta.trace_id] = state
+        self.run_dies.pop(delta.trace_id, None)
+        self.run_dies[delta.trace_id] = dies_ms
+        return (len(state) - RUN_HEADER.itemsize) // STEP.itemsize
+
+    def touch(self, member: str) -> None:
+        """Note for `look` that this merge moved a series or a run."""
         self.dirty.pop(member, None)
         self.dirty[member] = self.seq
         if len(self.dirty) > DIRTY_LIMIT:
             del self.dirty[next(iter(self.dirty))]
 
-    def extend(self, delta: RunDelta, dies_ms: float) -> bool:
-        """Add to a run; say whether it now has steps enough to be looked at."""
-        held = self.runs.get(delta.trace_id)
-        state = merge_run(held.state if held else None, delta)
-        self.runs[delta.trace_id] = _Run(dies_ms, state)
-        return len(state) >= RUN_HEADER.itemsize + RUN_MIN_STEPS * STEP.itemsize
+    def changed(self, member: str) -> ChangedSeries | None:
+        """What `look` tells of a touched series: nothing once it is evaluated or expired."""
+        window, _, series = member[1:].partition(SEP)
+        if self.evaluated is not None and int(window) <= self.evaluated:
+            return None
+        held = self.windows.get(int(window), {}).get(series, {})
+        counts = {name: held[name] for name in LOOK_FIELDS if name in held}
+        return ChangedSeries(int(window), series, counts) if counts else None
 
 
 def merge_run(state: bytes | None, delta: RunDelta) -> bytes:
@@ -185,13 +192,18 @@ class MemoryStore:
         held.partitions = flush.partitions
         for fence in flush.fences:
             held.advance(fence)
-        for window in flush.windows:
-            held.add(window, now_ms + self._window_ttl_ms)
-            if window.counts and window.series.partition(SEP)[0] in self._monotone:
-                held.touch((window.window, window.series))
+        for partition, outcome, spans in flush.account:
+            books = held.account
+            books[partition, outcome] = books.get((partition, outcome), 0) + spans
+        for delta in flush.windows:
+            if not delta.counts:
+                continue
+            held.add(delta, now_ms + self._window_ttl_ms)
+            if delta.series.partition(SEP)[0] in self._monotone:
+                held.touch(f"w{delta.window}{SEP}{delta.series}")
         for run in flush.runs:
-            if held.extend(run, now_ms + self._run_ttl_ms):
-                held.touch(run.trace_id)
+            if held.extend(run, now_ms + self._run_ttl_ms) >= RUN_MIN_STEPS:
+                held.touch(f"r{run.trace_id}")
         if len(held.labels) < LABEL_LIMIT:
             held.labels.update(flush.labels)
         return MergeReply(flush.shard, True, {f.partition: f.next for f in flush.fences})
@@ -203,15 +215,10 @@ class MemoryStore:
 
     async def look(self, shard: int, seen: int) -> Look:
         held = self._at(shard)
-        after = -np.inf if held.evaluated is None else held.evaluated
-        moved = [member for member, seq in held.dirty.items() if seq > seen]
-        changed = []
-        for member in moved:
-            if isinstance(member, tuple) and member[0] > after:
-                live = held.windows.get(member[0], {}).get(member[1])
-                counts = live.counts if live else {}
-                shown = {name: counts[name] for name in LOOK_FIELDS if name in counts}
-                changed += [ChangedSeries(*member, shown)] if shown else []
+        moved = sorted((seq, member) for member, seq in held.dirty.items() if seq > seen)
+        changed = [held.changed(member) for _, member in moved if member[0] == "w"]
+        traces = [member[1:] for _, member in moved if member[0] == "r"]
+        open_windows = [w for w in held.windows if held.evaluated is None or w > held.evaluated]
         return Look(
             shard=shard,
             epoch=held.epoch,
@@ -219,18 +226,17 @@ class MemoryStore:
             seq=held.seq,
             partitions=held.partitions,
             positions=dict(held.positions),
-            windows=tuple(sorted(start for start in held.windows if start > after)),
-            changed=tuple(changed),
-            runs=tuple(
-                ChangedRun(trace, held.runs[trace].state)
-                for trace in moved
-                if isinstance(trace, str) and trace in held.runs
-            ),
+            windows=tuple(sorted(open_windows)),
+            changed=tuple(series for series in changed if series),
+            runs=tuple(ChangedRun(t, held.runs[t]) for t in traces if t in held.runs),
         )
 
     async def windows(self, shard: int, starts: Sequence[int], seconds: int) -> list[WindowFrame]:
         held = self._at(shard)
         return [_columns(held.windows.get(start, {})).frame(start, seconds) for start in starts]
+
+    async def account(self, shard: int) -> dict[tuple[int, str], int]:
+        return dict(self._at(shard).account)
 
     async def labels(self, shard: int) -> dict[str, str]:
         return dict(self._shards[shard].labels)
@@ -277,14 +283,22 @@ def _latest(old: int | None, new: int | None) -> int | None:
     return max((at for at in (old, new) if at is not None), default=None)
 
 
-def _columns(table: Mapping[str, _Counters]) -> Columns:
+def _dead(dies: dict[_Key, float], now_ms: int) -> list[_Key]:
+    """Take out of `dies`, which is in the order of dying, those whose time has come."""
+    dead = list(takewhile(lambda key: dies[key] <= now_ms, dies))
+    for key in dead:
+        del dies[key]
+    return dead
+
+
+def _columns(table: Mapping[str, Mapping[str, int]]) -> Columns:
     series = sorted(table)
-    names = sorted({name for held in table.values() for name in held.counts})
+    names = sorted({name for counts in table.values() for name in counts})
     index = {name: i for i, name in enumerate(names)}
-    rows = [item for name in series for item in table[name].counts.items()]
+    rows = [item for name in series for item in table[name].items()]
     return Columns(
         series=series,
-        sizes=[len(table[name].counts) for name in series],
+        sizes=[len(table[name]) for name in series],
         fields=names,
         field=np.array([index[name] for name, _ in rows], dtype=np.uint16),
         value=np.array([value for _, value in rows], dtype=np.int64),

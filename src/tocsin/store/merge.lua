@@ -8,21 +8,24 @@
 --   base .. w                         ZSET  starts of windows that hold counters
 --   base .. r:<trace>                 STR   RUN_HEADER, then the last STEP records (TTL, renewed)
 --   base .. labels                    HASH  label -> readable name
+--   base .. account                   HASH  <partition>:<outcome> -> spans: the books, no TTL
 --   base .. dirty                     ZSET  w<window>SEP<series> | r<trace>, score = seq
 --
--- ARGV[1] = msgpack of [fences, partitions, watched, rest, runs, labels, limits]:
+-- ARGV[1] = msgpack of [fences, partitions, watched, rest, runs, labels, account, limits]:
 --   fences   [[partition, first, next, high or nil, mark or nil], ...]
 --   watched  [window, series, [field, by, ...], ...]  series that monotone rules look at
 --   rest     the same, for all others
 --   runs     [trace, spans, tokens, cost, first_ms, bytes of steps, ...]
 --   labels   [label, name, ...]
+--   account  [partition:outcome, spans, ...]
 --   limits   [window ms, run ms, step bytes, ring, run version, min steps, dirty, labels]
 -- ARGV[2] = the steps of all runs, one after the other: cmsgpack reads no binary type.
 --
 -- Returns seq if applied, else the stored next offset of every fence (nil = never seen).
 
 local base, call, try = KEYS[1], redis.call, redis.pcall
-local fences, partitions, watched, rest, runs, labels, limits = unpack(cmsgpack.unpack(ARGV[1]))
+local fences, partitions, watched, rest, runs, labels, account, limits =
+  unpack(cmsgpack.unpack(ARGV[1]))
 local window_ttl, run_ttl, step_bytes, ring, version, min_steps, dirty_limit, label_limit =
   unpack(limits)
 local meta = base .. 'meta'
@@ -162,6 +165,9 @@ write_dirty()
 local excess = call('ZCARD', base .. 'dirty') - dirty_limit
 if excess > 0 then
   call('ZREMRANGEBYRANK', base .. 'dirty', 0, excess - 1)
+end
+for i = 1, #account, 2 do
+  call('HINCRBY', base .. 'account', account[i], account[i + 1])
 end
 if #labels > 0 and call('HLEN', base .. 'labels') < label_limit then
   for i = 1, #labels, CHUNK do

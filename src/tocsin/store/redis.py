@@ -141,6 +141,11 @@ class RedisStore:
         answers = await self._run_all("windows", [(shard, (start,)) for start in starts])
         return [unpack_frame(s, seconds, a) for s, a in zip(starts, answers, strict=True)]
 
+    async def account(self, shard: int) -> dict[tuple[int, str], int]:
+        books = _texts(await self._command("HGETALL", self._base(shard) + "account"))
+        parts = ((name.partition(":"), n) for name, n in books.items())
+        return {(int(partition), outcome): int(n) for (partition, _, outcome), n in parts}
+
     async def labels(self, shard: int) -> dict[str, str]:
         return _texts(await self._command("HGETALL", self._base(shard) + "labels"))
 

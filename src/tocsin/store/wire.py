@@ -48,6 +48,7 @@ def pack_flush(
         rest,
         runs,
         [part for label in flush.labels for part in label],
+        [part for p, outcome, n in flush.account for part in (f"{p}:{outcome}", n)],
         limits,
     )
     return _encode(payload), b"".join([run.steps for run in flush.runs])
