@@ -41,7 +41,6 @@ from tocsin.types import (
 
 #: Between two thresholds a loop is retold at least this often, so that its run is seen to live.
 _RETELL_MS: Final = 60_000
-_MINUTE_MS: Final = 60_000
 _UNITS: Final[Mapping[Family, str]] = {"cycle": "cycles", "ping_pong": "cycles"}
 
 
@@ -209,7 +208,7 @@ def _finding(
         rule="",
         series=join_series("run", names[0].env, names[0].service, run.trace_id),
         group=tuple(group.items()),
-        window=onset_ms // _MINUTE_MS * 60,
+        window=onset_ms // 1_000,  # a run has no windows: the second it began to loop
         at_ms=at_ms,
         breach=breach,
         clear=not breach,

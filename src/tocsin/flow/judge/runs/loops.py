@@ -85,7 +85,7 @@ class _Runs:
         self.same = self.same + 1 if again else 1
         for lag in range(1, len(self.quiet)):
             match = i >= lag and now.comparable and actions[i - lag].rsym == now.rsym
-            self.quiet[lag] = self.quiet[lag] + 1 if match else 0
+            self.quiet[lag] = self.quiet[lag] + 1 if match and actions[i - lag].comparable else 0
 
 
 def find_loops(
