@@ -7,6 +7,7 @@ import itertools
 import random
 import secrets
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from stores import (
     CLOSED,
     LIVE,
     SHARDS,
-    START,
     Bank,
     count,
     counters,
@@ -71,18 +71,36 @@ async def test_a_partition_never_initialised_is_refused_as_missing(bank: Bank) -
     assert await store.positions([0, 1]) == {}
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+async def test_one_wrong_fence_of_several_refuses_the_whole_flush(bank: Bank, wrong: int) -> None:
+    fences = [Fence(p, 4, 9, 50, 20) for p in range(3)]
+    fences[wrong] = replace(fences[wrong], first=3)
+
+    @law
+    async def check(bank: Bank) -> None:
+        store = bank.open()
+        start = Position(4, None, None, 0)
+        await store.initialise(0, dict.fromkeys(range(3), start))
+        whole = ShardFlush(
+            0, tuple(fences), 8, (count(),), (run_delta("t", 1, 2, 3),), (("ab", "name"),)
+        )
+        (reply,) = await store.merge([whole])
+        assert (reply.applied, reply.expected) == (False, {0: 4, 1: 4, 2: 4})
+        look = await store.look(0, 0)
+        assert (look.seq, look.partitions, look.windows, look.runs) == (0, 0, (), ())
+        assert look.positions == dict.fromkeys(range(3), start)
+        assert (await store.labels(0), await counters(store)) == ({}, {})
+
+    await check(bank)
+
+
 @law
-async def test_one_wrong_fence_of_several_refuses_the_whole_flush(bank: Bank) -> None:
+async def test_a_refusal_tells_each_partition_apart(bank: Bank) -> None:
     store = await opened(bank)
     await store.merge([flush(0, 4, partition=1)])
-    fences = (Fence(0, 0, 10, 50, 20), Fence(1, 0, 4, 50, 20), Fence(7, 0, 1, None, None))
-    whole = ShardFlush(0, fences, 8, (count(),), (run_delta("t", 1),), (("ab", "name"),))
-    (reply,) = await store.merge([whole])
+    fences = (Fence(0, 2, 10, 50, 20), Fence(1, 0, 4, 50, 20), Fence(7, 0, 1, None, None))
+    (reply,) = await store.merge([ShardFlush(0, fences, 8, (count(),), (), ())])
     assert (reply.applied, reply.expected) == (False, {0: 0, 1: 4, 7: None})
-    look = await store.look(0, 0)
-    assert (look.seq, look.partitions, look.windows, look.runs) == (1, 2, (), ())
-    assert look.positions[0] == START
-    assert (await store.labels(0), await counters(store)) == ({}, {})
 
 
 @law

@@ -143,6 +143,8 @@ async def test_a_full_store_takes_nothing_and_goes_on_when_there_is_room(launch:
                 await store.merge([more])
             with pytest.raises(StoreFull):
                 await store.save(0, epoch, Saved(60, 1, {"old": None, "new": b"2"}, (b"f",)))
+            with pytest.raises(StoreFull):  # although its first change would free memory
+                await store.save(0, epoch, Saved(None, 1, {"old": None}, (b"f",)))
             with pytest.raises(StoreFull):
                 await store.initialise(2, {9: (await store.positions([0]))[0, 0]})
             assert await store.trim(0, epoch, 1)  # makes room: never refused
@@ -192,6 +194,46 @@ async def test_a_merge_that_timed_out_may_be_repeated(launch: Launch) -> None:
         assert await counters(store) == {LIVE: {"n": 1}}
 
     await check(Bank(url, "t"))
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+async def test_a_save_that_timed_out_took_effect_once_at_most(
+    redis_server: Redis, cluster_url: str, prefix: str, clustered: bool
+) -> None:
+    url = cluster_url if clustered else redis_server.url
+
+    @law
+    async def check(bank: Bank) -> None:
+        store = await opened(bank)
+        epoch = await store.claim(0)
+        await store.save(0, epoch, Saved(None, 0, outbox=(b"1",)))
+        hasty = RedisStore(url, prefix, cluster=clustered, timeout_s=0.1)
+        async with Client.from_url(url) as client:
+            await hasty.ping()
+            await client.client_pause(400)
+            with pytest.raises(StoreUnavailable):
+                await hasty.save(0, epoch, Saved(None, 0, outbox=(b"2",)))
+        await hasty.close()
+        await asyncio.sleep(0.5)
+        assert await store.outbox(0) in ([b"1"], [b"1", b"2"])
+
+    await check(Bank(url, prefix, cluster=clustered))
+
+
+async def test_starts_of_expired_windows_do_not_pile_up(redis_server: Redis, prefix: str) -> None:
+    @law
+    async def check(bank: Bank) -> None:
+        store = await opened(bank, window_ttl_s=0.1)
+        epoch = await store.claim(0)
+        await store.merge([flush(0, 1, *(count(60 * i) for i in range(40)))])
+        await store.save(0, epoch, Saved(60 * 30, 1))
+        await asyncio.sleep(0.2)
+        for _ in range(3):
+            assert (await store.look(0, 0)).windows == ()
+        async with Client.from_url(redis_server.url) as client:
+            assert await client.zcard(f"{prefix}:{{00}}:w") == 0
+
+    await check(Bank(redis_server.url, prefix))
 
 
 async def told(url: str) -> str:

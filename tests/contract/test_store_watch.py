@@ -241,15 +241,38 @@ async def test_the_oldest_changes_are_forgotten_beyond_the_limit(
 ) -> None:
     for module in ("memory", "redis"):
         monkeypatch.setattr(f"tocsin.store.{module}.DIRTY_LIMIT", 3)
-    names = [join_series("live", str(i)) for i in range(5)]
+    names = [join_series("live", str(i)) for i in range(6)]
 
     @law
     async def check(bank: Bank) -> None:
         store = await opened(bank)
         for at, name in enumerate(names):
             await store.merge([flush(at, at + 1, count(series=name))])
-        assert [c.series for c in (await store.look(0, 0)).changed] == names[2:]
+        assert [c.series for c in (await store.look(0, 0)).changed] == names[3:]
         assert set(await counters(store)) == set(names)
+
+    await check(bank)
+
+
+async def test_a_look_that_has_much_to_tell_stops_after_a_whole_merge(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory", "redis"):
+        monkeypatch.setattr(f"tocsin.store.{module}.LOOK_LIMIT", 4)
+    sizes = (3, 2, 6, 1, 3, 4)  # changes a merge; a look takes what fits, at least one merge
+
+    @law
+    async def check(bank: Bank) -> None:
+        store = await opened(bank)
+        for at, size in enumerate(sizes):
+            named = [count(series=join_series("live", f"{at}-{i}")) for i in range(size)]
+            await store.merge([flush(at, at + 1, *named)])
+        seen, told = 0, []
+        while (look := await store.look(0, seen)).changed:
+            told.append((look.seq, len(look.changed)))
+            seen = look.seq
+        assert told == [(1, 3), (2, 2), (3, 6), (5, 4), (6, 4)]
+        assert look.seq == len(sizes)
 
     await check(bank)
 

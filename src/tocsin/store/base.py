@@ -21,6 +21,9 @@ LOOK_FIELDS = ("n", "err", "to", "in", "out", "cr", "cw", "rs", "cost", "un")
 RUN_MIN_STEPS = 3
 #: Changes kept for `look` per shard while no watcher looks; the oldest are forgotten first.
 DIRTY_LIMIT = 200_000
+#: Changes one `look` returns, up to whole merges: a watcher that was away comes back to many
+#: runs of some KiB each, and Redis serves nobody else while it collects them (0.2 s for these).
+LOOK_LIMIT = 20_000
 #: Labels kept per shard. They are names of low cardinality; this bounds a producer's mistake.
 LABEL_LIMIT = 100_000
 #: Counters saturate here: the largest integer of a Redis hash field.
@@ -74,7 +77,9 @@ class Store(Protocol):
         """Read marks and positions, and what moved in merges after `seen`.
 
         `windows` and `changed` tell of windows later than the evaluated mark; `changed` of
-        series in monotone views only; `runs` of runs with RUN_MIN_STEPS or more.
+        series in monotone views only; `runs` of runs with RUN_MIN_STEPS or more. Beyond
+        LOOK_LIMIT changes it stops after a merge: `seq` is the last merge it covers, and the
+        rest comes with the next look.
         """
         ...
 

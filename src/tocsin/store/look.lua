@@ -2,15 +2,17 @@
 --
 -- KEYS[1] = base. Keys read (schema: merge.lua, save.lua): meta, w, i:<window>, dirty,
 --   w:<window>:<series>, r:<trace>. Written: w, which loses starts whose counters expired.
--- ARGV[1] = seen, ARGV[2..] = the counters to return of a changed series.
+-- ARGV[1] = seen, ARGV[2] = how many changes to return, ARGV[3..] = the counters to return of
+--   a changed series.
 --
 -- Returns [packed, trace, state, trace, state, ...]: run states are binary, so they travel as
--- they are. packed = msgpack of [meta fields flat, window starts, changed]
+-- they are. packed = msgpack of [meta fields flat, window starts, changed, last seq covered]
 -- where changed = [window, series, [value or false, ...], ...]; values are decimal strings,
 -- because Lua's numbers are doubles.
 
 local base, call = KEYS[1], redis.call
-local seen, fields = ARGV[1], { unpack(ARGV, 2) }
+local seen, limit, fields = ARGV[1], tonumber(ARGV[2]), { unpack(ARGV, 3) }
+local dirty = base .. 'dirty'
 local meta = call('HGETALL', base .. 'meta')
 local evaluated = tonumber(call('HGET', base .. 'meta', 'evaluated') or '-inf') or -math.huge
 
@@ -36,8 +38,19 @@ for _, start in ipairs(call('ZRANGEBYSCORE', base .. 'w', after, '+inf')) do
   end
 end
 
+-- One more than the limit shows whether it cuts a merge in two; that merge waits, unless it is
+-- the first: then it comes whole, however large.
+local covered = tonumber(call('HGET', base .. 'meta', 'seq') or 0)
+local upto = '+inf'
+local beyond = call('ZRANGEBYSCORE', dirty, '(' .. seen, '+inf', 'WITHSCORES', 'LIMIT', limit, 1)
+if #beyond > 0 then
+  local first = call('ZRANGEBYSCORE', dirty, '(' .. seen, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  covered = math.max(tonumber(first[2]), tonumber(beyond[2]) - 1)
+  upto = covered
+end
+
 local changed, traces = {}, {}
-for _, member in ipairs(call('ZRANGEBYSCORE', base .. 'dirty', '(' .. seen, '+inf')) do
+for _, member in ipairs(call('ZRANGEBYSCORE', dirty, '(' .. seen, upto)) do
   if string.byte(member) == 114 then -- r
     traces[#traces + 1] = string.sub(member, 2)
   else
@@ -51,7 +64,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', base .. 'dirty', '(' .. seen, '+in
   end
 end
 
-local reply = { cmsgpack.pack({ meta, starts, changed }) }
+local reply = { cmsgpack.pack({ meta, starts, changed, covered }) }
 for _, trace in ipairs(traces) do
   local state = call('GET', base .. 'r:' .. trace)
   if state then

@@ -19,6 +19,7 @@ from tocsin.store.base import (
     DIRTY_LIMIT,
     LABEL_LIMIT,
     LOOK_FIELDS,
+    LOOK_LIMIT,
     RUN_MIN_STEPS,
     RUN_TTL_S,
     WINDOW_TTL_S,
@@ -216,6 +217,10 @@ class MemoryStore:
     async def look(self, shard: int, seen: int) -> Look:
         held = self._at(shard)
         moved = sorted((seq, member) for member, seq in held.dirty.items() if seq > seen)
+        covered = held.seq
+        if len(moved) > LOOK_LIMIT:  # whole merges only, and at least one
+            covered = max(moved[0][0], moved[LOOK_LIMIT][0] - 1)
+            moved = [(seq, member) for seq, member in moved if seq <= covered]
         changed = [held.changed(member) for _, member in moved if member[0] == "w"]
         traces = [member[1:] for _, member in moved if member[0] == "r"]
         open_windows = [w for w in held.windows if held.evaluated is None or w > held.evaluated]
@@ -223,7 +228,7 @@ class MemoryStore:
             shard=shard,
             epoch=held.epoch,
             evaluated=held.evaluated,
-            seq=held.seq,
+            seq=covered,
             partitions=held.partitions,
             positions=dict(held.positions),
             windows=tuple(sorted(open_windows)),

@@ -22,6 +22,7 @@ from tocsin.store.base import (
     DIRTY_LIMIT,
     LABEL_LIMIT,
     LOOK_FIELDS,
+    LOOK_LIMIT,
     RUN_MIN_STEPS,
     RUN_TTL_S,
     WINDOW_TTL_S,
@@ -44,6 +45,9 @@ from tocsin.types import (
 _SOURCES = {path.stem: path.read_bytes() for path in Path(__file__).parent.glob("*.lua")}
 # SHA-1 is how Redis names a script; nothing is secured by it.
 _SHA = {name: hashlib.sha1(text).hexdigest() for name, text in _SOURCES.items()}  # noqa: S324
+#: Windows of one round trip: a frame is a tenth of the answer it is made of, so a watcher that
+#: has hours to catch up holds few answers at a time.
+_WINDOWS_AT_ONCE = 8
 
 
 class RedisStore:
@@ -135,11 +139,15 @@ class RedisStore:
         return int(await self._run("claim", shard))
 
     async def look(self, shard: int, seen: int) -> Look:
-        return unpack_look(shard, await self._run("look", shard, seen, *LOOK_FIELDS))
+        return unpack_look(shard, await self._run("look", shard, seen, LOOK_LIMIT, *LOOK_FIELDS))
 
     async def windows(self, shard: int, starts: Sequence[int], seconds: int) -> list[WindowFrame]:
-        answers = await self._run_all("windows", [(shard, (start,)) for start in starts])
-        return [unpack_frame(s, seconds, a) for s, a in zip(starts, answers, strict=True)]
+        frames = []
+        for at in range(0, len(starts), _WINDOWS_AT_ONCE):
+            some = starts[at : at + _WINDOWS_AT_ONCE]
+            answers = await self._run_all("windows", [(shard, (start,)) for start in some])
+            frames += [unpack_frame(s, seconds, a) for s, a in zip(some, answers, strict=True)]
+        return frames
 
     async def account(self, shard: int) -> dict[tuple[int, str], int]:
         books = _texts(await self._command("HGETALL", self._base(shard) + "account"))

@@ -23,7 +23,7 @@ from tocsin.types import (
 _encode = msgspec.msgpack.Encoder().encode
 _look_decoder = msgspec.msgpack.Decoder(
     # An empty Lua table is packed as an empty array, so no shape is ambiguous here.
-    tuple[list[str], list[int], list[int | str | list[str | bool]]]
+    tuple[list[str], list[int], list[int | str | list[str | bool]], int]
 )
 _frame_decoder = msgspec.msgpack.Decoder(tuple[list[str], list[int], list[str], list[int], str])
 
@@ -87,7 +87,7 @@ def read_positions(meta: Mapping[str, str]) -> dict[int, Position]:
 
 def unpack_look(shard: int, answer: Sequence[bytes]) -> Look:
     """Read the answer of look.lua."""
-    flat, starts, moved = _look_decoder.decode(answer[0])
+    flat, starts, moved, covered = _look_decoder.decode(answer[0])
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
     changed = []
     for window, series, values in zip(moved[::3], moved[1::3], moved[2::3], strict=True):
@@ -103,7 +103,7 @@ def unpack_look(shard: int, answer: Sequence[bytes]) -> Look:
         shard=shard,
         epoch=int(meta.get("epoch", 0)),
         evaluated=None if evaluated is None else int(evaluated),
-        seq=int(meta.get("seq", 0)),
+        seq=covered,
         partitions=int(meta.get("partitions", 0)),
         positions=read_positions(meta),
         windows=tuple(starts),
