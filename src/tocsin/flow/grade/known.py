@@ -22,7 +22,7 @@ class Known:
     def is_new(self, series: str, at: int, *, warm: bool) -> bool:
         """Whether a model met in window `at` is one its service had not used before."""
         first = self._seen.get(series)
-        return warm if first is None else 0 < first[0] and at - first[0] < _NEW_S
+        return warm if first is None else first[0] > 0 and at - first[0] < _NEW_S
 
     def learn(self, series: Iterable[tuple[str, bool]], at: int) -> bytes | None:
         """Note (series, service is warm) met in window `at`; the blob if anything changed."""

@@ -24,7 +24,6 @@ ShardDetector, the code that runs live. `runs` of run rules are in the language 
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,8 +35,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from tocsin.flow.alert import AlertEvent
-from tocsin.flow.fold import bucket
 from tocsin.flow.grade.frames import canonical
+from tocsin.flow.grade.sketch import LOG_GAMMA
 from tocsin.flow.judge.rules import DIMS, RuleError, RuleSpec, RuleTest, read_rules
 from tocsin.flow.judge.runs import run_case as run_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
@@ -83,7 +82,7 @@ def parse_points(text: str, rng: np.random.Generator) -> list[Point | None]:
         if item["value"] == "_":
             points += [None] * times
             continue
-        levels = float(item["value"]) + float(item["step"] or 0) * np.arange(times)
+        levels: np.ndarray = float(item["value"]) + float(item["step"] or 0) * np.arange(times)
         if item["noise"] and item["size"]:
             size = float(item["size"])
             levels = rng.negative_binomial(size, size / (size + levels))
@@ -154,11 +153,9 @@ def _durations(point: Point) -> dict[str, int]:
     if not point.median_ms:
         return {}
     at = (np.arange(point.value) + 0.5) / point.value
-    micros = point.median_ms * 1000 * np.exp(point.sigma * ndtri(at))
-    counts: dict[str, int] = defaultdict(int)
-    for value in micros:
-        counts[f"d:{bucket(float(value))}"] += 1
-    return counts
+    micros = np.maximum(point.median_ms * 1000 * np.exp(point.sigma * ndtri(at)), 1.0)
+    buckets, counts = np.unique(np.ceil(np.log(micros) / LOG_GAMMA), return_counts=True)
+    return {f"d:{int(b)}": int(n) for b, n in zip(buckets, counts, strict=True)}
 
 
 def run_test(rule: RuleSpec, test: RuleTest) -> CaseResult:

@@ -100,7 +100,10 @@ def _evidence(
     bucket: np.ndarray,
     wanted: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p of the observations beyond `bucket`, and of the shift of the mean log; 1 if not wanted."""
+    """How improbable are the observations beyond `bucket`, and the shift of the mean log?
+
+    1 where not wanted.
+    """
     p, early = np.ones(len(rows)), np.ones(len(rows))
     these = rows[wanted]
     if len(these):

@@ -63,9 +63,7 @@ DETECTORS: Mapping[str, Keys] = {
         {"n": 100.0, "baseline": 1000.0},
     ),
     # A name that must not occur (`not_allowed`) or never did before (`first_seen`).
-    "unexpected": Keys(
-        {"share": 0.01, "requests": 5.0}, {}, {"n": 1.0}, {"reason": "not_allowed"}
-    ),
+    "unexpected": Keys({"share": 0.01, "requests": 5.0}, {}, {"n": 1.0}, {"reason": "not_allowed"}),
     # A quantile of a duration against the same quantile of the baseline.
     "quantile": Keys(
         {"ratio": 1.2, "add_ms": 100.0, "q": 0.95},

@@ -1,0 +1,175 @@
+"""The past of a shard: unknown is not zero, a restart changes nothing, memory is bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tocsin.flow.grade import sketch
+from tocsin.flow.grade.counts import expect
+from tocsin.flow.grade.history import MINUTES_S, QUARTER_S, QUARTERS, History
+from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
+from tocsin.types import WindowFrame, join_series
+
+RUNS = join_series("runs_by_service", "prod", "shop")
+OTHER = join_series("runs_by_service", "prod", "other")
+
+
+def lived(
+    frames: list[WindowFrame], excluded: dict[int, str] | None = None
+) -> tuple[History, dict[str, bytes]]:
+    history, blobs = History(60, ["n", "tokens"]), dict[str, bytes]()
+    for i, frame in enumerate(frames):
+        history.rows(frame.series)
+        series = (excluded or {}).get(i)
+        out = {"n": history.rows([series])} if series else {}
+        for key, value in history.learn(frame, out).items():
+            if value is None:
+                blobs.pop(key, None)
+            else:
+                blobs[key] = value
+    return history, blobs
+
+
+def test_before_birth_is_unknown_and_silence_is_zero() -> None:
+    history, _ = lived(frames_of({"runs_by_service": "_x3 5 _x2 7"}))
+    values = history.minutes("n", history.rows([RUNS]))[0, -7:]
+    assert np.array_equal(values, [np.nan, np.nan, np.nan, 5, 0, 0, 7], equal_nan=True)
+
+
+def test_windows_left_out_are_unknown_not_silent() -> None:
+    frames = frames_of({"runs_by_service": "5x8"})
+    history, _ = lived(frames[:3] + frames[5:])
+    values = history.minutes("n", history.rows([RUNS]))[0, -8:]
+    assert np.array_equal(values, [5, 5, 5, np.nan, np.nan, 5, 5, 5], equal_nan=True)
+
+
+def test_what_is_excluded_is_kept_but_not_learned() -> None:
+    history, _ = lived(frames_of({"runs_by_service": "5x4 900 5"}), {4: RUNS})
+    rows = history.rows([RUNS])
+    assert np.isnan(history.minutes("n", rows)[0, -2])
+    assert history.trailing("n", rows, 2)[0].tolist() == [900, 5]
+
+
+def test_a_window_out_of_order_is_refused() -> None:
+    frames = frames_of({"runs_by_service": "5x3"})
+    history, _ = lived(frames)
+    with pytest.raises(ValueError, match="not after"):
+        history.learn(frames[1], {})
+
+
+def test_a_window_must_divide_a_quarter_of_an_hour() -> None:
+    with pytest.raises(ValueError, match="divide"):
+        History(7, ["n"])
+
+
+def busy_day(windows: int) -> list[WindowFrame]:
+    """A steady series with durations, one that comes and goes, one that dies, one born late."""
+    half = windows // 2
+    return frames_of(
+        {
+            "runs_by_service": f"~20@300~0.5x{windows}",
+            "runs_by_service service=bursts": " ".join(["9", "_x31"] * (windows // 32)),
+            "runs_by_service service=dies": f"3@80x{half}",
+            "runs_by_service service=late": f"_x{half} ~4@90x{windows - half}",
+        }
+    )
+
+
+@pytest.mark.parametrize("windows", [25, 200, 1_800])
+def test_a_restored_history_expects_the_same(windows: int) -> None:
+    frames = busy_day(windows)
+    at = EPOCH + windows * 60
+    live, blobs = lived(frames, {windows - 5: RUNS, windows // 3: RUNS})
+    back = History(60, ["n", "tokens"])
+    back.restore(blobs)
+    names = sorted(name for name in live.catalog.names if name)
+    assert sorted(name for name in back.catalog.names if name) == names
+    mine, theirs = live.rows(names), back.rows(names)
+    for signal in ("n", "tokens"):
+        for one, two in (
+            (live.minutes(signal, mine), back.minutes(signal, theirs)),
+            (live.quarters(signal, mine, at), back.quarters(signal, theirs, at)),
+        ):
+            assert np.array_equal(one, two, equal_nan=True)
+    assert np.array_equal(live.age(mine, at), back.age(theirs, at))
+    assert np.array_equal(live.silent_s(mine, at), back.silent_s(theirs, at))
+    assert np.array_equal(live.day_total("n", mine), back.day_total("n", theirs))
+    assert np.array_equal(sketch.counts(live.baseline, mine), sketch.counts(back.baseline, theirs))
+    for q in (0.5, 0.95):
+        assert np.array_equal(
+            sketch.quantile(live.baseline, mine, q)[0],
+            sketch.quantile(back.baseline, theirs, q)[0],
+            equal_nan=True,
+        )
+
+
+def test_blobs_and_series_are_bounded_by_what_is_kept() -> None:
+    frames = busy_day(1_800)
+    history, blobs = lived(frames)
+    minutes = [key for key in blobs if key.startswith("m:")]
+    quarters = [key for key in blobs if key.startswith("q:")]
+    assert len(minutes) <= (MINUTES_S + QUARTER_S) // 60
+    assert len(quarters) <= QUARTERS
+    silent = frames_of({"runs_by_service": "1 _"}, start=frames[-1].start + 60)[1]
+    for i in range(QUARTERS + 2):
+        start = frames[-1].start + 60 + i * QUARTER_S
+        history.learn(WindowFrame(start, 60, *_arrays(silent)), {})
+    assert not [name for name in history.catalog.names if name]
+
+
+def _arrays(frame: WindowFrame) -> tuple[tuple[str, ...], tuple[str, ...], *tuple[np.ndarray, ...]]:
+    return frame.series, frame.fields, frame.owner, frame.field, frame.value
+
+
+def test_rows_are_reused_without_the_past_of_their_former_series() -> None:
+    history, _ = lived([frame_of(EPOCH, 60, {RUNS: {"n": 50, "d:700": 50}})])
+    row = int(history.rows([RUNS])[0])
+    for i in range(1, QUARTERS + 3):
+        history.learn(frame_of(EPOCH + i * QUARTER_S, 60, {}), {})
+    last = EPOCH + (QUARTERS + 3) * QUARTER_S
+    history.learn(frame_of(last, 60, {OTHER: {"n": 1}}), {})
+    assert history.rows([OTHER])[0] == row
+    assert np.nansum(history.minutes("n", np.array([row]))) == 1
+    assert history.age(np.array([row]), last)[0] < QUARTER_S
+
+
+def expected_of(text: str, warmup: int = 20, signal: str = "n") -> tuple[bool, float, float]:
+    frames = frames_of({"runs_by_service": text})
+    history, _ = lived(frames)
+    found = expect(history, signal, history.rows([RUNS]), at=frames[-1].start + 60, warmup=warmup)
+    return bool(found.ready[0]), float(found.high[0]), float(found.size[0])
+
+
+def test_not_ready_is_said_until_the_warm_up_is_over() -> None:
+    assert not expected_of("100x60", warmup=288)[0]
+    assert expected_of("100x60", warmup=20)[0]
+
+
+def test_the_expected_count_is_the_local_level() -> None:
+    assert expected_of("100x120 200x60")[1] == pytest.approx(200)
+
+
+def test_one_burst_does_not_move_the_expected_count() -> None:
+    assert expected_of("100x90 9000 100x29")[1] == pytest.approx(100)
+
+
+def test_a_sparse_series_has_a_mean_not_a_median() -> None:
+    ready, mean, _ = expected_of("~0.4x180")
+    assert ready
+    assert mean == pytest.approx(0.4, abs=0.15)
+
+
+def test_dispersion_is_that_of_the_series() -> None:
+    assert expected_of("~50/8x180")[2] == pytest.approx(8, rel=0.35)
+    assert expected_of("~50x180")[2] > 100
+
+
+def test_the_same_time_yesterday_widens_what_is_expected() -> None:
+    frames = frames_of({"runs_by_service": "10x60 300x60 10x1335"})  # 24 hours and a quarter
+    history, _ = lived(frames)
+    rows = history.rows([RUNS])
+    before = expect(history, "n", rows, at=EPOCH + 86_400 + 1_500, warmup=20)
+    assert (before.low[0], before.high[0]) == pytest.approx((10, 10))
+    during = expect(history, "n", rows, at=EPOCH + 86_400 + 5_400, warmup=20)
+    assert (during.low[0], during.high[0]) == pytest.approx((10, 300))

@@ -1,0 +1,181 @@
+"""Laws of a shard's detection: causal, restartable, blind to flush timing, calm when all is well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tocsin.flow.alert import AlertEvent
+from tocsin.flow.judge.cases import EPOCH, frames_of
+from tocsin.flow.judge.rules import RuleSpec, load_rules
+from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.types import ChangedSeries, WindowFrame
+
+RULES = load_rules()
+SETTINGS = DetectSettings(warmup_windows=60, allowed_models=("gpt-*",))
+#: One of everything: calm, then a spike, a silence, a shift, a strange model, slow calls.
+INCIDENTS = {
+    "runs_by_service": "~60@4000~0.5x230 ~900@4000~0.5x4 ~60@4000~0.5x60 _x12 ~60@4000~0.5x60",
+    "runs_by_agent agent=planner": "~30x230 ~850x4 ~30x60 _x12 ~30x60",
+    "calls_by_service": "~120x366",
+    "calls_by_service.in": "~120000x366",
+    "calls_by_model model=gpt-5": "~60@800~0.4x220 ~20@1300~0.4x146",
+    "calls_by_model model=gpt-5-mini": "~60@300~0.4x220 ~100@300~0.4x146",
+    "calls_by_model model=rogue": "_x300 1",
+}
+
+
+def told(events: list[AlertEvent]) -> list[bytes]:
+    return [event.encode() for event in events]
+
+
+def run(
+    frames: list[WindowFrame],
+    rules: tuple[RuleSpec, ...] = RULES,
+    settings: DetectSettings = SETTINGS,
+    restart_every: int = 0,
+    early: bool = False,
+) -> list[AlertEvent]:
+    """Events of all frames; optionally restarted from blobs, optionally seen while open."""
+    detector, blobs, events = ShardDetector(0, rules, settings), dict[str, bytes](), []
+
+    def keep(outcome_blobs: dict[str, bytes | None]) -> None:
+        for key, value in outcome_blobs.items():
+            if value is None:
+                blobs.pop(key, None)
+            else:
+                blobs[key] = value
+
+    for i, frame in enumerate(frames):
+        if restart_every and i and i % restart_every == 0:
+            detector = ShardDetector(0, rules, settings)
+            detector.restore(blobs)
+        if early:
+            for part in (0.3, 0.7, 1.0):
+                outcome = detector.open(changed(frame, part), [], {}, frame.start * 1000)
+                events += outcome.events
+                keep(dict(outcome.blobs))
+        outcome = detector.close(frame, (frame.start + frame.seconds) * 1000)
+        events += outcome.events
+        keep(dict(outcome.blobs))
+    return events
+
+
+def changed(frame: WindowFrame, part: float) -> list[ChangedSeries]:
+    counts: dict[str, dict[str, int]] = {}
+    for owner, field, value in zip(frame.owner, frame.field, frame.value, strict=True):
+        name = frame.fields[field]
+        if ":" not in name:
+            counts.setdefault(frame.series[owner], {})[name] = int(np.ceil(value * part))
+    return [ChangedSeries(frame.start, name, found) for name, found in counts.items()]
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[WindowFrame]:
+    return frames_of(INCIDENTS, seed=11)
+
+
+@pytest.fixture(scope="module")
+def events(frames: list[WindowFrame]) -> list[AlertEvent]:
+    return run(frames)
+
+
+def test_each_incident_is_told_and_nothing_else(events: list[AlertEvent]) -> None:
+    opened = {event.rule for event in events if event.reason == "opened"}
+    assert opened == {
+        "spike_runs", "flatline", "share_shift", "latency_calls", "unexpected_model",
+    }  # fmt: skip
+
+
+def test_a_spike_names_who_drove_it(events: list[AlertEvent]) -> None:
+    spike = next(event for event in events if event.rule == "spike_runs")
+    assert spike.onset == (EPOCH + 230 * 60) * 1000
+    assert spike.at_least
+    assert spike.observed is not None
+    assert spike.observed == spike.bound
+
+
+def test_the_same_frames_give_the_same_events(
+    frames: list[WindowFrame], events: list[AlertEvent]
+) -> None:
+    assert told(run(frames)) == told(events)
+
+
+@pytest.mark.parametrize("every", [1, 7, 113])
+def test_a_restart_changes_nothing(
+    frames: list[WindowFrame], events: list[AlertEvent], every: int
+) -> None:
+    tail = frames[:240] if every == 1 else frames
+    expected = told([event for event in events if event.at <= (tail[-1].start + 60) * 1000])
+    assert told(run(tail, restart_every=every)) == expected
+
+
+@pytest.mark.parametrize("cut", [231, 300, 340])
+def test_no_score_depends_on_the_future(
+    frames: list[WindowFrame], events: list[AlertEvent], cut: int
+) -> None:
+    until = (frames[cut - 1].start + 60) * 1000
+    assert told(run(frames[:cut])) == told([event for event in events if event.at <= until])
+
+
+def test_flush_timing_changes_nothing(frames: list[WindowFrame], events: list[AlertEvent]) -> None:
+    assert told(run(frames, early=True)) == told(events)
+
+
+def test_an_open_window_is_judged_once_it_crosses_its_bound(frames: list[WindowFrame]) -> None:
+    detector = ShardDetector(0, RULES, SETTINGS)
+    for frame in frames[:230]:
+        detector.close(frame, (frame.start + 60) * 1000)
+    spike = frames[230]
+    now_ms = (spike.start + 20) * 1000
+    assert not detector.open(changed(spike, 0.1), [], {}, now_ms).events
+    (event,) = detector.open(changed(spike, 0.9), [], {}, now_ms).events
+    assert (event.rule, event.at_least) == ("spike_runs", True)
+
+
+def test_a_window_too_far_ahead_is_not_judged_early(frames: list[WindowFrame]) -> None:
+    detector = ShardDetector(0, RULES, SETTINGS)
+    for frame in frames[:200]:
+        detector.close(frame, (frame.start + 60) * 1000)
+    assert not detector.open(changed(frames[230], 1.0), [], {}, frames[230].start * 1000).events
+
+
+def test_a_window_that_lacks_spans_is_neither_judged_nor_learned() -> None:
+    detector = ShardDetector(0, RULES, SETTINGS)
+    calm = frames_of({"runs_by_service": "50x100 _x10 50x5"})
+    for i, frame in enumerate(calm):
+        outcome = detector.close(frame, (frame.start + 60) * 1000, 100 <= i < 110)
+        assert not outcome.events
+
+
+def test_an_anomaly_of_six_hours_neither_blinds_nor_flags_the_return() -> None:
+    text = "~40/30x400 ~600/30x360 ~40/30x240 ~600/30x3"
+    events = run(frames_of({"runs_by_service": text}, seed=2))
+    openings = [e for e in events if e.rule == "spike_runs" and e.reason == "opened"]
+    assert [(e.onset // 1000 - EPOCH) // 60 for e in openings] == [400, 1000]
+    assert {e.rule for e in events} == {"spike_runs"}
+
+
+def test_a_new_level_is_accepted_after_a_day() -> None:
+    events = run(frames_of({"runs_by_service": "~40/30x600 ~600/30x1900 ~9000/30x3"}, seed=3))
+    openings = [e for e in events if e.reason == "opened"]
+    assert [(e.onset // 1000 - EPOCH) // 60 for e in openings] == [600, 2500]
+    assert openings[1].expected == pytest.approx(600, rel=0.1)
+
+
+def test_all_is_calm_where_nothing_happens() -> None:
+    """A/A: 24 services of many kinds of traffic, 12 hours each: 1,700 series-hours, no alert."""
+    rng = np.random.default_rng(20)
+    text: dict[str, str] = {}
+    for i in range(24):
+        rate, size = float(rng.choice([0.3, 2, 8, 40, 200])), float(rng.choice([3, 10, 100]))
+        a, b, at = 0.7 * rate, 0.3 * rate, f"service=s{i}"
+        slow = f"@{rng.integers(300, 4000)}~{rng.choice([0.4, 0.8])}"
+        text[f"runs_by_service {at}"] = f"~{rate}/{size}{slow}x720"
+        text[f"runs_by_agent {at} agent=one"] = f"~{a:.2f}/{size}x720"
+        text[f"calls_by_service {at}"] = f"~{3 * rate:.2f}/{size}x720"
+        text[f"calls_by_service.in {at}"] = f"~{3000 * rate:.2f}/{size}x720"
+        text[f"calls_by_model {at} model=gpt-a"] = f"~{2 * a:.2f}/{size}{slow}x720"
+        text[f"calls_by_model {at} model=gpt-b"] = f"~{2 * b:.2f}/{size}{slow}x720"
+    events = run(frames_of(text, seed=21), settings=DetectSettings(warmup_windows=120))
+    assert [(event.rule, event.service, event.summary) for event in events] == []
