@@ -6,10 +6,14 @@ memory store. The same file gives the same events, byte for byte.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tocsin import metrics as m
 from tocsin.bus.base import TopicSpec
@@ -18,12 +22,13 @@ from tocsin.config import Config, UserError
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.event_time import TimeRules
 from tocsin.flow.extract import VIEWS
-from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.judge.rules import RuleSpec, load_rules
 from tocsin.flow.shard import ShardDetector
 from tocsin.run.batch import LATE, Batch, Track, read_batch
 from tocsin.run.ingest import settings_of
 from tocsin.run.tick import ShardOwner
 from tocsin.run.watch import detect_settings
+from tocsin.sinks.stdout import StdoutSink
 from tocsin.store.base import Store
 from tocsin.store.memory import MemoryStore
 from tocsin.types import Position
@@ -41,6 +46,7 @@ class Tally:
     spans: int = 0
     late: int = 0
     refused: int = 0
+    events: int = 0
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
@@ -77,6 +83,7 @@ async def replay(
         _count(tally, batch)
         await store.merge(batch.flushes([0]))
         async for event in _tick(owners):
+            tally.events += 1
             yield event
     if track.high_ms is not None:
         # Nothing follows: the log is complete, so the last windows close too.
@@ -84,6 +91,7 @@ async def replay(
         last = read_batch({}, {0: track}, 1, settings, _EVER_MS)
         await store.merge(last.flushes([0]))
         async for event in _tick(owners):
+            tally.events += 1
             yield event
 
 
@@ -135,3 +143,30 @@ def _count(tally: Tally, batch: Batch) -> None:
     tally.spans += batch.spans.height
     tally.late += int((batch.book["outcome"] == LATE).sum())
     tally.refused += len(batch.rejects)
+
+
+def replay_file(path: Path, config: Config, *, as_json: bool) -> None:
+    """The body of `tocsin replay`: events on stdout, progress and the tally on stderr."""
+    size = path.stat().st_size if path.is_file() else 0
+    asyncio.run(_show(path, size, config, as_json=as_json))
+
+
+async def _show(path: Path, size: int, config: Config, *, as_json: bool) -> None:
+    tally = Tally()
+    sink = StdoutSink(as_json=as_json)
+    console = Console(stderr=True)
+    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("replay", total=size)
+
+        def lines() -> Iterator[bytes]:
+            for line in lines_of(path):
+                progress.advance(task, len(line) + 1)
+                yield line
+
+        async for event in replay(lines(), config, load_rules(config.rules_dir), tally):
+            await sink.deliver([event])
+    console.print(
+        f"{tally.spans} spans of {tally.records} records; {tally.late} late, "
+        f"{tally.refused} refused; {tally.events} events"
+    )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Literal
 
 from tocsin import log
@@ -20,7 +18,6 @@ from tocsin.run.topics import require
 from tocsin.run.watch import Watch
 from tocsin.run.wire import open_bus, open_store
 from tocsin.sinks.base import Sink
-from tocsin.sinks.stdout import StdoutSink
 
 Stage = Literal["ingest", "watch", "bridge"]
 STAGES: tuple[Stage, ...] = ("ingest", "watch", "bridge")

@@ -30,7 +30,7 @@ def client_settings(config: KafkaConfig) -> dict[str, Any]:
         "metadata_max_age_ms": 60_000,
     }
     if config.security_protocol.endswith("SSL"):
-        settings["ssl_context"] = _ssl_context(config)
+        settings["ssl_context"] = ssl_context(config)
     if config.security_protocol.startswith("SASL") and config.sasl_password is not None:
         settings["sasl_mechanism"] = config.sasl_mechanism
         settings["sasl_plain_username"] = config.sasl_username
@@ -38,7 +38,8 @@ def client_settings(config: KafkaConfig) -> dict[str, Any]:
     return settings
 
 
-def _ssl_context(config: KafkaConfig) -> Any:
+def ssl_context(config: KafkaConfig) -> Any:
+    """Return the TLS context of the configuration. Raises UserError for files it cannot use."""
     key = config.ssl_key_password
     paths = (config.ssl_cafile, config.ssl_certfile, config.ssl_keyfile)
     cafile, certfile, keyfile = (None if path is None else str(path) for path in paths)

@@ -1,0 +1,129 @@
+"""Faust owns the shards: one partition of the flushes topic each, shared among the workers.
+
+Only what Faust is good at is used: membership, assignment, supervision. Values stay raw
+bytes, there are no tables and so no recovery phase, one agent with `concurrency=1` acks in
+order, and any exception stops the worker instead of restarting the agent over the hole.
+The facts behind each setting: faust-streaming 0.15.3, mode-streaming 0.7.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any, Protocol
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # Faust's own, at import
+    import faust
+    import mode
+    from faust.types import TP
+
+from tocsin.bus.base import BrokerUnavailable
+from tocsin.bus.kafka.connect import ssl_context
+from tocsin.config import Config
+
+#: How long leaving the group may take.
+_STOP_S = 10.0
+
+
+class ShardHolder(Protocol):
+    """Who is told which shards are ours, and when to look at one."""
+
+    async def assigned(self, shards: frozenset[int]) -> None: ...
+    async def revoked(self, shards: frozenset[int]) -> None: ...
+    def notice(self, *shards: int) -> None: ...
+
+
+def build_app(config: Config, holder: ShardHolder) -> faust.App:
+    """The Faust app of one watch worker; nothing is connected yet."""
+    kafka, name = config.kafka, config.topics.flushes
+    app = faust.App(
+        config.group("watch"),
+        broker=[f"kafka://{address}" for address in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(config),
+        broker_session_timeout=kafka.session_timeout_s,
+        broker_request_timeout=max(90.0, kafka.session_timeout_s + 1),
+        broker_heartbeat_interval=min(3.0, kafka.session_timeout_s / 3),
+        broker_max_poll_records=1_000,
+        consumer_group_instance_id=kafka.instance_id,
+        # A notice says "look", and a new owner looks anyway: old ones need no reading.
+        consumer_auto_offset_reset="latest",
+        agent_supervisor=mode.CrashingSupervisor,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=False,
+        web_enabled=False,
+        store="memory://",
+        autodiscover=False,
+    )
+    topic = app.topic(
+        name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
+        internal=False,
+    )  # fmt: skip
+
+    @app.agent(topic, concurrency=1)
+    async def look(stream: Any) -> None:
+        async for event in stream.events():
+            holder.notice(event.message.partition)
+
+    async def on_assigned(_app: Any, assigned: set[TP], **_: Any) -> None:
+        await holder.assigned(_shards(assigned, name))
+
+    async def on_revoked(_app: Any, revoked: set[TP], **_: Any) -> None:
+        await holder.revoked(_shards(revoked, name))
+
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    app.on_partitions_revoked.connect(on_revoked, weak=False)
+    return app
+
+
+class FlushNotices:
+    """Runs the app beside the other tasks of one loop."""
+
+    def __init__(self, config: Config, holder: ShardHolder) -> None:
+        self._config, self._app = config, build_app(config, holder)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hold shards until `stop` is set. Raises whatever crashed Faust."""
+        app = self._app
+        app.finalize()
+        # Faust's worker does these for its own command line; here we are the worker.
+        app.loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(
+                self._config.kafka.connect_timeout_s + 2 * self._config.kafka.session_timeout_s
+            ):
+                await app.start()
+        except TimeoutError:
+            raise BrokerUnavailable(
+                f"No broker at {self._config.kafka.bootstrap} admitted the watch worker in time; "
+                "check kafka.bootstrap and that the broker runs."
+            ) from None
+        try:
+            stopped = asyncio.create_task(stop.wait())
+            crashed = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no other
+            await asyncio.wait({stopped, crashed}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            crashed.cancel()
+            if app.crash_reason is not None:
+                raise app.crash_reason
+        finally:
+            async with asyncio.timeout(_STOP_S):
+                await app.stop()
+
+
+def _shards(partitions: set[TP], topic: str) -> frozenset[int]:
+    return frozenset(tp.partition for tp in partitions if tp.topic == topic)
+
+
+def _credentials(config: Config) -> Any:
+    kafka = config.kafka
+    context = ssl_context(kafka) if kafka.security_protocol.endswith("SSL") else None
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=kafka.sasl_password.get_secret_value() if kafka.sasl_password else None,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

@@ -1,0 +1,311 @@
+"""The command line. Each command is one call; what a user can mend is one sentence, exit 2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+import tocsin
+from tocsin.errors import UserError
+
+#: A mistake the user can mend; an ordinary "no" (a check that failed) is 1.
+EXIT_USER, EXIT_INTERRUPTED = 2, 130
+
+
+class _Commands(click.Group):
+    """Turns the errors a user can mend into a sentence; the rest are ours and crash loudly."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
+        except Exception as error:
+            if _mendable(error):
+                _fail(str(error))
+            raise
+
+
+def _mendable(error: Exception) -> bool:
+    """Whether it names a condition outside of us. Imported late: `--help` must be quick."""
+    from tocsin.bus.base import BrokerUnavailable, TopicMissing
+    from tocsin.flow.judge.rules import RuleError
+    from tocsin.store.base import StoreUnavailable
+
+    return isinstance(error, BrokerUnavailable | TopicMissing | RuleError | StoreUnavailable)
+
+
+def _fail(sentence: str) -> None:
+    click.echo(f"tocsin: {sentence}", err=True)
+    sys.exit(EXIT_USER)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tocsin.__version__, prog_name="tocsin")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings as YAML.")
+@click.pass_context
+def main(ctx: click.Context, config_file: Path | None) -> None:
+    r"""Tocsin, the alarm bell for LLM agents.
+
+    Settings come from TOCSIN_* variables and --config; `tocsin config show` lists them.
+
+    \b
+    Examples:
+      tocsin demo                       see it work, nothing needed
+      tocsin topics && tocsin up        against kafka.bootstrap and redis.url
+      TOCSIN_KAFKA__BOOTSTRAP=kafka:9092 tocsin ingest
+    """
+    ctx.obj = config_file
+
+
+def _load(ctx: click.Context) -> Any:
+    from tocsin import log
+    from tocsin.config import load
+
+    config = load(ctx.obj)
+    log.configure(config.log.level, config.log.format)
+    if config.has_dev_key:
+        log.get_logger("config").warning("development_fingerprint_key", set="fingerprint_key")
+    return config
+
+
+def _run(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run to the end; SIGTERM and Ctrl-C set `stop`, a second Ctrl-C does not wait."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+        def interrupt() -> None:
+            loop.remove_signal_handler(signal.SIGINT)
+            stop.set()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        await work
+
+    asyncio.run(run())
+
+
+_SINKS = click.option(
+    "--sink", "outlets", multiple=True, metavar="OUTLET", default=("stdout",), show_default=True,
+    help="stdout, json (NDJSON on stdout) or file:PATH; may be given more than once.",
+)  # fmt: skip
+_METRICS = click.option(
+    "--metrics-port", type=click.IntRange(1, 65_535), help="Serve /metrics on loopback."
+)
+
+
+def _stages(ctx: click.Context, port: int | None, outlets: tuple[str, ...], *stages: Any) -> None:
+    from tocsin.metrics import Metrics
+    from tocsin.run.up import up
+    from tocsin.sinks import open_sink
+
+    config, metrics, stop = _load(ctx), Metrics(), asyncio.Event()
+    if port is not None:
+        try:
+            metrics.serve(port)
+        except OSError as error:
+            raise UserError(
+                f"Port {port} is not free ({error.strerror}); choose another --metrics-port."
+            ) from None
+    sinks = [open_sink(outlet) for outlet in outlets] if "bridge" in stages else []
+    _run(up(config, metrics=metrics, stop=stop, stages=stages, sinks=sinks), stop)
+
+
+@main.command()
+@_SINKS
+@_METRICS
+@click.option("--embedded", is_flag=True, help="Start a broker and a Redis too (memory only).")
+@click.pass_context
+def up(
+    ctx: click.Context, outlets: tuple[str, ...], metrics_port: int | None, *, embedded: bool
+) -> None:
+    r"""Run ingest, watch and bridge in one process.
+
+    \b
+    Examples:
+      tocsin up
+      tocsin up --embedded --sink file:alerts.ndjson
+    """
+    stages = ("ingest", "watch", "bridge")
+    if not embedded:
+        _stages(ctx, metrics_port, outlets, *stages)
+        return
+    import os
+
+    from tocsin.embedded import Embedded
+
+    with Embedded() as servers:
+        os.environ["TOCSIN_KAFKA__BOOTSTRAP"] = servers.bootstrap
+        os.environ["TOCSIN_REDIS__URL"] = servers.redis_url
+        click.echo(f"{servers.describe()}; publish to {servers.bootstrap}", err=True)
+        asyncio.run(_create_topics(_load(ctx)))
+        _stages(ctx, metrics_port, outlets, *stages)
+
+
+@main.command()
+@_METRICS
+@click.pass_context
+def ingest(ctx: click.Context, metrics_port: int | None) -> None:
+    """Read spans and keep their counters in Redis. Scale by partitions of the spans topic."""
+    _stages(ctx, metrics_port, (), "ingest")
+
+
+@main.command()
+@_METRICS
+@click.pass_context
+def watch(ctx: click.Context, metrics_port: int | None) -> None:
+    """Close windows, judge them, write alerts. Scale by shards."""
+    _stages(ctx, metrics_port, (), "watch")
+
+
+@main.command()
+@_SINKS
+@_METRICS
+@click.pass_context
+def bridge(ctx: click.Context, outlets: tuple[str, ...], metrics_port: int | None) -> None:
+    r"""Hand alerts on.
+
+    \b
+    Examples:
+      tocsin bridge
+      tocsin bridge --sink json --sink file:/var/lib/tocsin/alerts.ndjson
+    """
+    _stages(ctx, metrics_port, outlets, "bridge")
+
+
+@main.command()
+@click.pass_context
+def topics(ctx: click.Context) -> None:
+    """Create the topics that are missing and say how they stand. Changes none that exists."""
+    config = _load(ctx)
+    for state in asyncio.run(_create_topics(config)):
+        note = "created" if state.created else "there"
+        differs = f"; configured for {state.wanted}" if state.differs else ""
+        click.echo(f"{state.name:<32} {state.partitions:>4} partitions  {note}{differs}")
+
+
+async def _create_topics(config: Any) -> Any:
+    from tocsin.run.topics import ensure
+    from tocsin.run.wire import open_bus
+
+    admin = open_bus(config).admin()
+    try:
+        return await ensure(config, admin)
+    finally:
+        await admin.close()
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One event a line, as on the topic.")
+@click.pass_context
+def replay(ctx: click.Context, file: Path, *, as_json: bool) -> None:
+    r"""What would the spans in FILE (one record a line) have raised? Needs no server.
+
+    \b
+    Examples:
+      tocsin replay spans.ndjson
+      tocsin --config mine.yaml replay --json spans.ndjson > events.ndjson
+    """
+    from tocsin.run.replay import replay_file
+
+    replay_file(file, _load(ctx), as_json=as_json)
+
+
+@main.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One result a line.")
+def check(folder: Path | None, *, as_json: bool) -> None:
+    """Validate the rules in FOLDER (the shipped ones without it) and run their tests.
+
+    Exits with 1 when a test fails or a rule lacks a firing or a silent one.
+    """
+    from tocsin.flow.judge.cases import check_rules
+    from tocsin.flow.judge.rules import SHIPPED
+
+    results = check_rules(folder or SHIPPED)
+    for result in results:
+        if as_json:
+            click.echo(json.dumps({"rule": result.rule, "test": result.test,
+                                   "ok": result.passed, "why": result.why}))  # fmt: skip
+        else:
+            verdict = (
+                click.style("ok  ", fg="green") if result.passed else click.style("FAIL", fg="red")
+            )
+            click.echo(f"{verdict} {result.rule}: {result.test} {result.why}".rstrip())
+    failed = sum(not result.passed for result in results)
+    click.echo(f"{len(results)} tests, {failed} failed", err=True)
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if any is stale.")
+@click.option("--to", "folder", type=click.Path(path_type=Path), help="Default: schemas/")
+def schemas(folder: Path | None, *, only_check: bool) -> None:
+    """Write the JSON Schemas of span, alert and rule."""
+    from tocsin import schemas as contracts
+
+    folder = folder or contracts.FOLDER
+    if only_check:
+        stale = contracts.check(folder)
+        for name in stale:
+            click.echo(f"{name} is stale; run `tocsin schemas`", err=True)
+        sys.exit(1 if stale else 0)
+    for path in contracts.write(folder):
+        click.echo(path)
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Exit 1 unless all five kinds and nothing else fire.")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--speed", default=90.0, show_default=True, help="Event time a second, once live.")
+@click.option("--live/--no-live", default=True, help="Draw a picture where there is a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="One document at the end.")
+def demo(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> None:
+    r"""A fleet of agents with five incidents, through a broker, Redis and all of Tocsin.
+
+    \b
+    Examples:
+      tocsin demo
+      tocsin demo --check --seed 11
+    """
+    from tocsin.demo import main as play
+
+    sys.exit(play(check=check, seed=seed, speed=speed, live=live, as_json=as_json))
+
+
+@main.group()
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command("show")
+@click.pass_context
+def show(ctx: click.Context) -> None:
+    """Print every setting in force, as YAML; secrets are redacted."""
+    import yaml
+
+    from tocsin.config import load
+
+    click.echo(yaml.safe_dump(load(ctx.obj).redacted(), sort_keys=False).rstrip())
+
+
+@config.command("check")
+@click.pass_context
+def check_config(ctx: click.Context) -> None:
+    """Exit 0 if the settings and the rules are sound, else say what to mend."""
+    from tocsin.config import load
+    from tocsin.flow.judge.rules import load_rules
+
+    rules = load_rules(load(ctx.obj).rules_dir)
+    click.echo(f"ok: {len(rules)} rules")
