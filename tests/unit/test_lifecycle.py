@@ -183,6 +183,16 @@ def test_an_alert_without_further_judgement_expires() -> None:
     assert story.tell("!", start=31) == ["opened"]  # 20 min later: not the same alert
 
 
+def test_while_windows_cannot_close_nothing_expires_for_want_of_judgement() -> None:
+    story = Story()
+    story.tell("!")
+    later = (T0 + 10 * 3_600) * 1000
+    closed = (T0 + 60) * 1000
+    states, events = advance(story.states, (), later, story.policies, closed_ms=closed)
+    assert events == ()
+    assert states == story.states
+
+
 def test_nothing_fires_beyond_its_maximum_age_and_must_clear_before_it_fires_again() -> None:
     story = Story(replace(STEADY, max_age_s=600))
     assert story.tell("!" * 30) == ["opened", "expired"]
@@ -271,6 +281,20 @@ def test_a_state_of_another_version_is_refused() -> None:
     raw = next(iter(story.states.values())).encode()
     with pytest.raises(ValueError, match="version"):
         AlertState.decode(b"\x63" + raw[1:])
+
+
+def test_what_windows_burnt_adds_up_each_window_once() -> None:
+    story = Story()
+
+    def burning(minute: int, tokens: int | None, *, early: bool = False) -> Finding:
+        found = judged(minute, "!", early=early, score=2.0**minute)
+        return replace(found, at_ms=found.window * 1000 + 60_000, tokens_burnt=tokens)
+
+    assert story.hear(burning(0, None, early=True)) == ["opened"]
+    story.hear(burning(0, 100))
+    story.hear(burning(0, 100))
+    assert story.hear(burning(2, 50)) == ["updated"]
+    assert [event.tokens_burnt for event in story.events] == [None, 150]
 
 
 def test_the_event_says_when_it_began_and_how_long_it_lasted() -> None:

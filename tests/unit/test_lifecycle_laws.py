@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.flow.alert import OPEN, AlertEvent
@@ -42,7 +42,7 @@ def timelines(draw: st.DrawFn) -> list[Finding]:
     for rule in POLICIES:
         for service in ("shop", "billing"):
             for series in ("a", "b"):
-                lengths = draw(st.lists(st.integers(1, 12), max_size=14))
+                lengths = draw(st.lists(st.integers(1, 12), max_size=8))
                 minute = 0
                 for length in lengths:
                     verdict = draw(st.sampled_from("!!.. -"))
@@ -106,7 +106,6 @@ def play(
 CUTS = st.lists(st.integers(1, MINUTES), max_size=20)
 
 
-@settings(max_examples=150, deadline=None)
 @given(timelines(), CUTS, CUTS)
 def test_the_same_findings_give_the_same_events_however_they_are_cut(
     findings: list[Finding], one: list[int], other: list[int]
@@ -117,14 +116,12 @@ def test_the_same_findings_give_the_same_events_however_they_are_cut(
     assert states == again
 
 
-@settings(max_examples=100, deadline=None)
 @given(timelines())
 def test_hearing_the_same_findings_twice_changes_nothing(findings: list[Finding]) -> None:
     ticks = cut(findings, range(1, MINUTES))
     assert play(ticks)[1] == play([tick for tick in ticks for _ in range(2)])[1]
 
 
-@settings(max_examples=150, deadline=None)
 @given(timelines(), CUTS)
 def test_each_alert_opens_first_changes_in_order_and_ends_for_good(
     findings: list[Finding], cuts: list[int]
@@ -147,7 +144,6 @@ def test_each_alert_opens_first_changes_in_order_and_ends_for_good(
     assert len({event.id for event in events}) == len(events)
 
 
-@settings(max_examples=100, deadline=None)
 @given(timelines())
 def test_at_most_one_alert_of_a_group_is_open_at_a_time(findings: list[Finding]) -> None:
     open_now: dict[str, str] = {}
@@ -159,7 +155,6 @@ def test_at_most_one_alert_of_a_group_is_open_at_a_time(findings: list[Finding])
             del open_now[event.fingerprint]
 
 
-@settings(max_examples=100, deadline=None)
 @given(timelines(), CUTS)
 def test_whatever_fires_was_breached_m_of_n_times(findings: list[Finding], cuts: list[int]) -> None:
     """Against a count made from the findings themselves."""
@@ -175,7 +170,6 @@ def test_whatever_fires_was_breached_m_of_n_times(findings: list[Finding], cuts:
             assert max(counts) >= 2
 
 
-@settings(max_examples=100, deadline=None)
 @given(timelines(), CUTS)
 def test_nothing_fires_under_an_open_explanation(findings: list[Finding], cuts: list[int]) -> None:
     states, _ = play(cut(findings, cuts))
@@ -186,7 +180,6 @@ def test_nothing_fires_under_an_open_explanation(findings: list[Finding], cuts: 
             assert effect.status != "firing"
 
 
-@settings(max_examples=50, deadline=None)
 @given(timelines(), st.integers(1, 5))
 def test_findings_of_one_instant_may_come_in_any_order(findings: list[Finding], seed: int) -> None:
     shuffled = sorted(findings, key=lambda f: hash((seed, f.series, f.window, f.rule)))

@@ -7,16 +7,29 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.flow.alert import AlertEvent
+from tocsin.flow.fold_runs import fold_runs
 from tocsin.flow.judge.rules import RuleError, RuleSpec, RuleTest, load_rules
 from tocsin.flow.judge.runs import judge_runs, run_case, run_settings
 from tocsin.flow.judge.runs.cases import expand, steps_of
 from tocsin.flow.lifecycle import AlertState, advance, policies_of
-from tocsin.types import RING, RUN_HEADER, STEP, ChangedRun, Finding, Kind
+from tocsin.types import (
+    NANO,
+    RING,
+    RUN_HEADER,
+    RUN_VERSION,
+    SPAN_SCHEMA,
+    STEP,
+    ChangedRun,
+    Finding,
+    Kind,
+    join_series,
+)
 
 RULE = next(rule for rule in load_rules() if rule.id == "runaway_loop")
 POLICIES = policies_of([RULE])
@@ -166,7 +179,6 @@ def texts(draw: st.DrawFn) -> str:
     return " ".join(parts)
 
 
-@settings(max_examples=150)
 @given(texts(), st.lists(st.integers(1, 12), min_size=200, max_size=200))
 def test_events_do_not_depend_on_how_many_steps_a_look_brings(text: str, sizes: list[int]) -> None:
     run, labels = run_case(text + " llm")
@@ -175,7 +187,6 @@ def test_events_do_not_depend_on_how_many_steps_a_look_brings(text: str, sizes: 
     assert [event.encode() for event in one] == [event.encode() for event in many]
 
 
-@settings(max_examples=150)
 @given(texts(), st.randoms(use_true_random=False))
 def test_order_of_arrival_and_repeated_delivery_change_nothing(
     text: str, rng: random.Random
@@ -188,7 +199,6 @@ def test_order_of_arrival_and_repeated_delivery_change_nothing(
     assert judge_runs([RULE], [with_steps(run, steps[order])], labels) == plain
 
 
-@settings(max_examples=100)
 @given(st.lists(texts(), min_size=1, max_size=8))
 def test_runs_are_judged_each_for_itself(many: list[str]) -> None:
     cases = [run_case(text + " llm", trace_id=f"t{i}") for i, text in enumerate(many)]
@@ -260,3 +270,51 @@ def test_kinds_between_two_calls_do_not_break_a_repetition() -> None:
 
 def test_steps_are_58_bytes_so_a_full_ring_stays_under_four_kib() -> None:
     assert RUN_HEADER.itemsize + RING * STEP.itemsize < 4_096
+
+
+def folded(words: str) -> tuple[ChangedRun, dict[str, str]]:
+    """The same words as spans, through the real fold."""
+    rows = []
+    for i, word in enumerate(expand(words)):
+        act, _, result = word.partition("=")
+        source, handed, target = act.partition(">")
+        name, _, args = act.rstrip(")").partition("(")
+        llm = name == "llm"
+        kind = Kind.HANDOFF if handed else Kind.LLM if llm else Kind.TOOL
+        row = dict.fromkeys(SPAN_SCHEMA) | {
+            "row": i, "trace_id": "t1", "span_id": f"s{i}", "parent_id": "root",
+            "kind": kind.value, "start_ns": i * NANO, "end_ns": (i + 1) * NANO, "env": "prod",
+            "service": "shop", "agent": source if handed else "agent", "error": False,
+            "timeout": False,
+        }  # fmt: skip
+        row |= {"model": "m", "input_tokens": 900, "output_tokens": 100} if llm else {}
+        row |= {"handoff_from": source, "handoff_to": target} if handed else {}
+        row |= {"tool": name, "args_hash": args or None, "result_hash": result or None} if (
+            kind is Kind.TOOL
+        ) else {}  # fmt: skip
+        rows.append(row)
+    deltas, labels = fold_runs(pl.DataFrame(rows, schema=dict(SPAN_SCHEMA)), 1)[0]
+    (delta,) = deltas
+    header = np.array((RUN_VERSION, delta.spans, delta.tokens, 0, 0), RUN_HEADER)
+    return ChangedRun(delta.trace_id, header.tobytes() + delta.steps), dict(labels)
+
+
+@pytest.mark.parametrize(
+    ("words", "tool", "observed"),
+    [
+        ("[llm search(q)=none] x3", "search", 3),
+        ("[a(1)=x llm b(2)=y] x3", "a+b", 3),
+        ("[triage>billing llm billing>triage] x3", "billing+triage", 3),
+        ("[llm search(q)=none] x2", "", 0),
+        ("[triage>billing llm] x9", "", 0),
+        ("search(1)=x search(2)=x search(3)=x", "", 0),
+    ],
+)
+def test_spans_that_loop_are_found_through_the_real_fold(
+    words: str, tool: str, observed: int
+) -> None:
+    run, labels = folded(words)
+    found = [f for f in judge_runs([RULE], [run], labels) if f.breach]
+    assert [(dict(f.group)["tool"], f.n) for f in found] == ([(tool, observed)] if tool else [])
+    if found:
+        assert found[0].series == join_series("run", "prod", "shop", "t1")

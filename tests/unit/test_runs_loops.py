@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tocsin.flow.judge.runs.loops import Action, LoopLimits, find_loops, progress_after
@@ -62,7 +62,6 @@ def sequences(draw: st.DrawFn) -> list[Action]:
     return parts[:64]
 
 
-@settings(max_examples=600)
 @given(sequences())
 def test_a_loop_is_found_at_the_first_action_at_which_it_holds_and_only_then(
     actions: list[Action],
@@ -72,7 +71,6 @@ def test_a_loop_is_found_at_the_first_action_at_which_it_holds_and_only_then(
     assert (loops[0].marks[0].index if loops else None) == first
 
 
-@settings(max_examples=300)
 @given(sequences(), st.data())
 def test_what_is_found_in_a_prefix_is_found_in_the_whole(
     actions: list[Action], data: st.DataObject
@@ -88,14 +86,12 @@ def test_what_is_found_in_a_prefix_is_found_in_the_whole(
     assert marks(actions[:end]) == [mark for mark in marks(actions) if mark[1] < end]
 
 
-@settings(max_examples=200)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=64, unique=True))
 def test_steps_that_never_repeat_are_no_loop(symbols: list[int]) -> None:
     actions = [Action(0, s, s, comparable=True, evidence=True) for s in symbols]
     assert find_loops(actions, LIMITS) == []
 
 
-@settings(max_examples=200)
 @given(
     st.lists(st.integers(0, 99), min_size=1, max_size=8, unique=True),
     st.integers(3, 7),

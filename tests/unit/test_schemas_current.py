@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -66,7 +66,6 @@ def test_shipped_rules_obey_the_rule_schema(path: Path) -> None:
     assert [error.message for error in validator.iter_errors(rule)] == []
 
 
-@settings(max_examples=50)
 @given(EVENTS)
 def test_an_event_obeys_its_schema_and_survives_the_topic(event: AlertEvent) -> None:
     raw = event.encode()
@@ -76,7 +75,6 @@ def test_an_event_obeys_its_schema_and_survives_the_topic(event: AlertEvent) -> 
     assert AlertEvent.decode(raw).encode() == raw
 
 
-@settings(max_examples=50)
 @given(EVENTS)
 def test_headers_are_cloudevents_in_binary_mode(event: AlertEvent) -> None:
     headers = dict(event.headers())

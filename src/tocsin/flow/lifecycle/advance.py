@@ -30,11 +30,16 @@ def advance(
     findings: Iterable[Finding],
     now_ms: int,
     policies: Mapping[str, Policy],
+    *,
+    closed_ms: int | None = None,
 ) -> tuple[dict[str, AlertState], tuple[AlertEvent, ...]]:
     """The states (by fingerprint) after these findings and up to `now_ms`, and what changed.
 
-    `now_ms` is the event time of the tick; it should not go back. States that have nothing
-    more to say are gone from the result. A state whose rule has no policy any more expires.
+    `now_ms` is the event time of the tick; it should not go back. Alerts of window rules grow
+    old only up to `closed_ms`, the end of the last window that was judged (`now_ms` if not
+    given): while windows cannot close, for lag, nothing expires for want of judgement.
+    States that have nothing more to say are gone from the result. A state whose rule has no
+    policy any more expires.
 
     Raises:
         KeyError: a finding's rule has no policy.
@@ -42,10 +47,12 @@ def advance(
     tick = _Tick(states, policies)
     order = tick.order
     heard = sorted(findings, key=lambda f: (f.at_ms, order[f.rule], f.rule, f.group, f.series))
+    closed = now_ms if closed_ms is None else min(closed_ms, now_ms)
     for finding in heard:
-        tick.pass_time(min(finding.at_ms, now_ms) - 1)
+        before = min(finding.at_ms, now_ms) - 1
+        tick.pass_time(before, min(before, closed))
         tick.hear(finding)
-    tick.pass_time(now_ms)
+    tick.pass_time(now_ms, closed)
     return tick.states, tuple(tick.events)
 
 
@@ -73,17 +80,26 @@ class _Tick:
         self.policies = policies
         self.order = depths(policies.values())
         self.events: list[AlertEvent] = []
-        self._due = [(self._due_ms(state), key) for key, state in states.items()]
-        heapq.heapify(self._due)
+        # What is due when: of rules on runs, and of rules on windows.
+        self._due: tuple[list[tuple[int, str]], list[tuple[int, str]]] = ([], [])
+        for state in states.values():
+            self._queue(state).append(self._entry(state))
+        for queue in self._due:
+            heapq.heapify(queue)
 
     # ---- time ------------------------------------------------------------------------
 
-    def pass_time(self, until_ms: int) -> None:
-        """Do all that time alone does up to and with `until_ms`, in order."""
-        while self._due and self._due[0][0] <= until_ms:
-            due, key = heapq.heappop(self._due)
+    def pass_time(self, runs_ms: int, windows_ms: int) -> None:
+        """Do all that time alone does to alerts up to and with these instants, in order."""
+        limits = (runs_ms, windows_ms)
+        while ripe := [
+            queue
+            for queue, limit in zip(self._due, limits, strict=True)
+            if queue and queue[0][0] <= limit
+        ]:
+            due, key = entry = heapq.heappop(min(ripe, key=lambda queue: queue[0]))
             state = self.states.get(key)
-            if state is not None and self._due_ms(state) == due:
+            if state is not None and self._entry(state) == entry:
                 self._time_is_up(state, due)
 
     def _time_is_up(self, state: AlertState, at_ms: int) -> None:
@@ -272,10 +288,14 @@ class _Tick:
 
     def _keep(self, state: AlertState) -> None:
         self.states[state.fingerprint] = state
-        heapq.heappush(self._due, (self._due_ms(state), state.fingerprint))
+        heapq.heappush(self._queue(state), self._entry(state))
 
-    def _due_ms(self, state: AlertState) -> int:
-        return due_ms(state, self.policies.get(state.rule))
+    def _entry(self, state: AlertState) -> tuple[int, str]:
+        return due_ms(state, self.policies.get(state.rule)), state.fingerprint
+
+    def _queue(self, state: AlertState) -> list[tuple[int, str]]:
+        policy = self.policies.get(state.rule)
+        return self._due[policy is not None and policy.window_s > 0]
 
 
 def _pending(key: str, finding: Finding) -> AlertState:

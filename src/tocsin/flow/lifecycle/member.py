@@ -7,6 +7,8 @@ or worse than what is known says nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from tocsin.flow.lifecycle.policy import Policy
@@ -22,14 +24,20 @@ def judged(member: Member | None, finding: Finding, policy: Policy) -> Member | 
         member = Member(window=finding.window - policy.step_s, at_ms=0)
     elif not (finding.breach or member.open or member.bits or member.latched):
         return member
-    after = _run(member, finding) if policy.window_s == 0 else _window(member, finding, policy)
-    if after is member or not finding.breach:
+    runs = policy.window_s == 0
+    after = _run(member, finding) if runs else _window(member, finding, policy)
+    if not finding.breach:
         return after
+    if after is member and (runs or finding.at_least or member.counted >= finding.window):
+        return member
+    # A run tells all it has burnt so far; a window its own part, once it is closed.
+    add: Callable[[int, int], int] = max if runs else int.__add__
     return replace(
         after,
         score=max(finding.score, member.score if member.open else 0.0),
-        tokens=_most(after.tokens if member.open else None, finding.tokens_burnt),
-        cost_nano=_most(after.cost_nano if member.open else None, finding.cost_burnt_nano),
+        tokens=_both(add, member.tokens if member.open else None, finding.tokens_burnt),
+        cost_nano=_both(add, member.cost_nano if member.open else None, finding.cost_burnt_nano),
+        counted=after.counted if finding.at_least else finding.window,
         trace=finding.traces[0] if finding.traces else after.trace,
     )
 
@@ -61,7 +69,8 @@ def _window(member: Member, finding: Finding, policy: Policy) -> Member:
     clears = 0 if finding.breach or not finding.clear else member.clears + newer
     opens = finding.breach and bits.bit_count() >= policy.m and not member.latched
     over = clears >= policy.clear_windows
-    after = Member(
+    after = replace(
+        member,
         window=finding.window,
         at_ms=max(member.at_ms, finding.at_ms),
         bits=0 if over else bits,
@@ -69,11 +78,6 @@ def _window(member: Member, finding: Finding, policy: Policy) -> Member:
         breaching=finding.breach,
         open=(member.open or opens) and not over,
         latched=member.latched and not over,
-        score=member.score,
-        onset_ms=member.onset_ms,
-        tokens=member.tokens,
-        cost_nano=member.cost_nano,
-        trace=member.trace,
     )
     if opens and not member.open:
         first = finding.window - (bits.bit_length() - 1) * policy.step_s
@@ -81,5 +85,7 @@ def _window(member: Member, finding: Finding, policy: Policy) -> Member:
     return member if after == member else after
 
 
-def _most(before: int | None, now: int | None) -> int | None:
-    return now if before is None else before if now is None else max(before, now)
+def _both(add: Callable[[int, int], int], before: int | None, now: int | None) -> int | None:
+    if before is None or now is None:
+        return now if before is None else before
+    return add(before, now)

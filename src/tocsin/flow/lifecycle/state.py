@@ -30,6 +30,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     onset_ms: int = 0
     tokens: int | None = None
     cost_nano: int | None = None
+    counted: int = 0  # the last window whose tokens and cost are in these sums
     trace: str = ""
 
 
