@@ -91,9 +91,10 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while not ready():
             if not self.alive or time.monotonic() > deadline:
-                said = self.tail() or "it printed nothing"
+                why = "it ended at once" if not self.alive else f"no answer in {timeout_s:.0f} s"
+                said = (self.tail() or "nothing").splitlines()[-1]
                 self.stop()
-                msg = f"{what} did not start within {timeout_s:.0f} s; it said: {said}"
+                msg = f"{what} did not start ({why}); its last words: {said}"
                 raise UserError(msg)
             time.sleep(0.02)
 
@@ -278,8 +279,8 @@ def start_redis(binary: str, port: int, *options: str) -> Child:
 
 
 def pongs(port: int) -> bool:
-    """Whether a Redis on loopback answers PING."""
+    """Whether a Redis on loopback answers PING, be it that it asks who is there."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1) as connection:
         connection.sendall(b"PING\r\n")
-        return connection.recv(7, socket.MSG_WAITALL) == b"+PONG\r\n"
+        return connection.recv(7, socket.MSG_WAITALL) in {b"+PONG\r\n", b"-NOAUTH"}
     return False
