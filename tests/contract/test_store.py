@@ -18,6 +18,7 @@ from stores import (
     CLOSED,
     LIVE,
     SHARDS,
+    START,
     Bank,
     count,
     counters,
@@ -113,6 +114,18 @@ async def test_several_fences_move_together(bank: Bank) -> None:
         0: Position(10, 50, 20, 0),
         1: Position(4, 60, None, 0),
     }
+
+
+@law
+async def test_a_flush_may_carry_as_many_partitions_as_a_topic_may_have(bank: Bank) -> None:
+    store, many = bank.open(), 10_000
+    await store.initialise(0, dict.fromkeys(range(many), START))
+    fences = tuple(Fence(p, 0, p + 1, p, None) for p in range(many))
+    (reply,) = await store.merge([ShardFlush(0, fences, many, (count(),), (), ())])
+    assert reply.applied
+    assert (await store.positions([many - 1]))[0, many - 1] == Position(many, many - 1, None, 0)
+    (reply,) = await store.merge([ShardFlush(0, fences, many, (count(),), (), ())])
+    assert reply.expected == {p: p + 1 for p in range(many)}
 
 
 @law

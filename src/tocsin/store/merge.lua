@@ -29,16 +29,29 @@ local fences, partitions, watched, rest, runs, labels, account, limits =
 local window_ttl, run_ttl, step_bytes, ring, version, min_steps, dirty_limit, label_limit =
   unpack(limits)
 local meta = base .. 'meta'
--- Lua's stack holds 8,000 arguments; longer lists go in pieces.
-local CHUNK = 4000
 
-local names = {}
+-- Lua's stack holds 8,000 arguments, so long lists go in pieces of whole pairs and triples.
+local CHUNK = 3996
+local function each(command, key, list, use)
+  for i = 1, #list, CHUNK do
+    local reply = call(command, key, unpack(list, i, math.min(i + CHUNK - 1, #list)))
+    if use then
+      use(reply, i - 1)
+    end
+  end
+end
+
+local names, stored = {}, {}
 for i, fence in ipairs(fences) do
   names[3 * i - 2] = 'next:' .. fence[1]
   names[3 * i - 1] = 'high:' .. fence[1]
   names[3 * i] = 'mark:' .. fence[1]
 end
-local stored = call('HMGET', meta, unpack(names))
+each('HMGET', meta, names, function(reply, before)
+  for i, value in ipairs(reply) do
+    stored[before + i] = value
+  end
+end)
 local equal, expected = true, {}
 for i, fence in ipairs(fences) do
   expected[i] = stored[3 * i - 2]
@@ -66,21 +79,12 @@ for i, fence in ipairs(fences) do
   raise_mark(names[3 * i - 1], stored[3 * i - 1], fence[4])
   raise_mark(names[3 * i], stored[3 * i], fence[5])
 end
-call('HSET', meta, unpack(marks))
+each('HSET', meta, marks)
 
 local dirty = {}
-local function write_dirty()
-  if #dirty > 0 then
-    call('ZADD', base .. 'dirty', unpack(dirty))
-    dirty = {}
-  end
-end
 local function mark_dirty(member)
   local at = #dirty
   dirty[at + 1], dirty[at + 2] = seq, member
-  if at + 2 >= CHUNK then
-    write_dirty()
-  end
 end
 
 -- A counter that would overflow stays at the largest integer: an error here would leave the
@@ -120,9 +124,7 @@ add(watched, true)
 add(rest, false)
 for window, list in pairs(fresh) do
   local index = base .. 'i:' .. window
-  for i = 1, #list, CHUNK do
-    call('SADD', index, unpack(list, i, math.min(i + CHUNK - 1, #list)))
-  end
+  each('SADD', index, list)
   call('PEXPIRE', index, window_ttl)
   call('ZADD', base .. 'w', window, window)
 end
@@ -161,7 +163,7 @@ for i = 1, #runs, 6 do
   end
 end
 
-write_dirty()
+each('ZADD', base .. 'dirty', dirty)
 local excess = call('ZCARD', base .. 'dirty') - dirty_limit
 if excess > 0 then
   call('ZREMRANGEBYRANK', base .. 'dirty', 0, excess - 1)
@@ -170,8 +172,6 @@ for i = 1, #account, 2 do
   call('HINCRBY', base .. 'account', account[i], account[i + 1])
 end
 if #labels > 0 and call('HLEN', base .. 'labels') < label_limit then
-  for i = 1, #labels, CHUNK do
-    call('HSET', base .. 'labels', unpack(labels, i, math.min(i + CHUNK - 1, #labels)))
-  end
+  each('HSET', base .. 'labels', labels)
 end
 return seq
