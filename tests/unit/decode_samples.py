@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
+
 from tocsin.flow.decode import Limits, decode
 from tocsin.types import Decoded
 
@@ -20,7 +21,7 @@ TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "0
 TRANSPORTS = ("json", "protobuf")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Message:
     """A Kafka record, as far as decode looks at it."""
 
@@ -99,27 +100,34 @@ class Otlp:
             end_time_unix_nano=self.end_ns,
             attributes=_protobuf_attributes(self.attributes),
             events=[
-                Span.Event(name=name, time_unix_nano=at, attributes=_protobuf_attributes(attributes))
-                for name, at, attributes in self.events
+                Span.Event(name=name, time_unix_nano=at, attributes=_protobuf_attributes(found))
+                for name, at, found in self.events
             ],
         )
         if self.status:
-            span.status.code = self.status  # type: ignore[assignment] - the enum is an int
+            span.status.code = Status.StatusCode.Value(_STATUS[self.status])
         return span
 
 
+_STATUS = ("STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR")
 SERVICE = {"service.name": "shop"}
 
 
 def otlp(transport: str, *spans: Otlp, resource: Mapping[str, Any] = SERVICE) -> bytes:
     """One message with all the spans, under one resource."""
     if transport == "json":
-        return encode({
-            "resourceSpans": [{
-                "resource": {"attributes": _json_attributes(resource)},
-                "scopeSpans": [{"scope": {"name": "s"}, "spans": [span.json() for span in spans]}],
-            }]
-        })
+        return encode(
+            {
+                "resourceSpans": [
+                    {
+                        "resource": {"attributes": _json_attributes(resource)},
+                        "scopeSpans": [
+                            {"scope": {"name": "s"}, "spans": [span.json() for span in spans]}
+                        ],
+                    }
+                ]
+            }
+        )
     traces = TracesData()
     resource_spans = traces.resource_spans.add()
     resource_spans.resource.attributes.extend(_protobuf_attributes(resource))
@@ -127,7 +135,9 @@ def otlp(transport: str, *spans: Otlp, resource: Mapping[str, Any] = SERVICE) ->
     return traces.SerializeToString()
 
 
-def read(transport: str, *spans: Otlp, resource: Mapping[str, Any] = SERVICE) -> list[dict[str, Any]]:
+def read(
+    transport: str, *spans: Otlp, resource: Mapping[str, Any] = SERVICE
+) -> list[dict[str, Any]]:
     """The decoded spans of one OTLP message that has no rejects."""
     decoded = decode_values(otlp(transport, *spans, resource=resource))
     assert decoded.rejects == ()

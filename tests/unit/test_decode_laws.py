@@ -8,10 +8,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
 from tocsin.flow.decode import Limits, decode
 from tocsin.types import SPAN_SCHEMA, Decoded, Reason
-
 from unit.decode_samples import (
     END_NS,
     KEY,
@@ -205,7 +204,9 @@ VALUES = st.one_of(
     st.none(),
     st.binary(max_size=60),
     st.text(max_size=40).map(str.encode),
-    st.sampled_from([value for value, _, _ in REFUSED.values() if value is None or len(value) < 999]),
+    st.sampled_from(
+        [value for value, _, _ in REFUSED.values() if value is None or len(value) < 999]
+    ),
     st.just(GOOD),
     st.just(encode(native(start_time=START_NS, kind="tool", tool="t", tool_arguments={"a": 1}))),
     st.just(b"[" + GOOD + b"," + encode(native(kind=5)) + b"]"),
@@ -214,11 +215,10 @@ VALUES = st.one_of(
 )
 
 
-def _spans_of(decoded: Decoded) -> pl.DataFrame:
-    return decoded.spans.drop("row")
+_Refusal = tuple[Reason, str, int | None]
 
 
-def _of_row(decoded: Decoded, row: int) -> tuple[pl.DataFrame, list[tuple[object, ...]]]:
+def _of_row(decoded: Decoded, row: int) -> tuple[pl.DataFrame, list[_Refusal]]:
     rejects = [(r.reason, r.detail, r.item) for r in decoded.rejects if r.row == row]
     return decoded.spans.filter(pl.col("row") == row).drop("row"), rejects
 
@@ -243,9 +243,7 @@ def _mutants(value: bytes) -> st.SearchStrategy[bytes]:
     def cut(at: int, length: int, instead: bytes) -> bytes:
         return value[:at] + instead + value[at + length :]
 
-    return st.builds(
-        cut, st.integers(0, len(value)), st.integers(0, 9), st.binary(max_size=4)
-    )
+    return st.builds(cut, st.integers(0, len(value)), st.integers(0, 9), st.binary(max_size=4))
 
 
 SEEDS = [

@@ -19,7 +19,6 @@ MAX_SCORE = 1e9
 MAX_MS = 366 * 86_400_000.0
 
 
-
 def _no_flag(value: Any) -> Any:
     """True is no number, though Python says so; numbers written as text are."""
     if isinstance(value, bool):
@@ -85,9 +84,7 @@ class SpanV1(BaseModel):
     cache_read_tokens: Count | None = None
     cache_write_tokens: Count | None = None
     reasoning_tokens: Count | None = None
-    cost_usd: Usd | None = _doc(
-        "Absent: unknown (computed from the price table), never zero."
-    )
+    cost_usd: Usd | None = _doc("Absent: unknown (computed from the price table), never zero.")
     ttft_ms: Millis | None = _doc("Time to the first token.")
     finish_reason: str | None = None
     args_hash: str | None = _doc("A hash of the tool's arguments, if you make your own.")

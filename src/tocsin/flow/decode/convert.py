@@ -27,6 +27,7 @@ _VERCEL_PROVIDERS = {
     "google": "gcp.gemini",
     "vertex": "gcp.vertex_ai",
 }
+_VERCEL_APIS = frozenset({"chat", "completion", "embedding", "image", "messages", "responses"})
 _VERCEL_KINDS = {
     "ai.toolCall": Kind.TOOL,
     # The outer span of a call may loop over tools and repeats the usage of its inner ones.
@@ -122,14 +123,18 @@ def finish_reason(value: Any) -> str | None:
 def provider(value: Any) -> str | None:
     """Who serves the model. Frameworks write their own name here, which is no provider."""
     name = (text(value) or "").lower()
+    if name.rpartition(".")[2] in _VERCEL_APIS:  # it writes `openai.responses` here as well
+        return vercel_provider(name)
     return name if name and PROVIDERS.get(name, name) else None
 
 
 def vercel_provider(value: Any) -> str | None:
+    """The package in `<package>.<api>`, by the name OTel has for what it serves."""
     package, _, api = (text(value) or "").lower().partition(".")
     if api.startswith("vertex"):
         package = "vertex"
-    return provider(_VERCEL_PROVIDERS.get(package, package))
+    name = _VERCEL_PROVIDERS.get(package, package)
+    return name if name and PROVIDERS.get(name, name) else None
 
 
 def operation(value: Any) -> str | None:

@@ -37,8 +37,9 @@ def fingerprint(content: bytes | str | object, key: bytes, max_depth: int) -> st
     if it is nested deeper than `max_depth` or is not UTF-8.
     """
     value = parse(content) if isinstance(content, bytes | str) else content
-    if isinstance(value, str):  # JSON inside a JSON string, as OTel's attributes carry it
-        value = parse(value)
+    if isinstance(value, str):  # JSON inside a JSON string: some encode it twice
+        inner = parse(value)
+        value = inner if isinstance(inner, dict | list) else value.strip()
     masked = _mask(value, max_depth)
     try:
         canonical = msgspec.json.encode(masked, order="sorted")

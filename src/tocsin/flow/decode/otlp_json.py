@@ -12,7 +12,15 @@ from msgspec import Raw, Struct
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.native import MALFORMED, refusal
 from tocsin.flow.decode.otlp_span import Event, Row, WireSpan
-from tocsin.flow.decode.semantics import EVENT_TABLE, RESOURCE_TABLE, SPAN_TABLE, Table, resolve
+from tocsin.flow.decode.semantics import (
+    EVENT_TABLE,
+    RESOURCE_TABLE,
+    SPAN_TABLE,
+    Offer,
+    Table,
+    offers,
+    resolve,
+)
 from tocsin.types import Reason
 
 # Values stay undecoded until their key is known to be wanted: a prompt is never even read.
@@ -117,8 +125,7 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Any]]:
 def _spans(traces: _Traces, limits: Limits) -> Iterator[tuple[Row, Any]]:
     for resource_spans in traces.resource_spans or ():
         resource = resource_spans.resource
-        found = _named(resource.attributes, RESOURCE_TABLE, limits) if resource else {}
-        fields = resolve(found, RESOURCE_TABLE)
+        fields = resolve(_offered(resource.attributes, RESOURCE_TABLE, limits) if resource else ())
         for scope in resource_spans.scope_spans or ():
             for span in scope.spans or ():
                 yield fields, span
@@ -136,7 +143,7 @@ def wire_span(raw: Raw, limits: Limits) -> WireSpan:
             start_ns=span.start_time_unix_nano or 0,
             end_ns=span.end_time_unix_nano or 0,
             failed=span.status is not None and span.status.code in _FAILED,
-            found=_named(span.attributes, SPAN_TABLE, limits),
+            offered=_offered(span.attributes, SPAN_TABLE, limits),
             events=[_event(event, limits) for event in span.events or ()],
         )
     except MALFORMED as error:
@@ -144,8 +151,8 @@ def wire_span(raw: Raw, limits: Limits) -> WireSpan:
 
 
 def _event(event: _Event, limits: Limits) -> Event:
-    found = _named(event.attributes, EVENT_TABLE, limits)
-    return Event(event.name or "", event.time_unix_nano or 0, found)
+    offered = _offered(event.attributes, EVENT_TABLE, limits)
+    return Event(event.name or "", event.time_unix_nano or 0, offered)
 
 
 def _refusal(error: Exception) -> RefusedError:
@@ -160,8 +167,8 @@ def _id(value: str | None, form: re.Pattern[str], field: str) -> str:
     return value
 
 
-def _named(attributes: list[_KeyValue] | None, table: Table, limits: Limits) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _offered(attributes: list[_KeyValue] | None, table: Table, limits: Limits) -> list[Offer]:
+    offered: list[Offer] = []
     for attribute in attributes or ():
         key = attribute.key
         if key and key in table:
@@ -169,8 +176,8 @@ def _named(attributes: list[_KeyValue] | None, table: Table, limits: Limits) -> 
                 value = _decode_value(attribute.value)
             except msgspec.ValidationError:
                 continue  # not the type it claims to be: as if it were absent
-            found[key] = _plain(value, limits.max_depth)
-    return found
+            offered += offers(key, _plain(value, limits.max_depth), table)
+    return offered
 
 
 def _plain(value: _AnyValue | None, depth: int) -> Any:

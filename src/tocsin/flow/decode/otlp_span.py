@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tocsin.flow.decode.convert import vercel_kind
@@ -11,10 +11,9 @@ from tocsin.flow.decode.fingerprint import fingerprint, parse
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.semantics import (
     EVALUATION,
-    EVENT_TABLE,
     EXCEPTION,
     FIRST_TOKEN,
-    SPAN_TABLE,
+    Offer,
     resolve,
 )
 from tocsin.flow.extract import CALLS
@@ -24,15 +23,15 @@ Row = dict[str, Any]
 
 
 class Event(NamedTuple):
-    """A span event: its name, its time, and the attributes of it that EVENT_TABLE names."""
+    """A span event: its name, its time, and what its attributes offer by EVENT_TABLE."""
 
     name: str
     at_ns: int
-    found: Mapping[str, Any]
+    offered: Sequence[Offer]
 
 
 class WireSpan(NamedTuple):
-    """A span as both OTLP encodings give it. `found`: attributes that SPAN_TABLE names."""
+    """A span as both OTLP encodings give it; `offered` by its attributes, by SPAN_TABLE."""
 
     trace_id: str
     span_id: str
@@ -41,7 +40,7 @@ class WireSpan(NamedTuple):
     start_ns: int
     end_ns: int
     failed: bool
-    found: Mapping[str, Any]
+    offered: Sequence[Offer]
     events: Sequence[Event]
 
 
@@ -49,6 +48,8 @@ _CALLS = frozenset(kind.value for kind in CALLS)
 _USAGE = ("input_tokens", "output_tokens", "total_tokens")
 _SENTRY_HANDOFF = re.compile(r"handoff from (.+) to (.+)")
 _OPENINFERENCE_HANDOFF = re.compile(r"handoff to (.+)")
+#: OTel's span name, any-agent's, and Google ADK's.
+_AGENT_NAME = re.compile(r"(?:invoke_agent|agent_run) \[?(.+?)\]?")
 _ADK_TRANSFER, _ADK_TARGET = "transfer_to_agent", "agent_name"
 #: Google ADK reports parallel calls once more as one span of this tool.
 _ADK_MERGED = "(merged tools)"
@@ -58,7 +59,7 @@ def read_span(span: WireSpan, resource: Row, limits: Limits, key: bytes) -> Row:
     """The span's raw row. Raises RefusedError if it, and it alone, cannot be used."""
     if span.trace_id == "" or span.span_id == "":
         raise RefusedError(Reason.MISSING_FIELD, "span_id" if span.trace_id else "trace_id")
-    row = resolve(span.found, SPAN_TABLE)
+    row = resolve(span.offered)
     row |= resource
     row["trace_id"], row["span_id"], row["parent_id"] = span.trace_id, span.span_id, span.parent_id
     row["start_ns"], row["end_ns"] = span.start_ns or None, span.end_ns
@@ -125,10 +126,10 @@ def _names(row: Row, kind: str, name: str) -> None:
     """Names that only the span's own name or a catch-all attribute carries."""
     entity = row.pop("entity", None)
     if kind == Kind.AGENT and "agent" not in row:
-        invoked = name.removeprefix("invoke_agent ") if name.startswith("invoke_agent ") else None
+        invoked = _AGENT_NAME.fullmatch(name)
         # Vercel 7 writes `invoke_agent {model}`: then the service has to do.
-        if invoked and invoked != row.get("model_requested"):
-            row["agent"] = invoked
+        if invoked and invoked[1] != row.get("model_requested"):
+            row["agent"] = invoked[1]
         elif entity:
             row["agent"] = entity
     if kind == Kind.STEP and entity and "stage" not in row:
@@ -152,7 +153,7 @@ def _events(row: Row, span: WireSpan) -> None:
             if "ttft_ns" not in row and 0 < span.start_ns <= event.at_ns <= span.end_ns:
                 row["ttft_ns"] = event.at_ns - span.start_ns
         elif event.name in {EXCEPTION, EVALUATION}:
-            for field, value in resolve(event.found, EVENT_TABLE).items():
+            for field, value in resolve(event.offered).items():
                 row.setdefault(field, value)
 
 

@@ -8,7 +8,7 @@ Sentry, Traceloop, pydantic-ai, any-agent, Langfuse, Google ADK.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tocsin.flow.decode import convert as c
@@ -46,6 +46,8 @@ SPAN_FIELDS: Fields = {
         "mcp.method.name": c.mcp_method,
         "gen_ai.tool.name": c.always(Kind.TOOL),
         "gen_ai.tool.call.id": c.always(Kind.TOOL),
+        # pydantic-ai before 1.0 gives its agent spans no operation.
+        "agent_name": c.always(Kind.AGENT),
     },
     "agent": dict.fromkeys(
         (
@@ -259,6 +261,7 @@ SPAN_FIELDS: Fields = {
             "ai.toolCall.result",
             "gcp.vertex.agent.tool_response",
             "tool_response",
+            "gen_ai.output",
             "output.value",
         ),
         c.content,
@@ -288,6 +291,8 @@ EXCEPTION, EVALUATION = "exception", "gen_ai.evaluation.result"
 FIRST_TOKEN = frozenset({"First Token Stream Event", "ai.stream.firstChunk"})
 
 Table = Mapping[str, tuple[Target, ...]]
+#: A field, how good the attribute is as a source of it, and the converted value.
+Offer = tuple[str, int, Any]
 
 
 def _by_attribute(fields: Fields) -> Table:
@@ -298,27 +303,35 @@ def _by_attribute(fields: Fields) -> Table:
     return table
 
 
+#: Attributes that hold content: nothing may remember their values.
+CONTENT = frozenset([*SPAN_FIELDS["arguments"], *SPAN_FIELDS["result"]])
 SPAN_TABLE = _by_attribute(SPAN_FIELDS)
 RESOURCE_TABLE = _by_attribute(RESOURCE_FIELDS)
 EVENT_TABLE = _by_attribute(EVENT_FIELDS)
 
 
-def resolve(found: Mapping[str, Any], table: Table) -> dict[str, Any]:
-    """Canonical field -> value, each from its best attribute that is present and valid.
+def offers(attribute: str, raw: Any, table: Table) -> tuple[Offer, ...]:
+    """What one attribute, named in the table, has to say of which fields.
 
-    `found` holds attributes named in the table. Raises RefusedError, with the attribute's
-    name, for a number that cannot be.
+    Raises RefusedError, with the attribute's name, for a number that cannot be.
     """
+    made = []
+    for field, rank, convert in table[attribute]:
+        try:
+            value = convert(raw)
+        except RefusedError as error:
+            raise RefusedError(error.reason, attribute) from None
+        if value is not None:
+            made.append((field, rank, value))
+    return tuple(made)
+
+
+def resolve(offered: Iterable[Offer]) -> dict[str, Any]:
+    """Canonical field -> value, each from its best attribute that was present and valid."""
     fields: dict[str, Any] = {}
     ranks: dict[str, int] = {}
-    for attribute, raw in found.items():
-        for field, rank, convert in table[attribute]:
-            if rank < ranks.get(field, 99):
-                try:
-                    value = convert(raw)
-                except RefusedError as error:
-                    raise RefusedError(error.reason, attribute) from None
-                if value is not None:
-                    fields[field] = value
-                    ranks[field] = rank
+    for field, rank, value in offered:
+        if field not in ranks or rank < ranks[field]:
+            fields[field] = value
+            ranks[field] = rank
     return fields
