@@ -76,8 +76,8 @@ def test_ids_are_unique_and_parents_enclose_their_children(calm: list[Span]) -> 
         assert child["start_time"] <= child["end_time"] <= parent["end_time"]  # type: ignore[operator]
 
 
-def test_the_fleet_publishes_about_fifty_spans_a_second(calm: list[Span]) -> None:
-    assert 40 < len(calm) / 1800 < 60
+def test_the_fleet_publishes_about_thirty_spans_a_second(calm: list[Span]) -> None:
+    assert 25 < len(calm) / 1800 < 40
     kinds = Counter(str(s["kind"]) for s in calm)
     assert set(kinds) == {"agent", "llm", "tool", "retrieval", "guardrail", "handoff"}
     assert {s["service"] for s in calm} == set(SERVICES)

@@ -88,8 +88,8 @@ def configure(bootstrap: str, redis_url: str) -> Config:
         # be taken for complete.
         idle_timeout_s=3_600,
         rebuild_horizon_s=86_400,
-        ingest={"flush_interval_s": 0.1},
-        watch={"tick_s": 0.2},
+        ingest={"flush_interval_s": 0.25},
+        watch={"tick_s": 0.5},
     )
 
 
