@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import World
+from world import World
 from native import fleet
 from oracle import count
 
