@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from e2e.harness import World
-from servers import Kafka, Redis
 from tocsin.flow.alert import AlertEvent
 from tocsin.types import Record
+from world import World
 
 SERVICE = Path(__file__).parents[2] / "deploy" / "examples" / "agent_service" / "service.py"
 HEALTHY, STUCK, LOOKUP_S = 4, 30, 0.5
-
-
-@pytest.fixture
-def world(kafka: Kafka, redis_server: Redis, tmp_path: Path) -> Iterator[World]:
-    world = World(kafka.bootstrap, redis_server.url, tmp_path)
-    topics = world.run("topics")
-    assert topics.returncode == 0, topics.stderr
-    yield world
-    world.stop()
 
 
 def serve(world: World, *options: str) -> subprocess.Popen[str]:

@@ -83,7 +83,7 @@ def configure(bootstrap: str, redis_url: str) -> Config:
         kafka={"bootstrap": bootstrap, "session_timeout_s": 6},
         redis={"url": redis_url},
         topics={"spans_partitions": 4},
-        shards=4,
+        shards=2,
         # The clock leaps with the publisher, so a partition that is idle for a moment must not
         # be taken for complete.
         idle_timeout_s=3_600,
