@@ -100,10 +100,16 @@ class ShardDetector:
             warmup=self._settings.warmup_windows,
             allowed_models=self._settings.allowed_models,
         )
-        columns = self._columns(graded, frame.series)
-        early = self._unheard(judge_open(self._rules, graded, frame.series, columns))
         findings, excluded = judge(self._rules, graded, self._watched())
-        outcome = self._advance([*early, *findings], now_ms)
+        bad = {finding.rule for finding in findings if finding.breach}
+        rows = self._history.rows(frame.series)
+        early = judge_open(
+            [rule for rule in self._rules if rule.id in bad],
+            graded,
+            rows,
+            {signal: column[rows] for signal, column in graded.current.items()},
+        )
+        outcome = self._advance([*self._unheard(early), *findings], now_ms)
         blobs = dict(outcome.blobs)
         models = self._learn_models(graded)
         if models is not None:
@@ -136,7 +142,7 @@ class ShardDetector:
     def _judge_open(self, window: int, changed: Sequence[ChangedSeries]) -> list[Finding]:
         series = [one.series for one in changed if one.series.split("\x1f")[0] in _EARLY_VIEWS]
         counts = [one.counts for one in changed if one.series.split("\x1f")[0] in _EARLY_VIEWS]
-        self._history.rows(series)
+        rows = self._history.rows(series)
         empty = np.zeros(len(self._history.catalog))
         graded = Graded(
             window,
@@ -153,16 +159,12 @@ class ShardDetector:
             )
             for signal in self._history.signals
         }
-        return judge_open(self._rules, graded, series, columns)
+        return judge_open(self._rules, graded, rows, columns)
 
     def _unheard(self, findings: list[Finding]) -> list[Finding]:
         """Early findings open alerts; of an open one the closed window says more."""
         open_ = {(s.rule, s.group) for s in self._states.values() if s.is_open()}
         return [finding for finding in findings if (finding.rule, finding.group) not in open_]
-
-    def _columns(self, graded: Graded, series: Sequence[str]) -> dict[str, np.ndarray]:
-        rows = self._history.rows(series)
-        return {signal: column[rows] for signal, column in graded.current.items()}
 
     def _watched(self) -> dict[str, set[Group]]:
         watched: dict[str, set[Group]] = defaultdict(set)
@@ -173,8 +175,8 @@ class ShardDetector:
     def _learn_models(self, graded: Graded) -> bytes | None:
         rows = graded.history.catalog.of_view("calls_by_model")
         names = graded.history.catalog.names
-        met = sorted(names[row] for row in rows if graded.current["n"][row] > 0)
-        return self._known.learn([(name, is_warm(graded, name)) for name in met], graded.at)
+        met = sorted(names[row] for row in rows[graded.current["n"][rows] > 0])
+        return self._known.learn(met, graded.at, lambda name: is_warm(graded, name))
 
     def _advance(self, findings: Sequence[Finding], now_ms: int) -> Outcome:
         self._now_ms = max(self._now_ms, now_ms)

@@ -29,6 +29,7 @@ class Catalog:
         self._view = np.empty(0, np.int16)
         self._groups: dict[tuple[str, ...], tuple[dict[Group, int], list[Group], list[int]]] = {}
         self._by_view: dict[str, np.ndarray] = {}
+        self._latest: tuple[object, np.ndarray] = ((), np.empty(0, np.int64))
 
     def __len__(self) -> int:
         """Rows handed out, free ones included."""
@@ -36,7 +37,12 @@ class Catalog:
 
     def rows(self, series: Iterable[str]) -> np.ndarray:
         """The row of each series; new ones get a row."""
-        return np.array([self._enter(name) for name in series], np.int64)
+        if series is self._latest[0]:  # one window is asked for by every step of its judgement
+            return self._latest[1]
+        rows = np.array([self._enter(name) for name in series], np.int64)
+        if isinstance(series, tuple):
+            self._latest = (series, rows)
+        return rows
 
     def find(self, series: str) -> int:
         """The row of a series, -1 if it is not known."""
@@ -83,6 +89,11 @@ class Catalog:
             self._free.append(row)
         self._groups.clear()
         self._by_view.clear()
+        self._latest = ((), np.empty(0, np.int64))
+
+    def in_view(self, rows: np.ndarray, view: str) -> np.ndarray:
+        """Which of the rows belong to a view."""
+        return self._view[rows] == _VIEW_ID[view]
 
     def _enter(self, name: str) -> int:
         row = self._row.get(name)

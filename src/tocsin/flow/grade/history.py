@@ -124,6 +124,13 @@ class History:
         since = self.last - (windows - 1) * self.window_s
         return sketch.add(part for start, part in self._recent.items() if start >= since)
 
+    def quarter_sketches(self) -> list[sketch.Sketches]:
+        """The quarter-hours that `baseline` is the sum of, oldest first."""
+        if self.last_quarter is None:
+            return []
+        until = self.last_quarter - LAG_QUARTERS * QUARTER_S
+        return [part for start, part in sorted(self._sketches.items()) if start <= until]
+
     # ---- learning ----------------------------------------------------------------------
 
     def learn(self, frame: WindowFrame, excluded: Excluded) -> dict[str, bytes | None]:

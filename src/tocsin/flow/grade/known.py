@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -19,19 +19,20 @@ class Known:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, int]] = {}
 
-    def is_new(self, series: str, at: int, *, warm: bool) -> bool:
+    def is_new(self, series: str, at: int, is_warm: Callable[[str], bool]) -> bool:
         """Whether a model met in window `at` is one its service had not used before."""
         first = self._seen.get(series)
-        return warm if first is None else first[0] > 0 and at - first[0] < _NEW_S
+        return is_warm(series) if first is None else first[0] > 0 and at - first[0] < _NEW_S
 
-    def learn(self, series: Iterable[tuple[str, bool]], at: int) -> bytes | None:
-        """Note (series, service is warm) met in window `at`; the blob if anything changed."""
+    def learn(self, series: Iterable[str], at: int, is_warm: Callable[[str], bool]) -> bytes | None:
+        """Note the series met in window `at`; the blob if anything changed."""
         changed = False
         day = at // _DAY
-        for name, warm in series:
-            first, last = self._seen.get(name, (at if warm else 0, -1))
-            if last != day:
-                self._seen[name] = (first, max(last, day))
+        for name in series:
+            held = self._seen.get(name)
+            if held is None or held[1] < day:
+                first = held[0] if held else at if is_warm(name) else 0
+                self._seen[name] = (first, day)
                 changed = True
         if not changed:
             return None

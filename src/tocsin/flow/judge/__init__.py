@@ -20,7 +20,7 @@ from tocsin.flow.grade.history import DURATION, SHARE, SIGNAL_FIELDS
 from tocsin.flow.judge import flatline, quantile, share, spike, unexpected
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts, fold
-from tocsin.types import Finding, split_series
+from tocsin.types import Finding
 
 Judge = Callable[[RuleSpec, Graded, set[Group]], Verdicts]
 Judged = tuple[list[Finding], dict[str, np.ndarray]]
@@ -72,7 +72,7 @@ def judge(
 def judge_open(
     rules: Sequence[RuleSpec],
     graded: Graded,
-    series: Sequence[str],
+    rows: np.ndarray,
     columns: Mapping[str, np.ndarray],
 ) -> list[Finding]:
     """Findings of an open window whose counters already cross a bound.
@@ -80,20 +80,18 @@ def judge_open(
     Args:
         rules: rules of any detector; only those that can be judged early are.
         graded: the window's past.
-        series: the series that moved.
+        rows: the series that moved.
         columns: signal -> counters of each of them so far.
     """
     findings: list[Finding] = []
-    views = np.array([split_series(name)[0] for name in series], str)
     for rule in rules:
         if rule.detector not in _OPEN or rule.persistence.m > 1:
             continue
-        these = np.flatnonzero(views == rule.views[0])
+        these = np.flatnonzero(graded.history.catalog.in_view(rows, rule.views[0]))
         if not len(these):
             continue
-        rows = graded.history.rows([series[i] for i in these])
         said: Verdicts = _DETECTORS[rule.detector].judge_open(
-            rule, graded, rows, columns[rule.signal][these], columns["n"][these]
+            rule, graded, rows[these], columns[rule.signal][these], columns["n"][these]
         )
         findings += fold(rule, graded, said, set())
     return findings

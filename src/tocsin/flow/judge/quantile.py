@@ -12,12 +12,14 @@ import numpy as np
 
 from tocsin.flow.grade import Graded, sketch, tails
 from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.shares import over_dispersion
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
 
 _WIDTHS_S = (900, 1800, 3600, 7200)
-#: A mean log duration wanders by 2 % from hour to hour with nothing wrong.
-_DRIFT = 0.02
+#: A mean log duration wanders by 2 % from hour to hour with nothing wrong, and a share of slow
+#: calls by a tenth: floors, and what is taken while too few quarter-hours are known to fit it.
+_DRIFT, _RHO_UNKNOWN, _FITTED = 0.02, 0.005, 8
 
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
@@ -42,7 +44,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     ratio = np.divide(value, usual, out=np.zeros(len(rows)), where=ready & (usual > 0))
     effect = ready & (ratio >= rule.effect["ratio"])
     effect &= value - usual >= rule.effect["add_ms"] * 1000
-    p, early = _evidence(now, base, rows, usual_bucket, effect)
+    p, early = _evidence(graded, now, rows, usual_bucket, effect)
     breach = effect & ((p <= rule.evidence["p"]) | (early <= rule.evidence["early_p"]))
     level = rule.clear.level if rule.clear.level is not None else 1 + (rule.effect["ratio"] - 1) / 2
     bound = np.maximum(usual * rule.effect["ratio"], usual + rule.effect["add_ms"] * 1000)
@@ -94,8 +96,8 @@ def _now(graded: Graded, rows: np.ndarray, width: np.ndarray) -> sketch.Sketches
 
 
 def _evidence(
+    graded: Graded,
     now: sketch.Sketches,
-    base: sketch.Sketches,
     rows: np.ndarray,
     bucket: np.ndarray,
     wanted: np.ndarray,
@@ -105,12 +107,39 @@ def _evidence(
     1 where not wanted.
     """
     p, early = np.ones(len(rows)), np.ones(len(rows))
-    these = rows[wanted]
+    these, base = rows[wanted], graded.history.baseline
     if len(these):
+        rho, drift = _wander(graded, these, bucket[wanted])
         beyond, n = sketch.above(now, these, bucket[wanted]), sketch.counts(now, these)
         usual, m = sketch.above(base, these, bucket[wanted]), sketch.counts(base, these)
-        p[wanted] = tails.beta_binomial_upper(beyond, n, (usual + 1) / (m + 2), tails.RHO_MIN)
+        share = (usual + 1) / (m + 2)
+        p[wanted] = [
+            tails.beta_binomial_upper(*map(np.asarray, cells), rho=float(r))
+            for *cells, r in zip(beyond, n, share, rho, strict=True)
+        ]
         a, b = sketch.moments(now, these), sketch.moments(base, these)
-        error = np.sqrt(a.var / a.n + b.var / b.n + _DRIFT**2)
+        error = np.sqrt(a.var / a.n + b.var / b.n + drift**2)
         early[wanted] = tails.normal_upper((a.mean - b.mean) / error)
     return p, early
+
+
+def _wander(graded: Graded, rows: np.ndarray, bucket: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much quarter-hours differ with nothing wrong: rho of the share of slow calls, and the
+    standard deviation of the mean log duration, beyond what sampling explains.
+    """
+    parts = [part.only(rows) for part in graded.history.quarter_sketches()]
+    rho, drift = np.full(len(rows), _RHO_UNKNOWN), np.full(len(rows), _DRIFT)
+    if len(parts) < _FITTED:
+        return rho, drift
+    slow = np.array([sketch.above(part, rows, bucket) for part in parts], float)
+    held = [sketch.moments(part, rows) for part in parts]
+    n, mean, var = (
+        np.array([getattr(one, name) for one in held], float) for name in ("n", "mean", "var")
+    )
+    for i in range(len(rows)):
+        rho[i] = over_dispersion(slow[:, i], n[:, i])
+        enough = n[:, i] >= 20
+        if enough.sum() >= _FITTED:
+            excess = mean[enough, i].var(ddof=1) - (var[enough, i] / n[enough, i]).mean()
+            drift[i] = max(_DRIFT, float(np.sqrt(max(excess, 0.0))))
+    return rho, drift

@@ -21,6 +21,8 @@ from tocsin.types import NONE, OVERFLOW, SEP, Severity, join_series, split_serie
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every unexpected name with traffic, and those whose group has an alert."""
+    if _is_idle(rule, graded):
+        return _verdicts(rule, graded, np.empty(0, np.int64), np.empty(0))
     rows = rows_of(rule, graded)
     n = graded.current["n"][rows]
     kept = (n >= rule.volume["n"]) | is_watched(rule, graded, rows, watched)
@@ -54,7 +56,8 @@ def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -
     breach = np.array([_is_unexpected(rule, graded, names[row]) for row in rows], bool)
     breach &= n >= rule.volume["n"]
     severity = tuple(
-        _severity(rule, graded, names[row], count) for row, count in zip(rows, n, strict=True)
+        _severity(rule, graded, names[row], count) if bad else rule.severity
+        for row, count, bad in zip(rows, n, breach, strict=True)
     )
     nothing = np.full(len(rows), np.nan)
     why = "is not on the allow-list" if rule.options["reason"] == "not_allowed" else "is new here"
@@ -79,6 +82,11 @@ def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -
     )
 
 
+def _is_idle(rule: RuleSpec, graded: Graded) -> bool:
+    """Whether the rule has nothing to compare with."""
+    return rule.options["reason"] == "not_allowed" and not graded.allowed_models
+
+
 def _is_unexpected(rule: RuleSpec, graded: Graded, series: str) -> bool:
     model = series.rpartition(SEP)[2]
     if model in {NONE, OVERFLOW}:
@@ -86,7 +94,7 @@ def _is_unexpected(rule: RuleSpec, graded: Graded, series: str) -> bool:
     if rule.options["reason"] == "not_allowed":
         allowed = graded.allowed_models
         return bool(allowed) and not any(fnmatchcase(model, pattern) for pattern in allowed)
-    return graded.known.is_new(series, graded.at, warm=is_warm(graded, series))
+    return graded.known.is_new(series, graded.at, lambda name: is_warm(graded, name))
 
 
 def _severity(rule: RuleSpec, graded: Graded, series: str, n: float) -> Severity:

@@ -1,0 +1,83 @@
+"""Grade, judge, advance and learn of one shard with 10,000 series: microseconds a series-window.
+
+    python tests/bench/bench_detect.py [series]
+
+Goal: 20 us a series-window for grade and judge (design, section 14), all steps included here.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from tocsin.flow.grade.frames import sum_by_key
+from tocsin.flow.judge.cases import EPOCH
+from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.types import WindowFrame, join_series
+
+_VIEWS = (
+    ("runs_by_service", ()),
+    ("runs_by_agent", ("agent",)),
+    ("calls_by_service", ()),
+    ("calls_by_agent", ("agent",)),
+    ("calls_by_model", ("model",)),
+    ("calls_by_route_model", ("route", "model")),
+)
+_BUCKETS = 700
+
+
+def series_names(count: int) -> tuple[str, ...]:
+    """A mix of views: of ten series two are wholes and eight are parts."""
+    names = []
+    for i in range(-(-count // 12)):
+        service = ("prod", f"service-{i}")
+        for view, dims in _VIEWS:
+            for part in range(1 if not dims else 2 if len(dims) == 2 else 3):
+                names.append(join_series(view, *service, *(f"{d}-{part}" for d in dims)))
+    return tuple(names[:count])
+
+
+def frame(names: tuple[str, ...], start: int, rng: np.random.Generator) -> WindowFrame:
+    """A window in which every series has events, tokens, cost and some 24 durations."""
+    size = len(names)
+    fields = ("n", "in", "out", "cost", *(f"d:{b}" for b in range(500, 500 + _BUCKETS)))
+    n = rng.negative_binomial(20, 20 / (20 + 10), size) + 24
+    plain = np.stack([n, n * 900, n * 120, n * 2_000_000], axis=1)
+    buckets = 4 + np.clip(rng.normal(200, 30, (size, 24)).astype(int), 0, _BUCKETS - 1)
+    owner = np.repeat(np.arange(size), 28)
+    field = np.concatenate([np.tile(np.arange(4), (size, 1)), buckets], axis=1).ravel()
+    value = np.concatenate([plain, np.ones((size, 24), np.int64)], axis=1).ravel()
+    key, value = sum_by_key(owner * len(fields) + field, value.astype(np.int64))
+    width = len(fields)
+    return WindowFrame(
+        start, 60, names, fields,
+        (key // width).astype(np.uint32), (key % width).astype(np.uint16), value,
+    )  # fmt: skip
+
+
+def main(count: int = 10_000, warm: int = 200, measured: int = 30) -> float:
+    """Mean microseconds a series-window over `measured` windows after `warm` ones."""
+    rng = np.random.default_rng(1)
+    names = series_names(count)
+    detector = ShardDetector(0, load_rules(), DetectSettings(warmup_windows=60))
+    took = []
+    events = 0
+    for i in range(warm + measured):
+        window = frame(names, EPOCH + i * 60, rng)
+        began = time.process_time()
+        outcome = detector.close(window, (window.start + 60) * 1000)
+        took.append(time.process_time() - began)
+        events += len(outcome.events)
+    part = np.array(took[warm:]) / count * 1e6
+    print(
+        f"{count} series: mean {part.mean():.1f} us a series-window, median "
+        f"{np.median(part):.1f}, worst (a quarter-hour closes) {part.max():.1f}; {events} events"
+    )
+    return float(part.mean())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
