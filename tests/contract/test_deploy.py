@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from click.testing import CliRunner
 
+from tocsin.cli import main
 from tocsin.config import Config, load
 from tocsin.embedded import LOOPBACK, free_port, redis_binary, start_redis
 from tocsin.run.topics import specs
@@ -91,6 +93,21 @@ def test_every_setting_that_deploy_names_exists(
         for name, value in settings.items():
             monkeypatch.setenv(name, str(secret) if name.endswith("_FILE") else value)
         assert isinstance(load(), Config)  # an unknown or wrong setting raises UserError
+
+
+def commands() -> Iterator[str]:
+    compose: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    yield from (s["command"] for s in compose["services"].values() if s["image"] == "tocsin")
+    for resource in yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text()):
+        if "spec" in resource:
+            yield " ".join(resource["spec"]["template"]["spec"]["containers"][0]["args"])
+
+
+def test_every_command_that_deploy_runs_exists() -> None:
+    assert len(list(commands())) == 8
+    for command in commands():
+        done = CliRunner().invoke(main, [*command.split(), "--help"])
+        assert done.exit_code == 0, done.output
 
 
 def test_kafka_permissions_name_every_topic() -> None:
