@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from world import World
 from native import fleet
 from oracle import count
+from world import World
 
 SEED = 20_261
 SPANS_S, SECONDS = 3_000, 20
@@ -63,15 +59,6 @@ async def check(world: World, rows: list[dict]) -> None:
 
     await world.until(alerts, 30, "an alert")
     assert said_once(await alerts()) > 0
-
-
-@pytest.fixture
-def world(kafka, redis_server, tmp_path: Path) -> Iterator[World]:
-    world = World(kafka.bootstrap, redis_server.url, tmp_path)
-    topics = world.run("topics")
-    assert topics.returncode == 0, topics.stderr
-    yield world
-    world.stop()
 
 
 async def test_kill_9_of_ingest_and_watch_at_random_instants_changes_no_count(

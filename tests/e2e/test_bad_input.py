@@ -1,0 +1,80 @@
+"""What cannot be read ends in the dead-letter topic with its reason; its neighbours are unharmed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from native import encode, fleet
+from oracle import count
+from world import World
+
+GOOD = 300
+
+
+def poison(valid: dict) -> dict[str, bytes | None]:
+    """One message of each kind of bad, by the reason it must be refused for."""
+    text = msgspec.json.encode(valid)
+    return {
+        "bad_json": text[: len(text) // 2],
+        "wrong_type": msgspec.json.encode(valid | {"input_tokens": "many"}),
+        "bad_utf8": text.replace(b"svc", b"\xff\xfe\xfd"),
+        "bad_json ": text[:-1] + b', "score": NaN}',
+        "too_deep": text[:-1] + b', "tool_arguments": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "empty": None,
+        "too_large": text[:-1] + b', "tool_result": "' + b"x" * 10_000_000 + b'"}',
+        "missing_field": msgspec.json.encode({k: v for k, v in valid.items() if k != "service"}),
+        "bad_value": msgspec.json.encode(valid | {"output_tokens": -1}),
+        "future": msgspec.json.encode(valid | {"end_time": time.time_ns() + 86_400 * 10**9}),
+        "too_old": msgspec.json.encode(valid | {"end_time": time.time_ns() - 86_400 * 10**9,
+                                                "start_time": None}),
+        "unknown_format": b"hello",
+    }  # fmt: skip
+
+
+async def test_every_kind_of_bad_record_is_dead_lettered_and_the_good_ones_are_counted(
+    world: World,
+) -> None:
+    now = time.time_ns() // 60_000_000_000 * 60_000_000_000
+    rows = list(fleet(5, now - 120_000_000_000, 60, GOOD // 60))
+    valid = msgspec.json.decode(encode(rows[0]))
+    bad = poison(valid)
+    topic = world.config().topics.spans
+    producer = AIOKafkaProducer(bootstrap_servers=world.bootstrap, max_request_size=16 << 20)
+    await producer.start()
+    sent: dict[tuple[int, int], tuple[str, bytes | None]] = {}
+    for i, row in enumerate(rows):
+        if i % 20 == 0 and bad:
+            reason, value = bad.popitem()
+            ack = await producer.send_and_wait(topic, value=value, key=b"k", partition=0)
+            sent[ack.partition, ack.offset] = (reason.strip(), value)
+        await producer.send(topic, value=encode(row), partition=0)
+    await producer.stop()
+    assert not bad
+    world.start("ingest")
+    expected = len(rows) + len(sent)
+
+    async def counted() -> bool:
+        return sum((await world.account()).values()) >= expected
+
+    await world.until(counted, 60, f"{expected} on the books")
+    assert await world.account() == Counter(aggregated=len(rows), dead_lettered=len(sent))
+    assert await world.windows({r["end_ns"] // 60_000_000_000 * 60 for r in rows}) == count(rows)
+    letters = await world.read(world.config().topics.dlq)
+    assert len(letters) == len(sent)
+    for letter in letters:
+        headers = {name: value.decode() for name, value in letter.headers}
+        at = int(headers["dlq.original.partition"]), int(headers["dlq.original.offset"])
+        reason, value = sent.pop(at)
+        assert headers["dlq.reason"] == reason
+        assert headers["dlq.original.topic"] == topic
+        assert letter.key == b"k"
+        if value is None or len(value) <= 256 << 10:
+            assert letter.value == value
+        else:
+            assert headers["dlq.truncated_from"] == str(len(value))
+            assert letter.value == value[: 256 << 10]
+    assert not sent
