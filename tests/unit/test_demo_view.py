@@ -12,7 +12,7 @@ from tocsin.demo.check import Alarm
 from tocsin.demo.incidents import MINUTE_MS, scenario
 from tocsin.demo.profiles import FLEET
 from tocsin.demo.scene import Scene
-from tocsin.demo.view import PlainView, number, picture, span, summary, verdict
+from tocsin.demo.view import LiveView, PlainView, number, picture, span, summary, verdict
 
 LIVE_MS = 1_763_812_800_000
 RULE_WITH_A_LONG_NAME = "latency_of_model_calls_regression"
@@ -63,6 +63,14 @@ def test_the_picture_names_every_incident_and_the_delay_of_a_caught_one(scene: S
         assert incident.service in text
     assert text.count("caught after 1m30s") == 2
     assert "false?" in text
+
+
+def test_the_live_view_draws_what_the_scene_has_become(scene: Scene) -> None:
+    out = io.StringIO()
+    with LiveView(Console(file=out, width=80, height=40, force_terminal=True), scene) as view:
+        scene.published = 7_654_321
+        view.update()
+    assert "7,654,321 published" in out.getvalue()
 
 
 @pytest.mark.parametrize("phase", ["starting", "back-fill", "live", "settling", "done"])

@@ -27,13 +27,13 @@ from tocsin.run.up import up
 
 #: Statistical rules are silent for their first 288 windows of a minute.
 HISTORY_MINUTES = 300
-#: `--check` must be over by the cap, s of wall time; its live phase is planned to end before.
-_CAP_S, _PLAN_S = 118.0, 100.0
+#: `--check` ends within 120 s of wall time. At the cap it is stopped, which takes some seconds;
+#: its live phase is planned to end well before.
+_CAP_S, _PLAN_S = 112.0, 92.0
 
 
-def run(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> int:
-    """See `tocsin.demo.main`."""
-    started = time.monotonic()
+def run(*, check: bool, seed: int, speed: float, live: bool, as_json: bool, started: float) -> int:
+    """See `tocsin.demo.main`; `started` is the monotonic time at which the user asked."""
     log.configure("error")
     console = Console(stderr=as_json)
     scene = plan(seed, speed)

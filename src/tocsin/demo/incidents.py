@@ -60,7 +60,7 @@ _PLAN: tuple[tuple[IncidentKind, float, float, float], ...] = (
     ("spike", 52, 6, 14.0),
 )
 #: Minutes of the live phase: the last incident, and time for it to be seen.
-LIVE_MINUTES = 75
+LIVE_MINUTES = 70
 
 
 def scenario(seed: int, services: Sequence[str], live_from_ms: int) -> tuple[Incident, ...]:

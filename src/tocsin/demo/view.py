@@ -16,7 +16,7 @@ from tocsin.demo.incidents import Incident
 from tocsin.demo.scene import Scene
 
 _ALERT_ROWS = 9
-_TIMELINE = 26  # characters
+_TIMELINE = 24  # characters
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 _WHAT = {
     "starting": "starting the broker and Redis",
@@ -31,8 +31,8 @@ class LiveView:
     """Redraws one picture in place; `update` is cheap and may be called often."""
 
     def __init__(self, console: Console, scene: Scene) -> None:
-        self._live = Live(console=console, refresh_per_second=6, get_renderable=self._picture)
         self._scene = scene
+        self._live = Live(console=console, refresh_per_second=6, get_renderable=self._picture)
 
     def __enter__(self) -> Self:
         self._live.start()
