@@ -9,6 +9,7 @@ each is what the parsing library alone takes in the same run.
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -116,6 +117,8 @@ def main() -> None:
         ("otlp protobuf", otlp_messages("protobuf"), BATCH // PER_MESSAGE, TracesData.FromString),
         ("otlp json", otlp_messages("json"), BATCH // PER_MESSAGE, msgspec.json.decode),
     ]
+    load = os.getloadavg()[0]  # beyond the number of cores, the figures say little
+    print(f"load {load:.1f} on {os.cpu_count()} cores, messages of {PER_MESSAGE} OTLP spans")
     print(f"{'':<15}{'spans/s':>10}{'us/span':>9}{'floor':>8}{'ratio':>7}")
     for name, values, batch, parse in cases:
         took = best_of(_decode_all(values, batch))

@@ -40,6 +40,11 @@ REFUSED: dict[str, tuple[bytes | None, Reason, str]] = {
     "no otlp spans": (otlp("json"), Reason.EMPTY, ""),
     "ten megabytes": (b'{"prompt":"' + b"x" * 10_000_000 + b'"}', Reason.TOO_LARGE, ""),
     "no utf-8": (GOOD.replace(b"shop", b"\xff\xfe"), Reason.BAD_UTF8, ""),
+    "no utf-8 in an otlp resource": (
+        otlp("json", CALL).replace(b'"shop"', b'"\xff"'),
+        Reason.BAD_UTF8,
+        "",
+    ),
     "truncated": (GOOD[:-1], Reason.BAD_JSON, ""),
     "truncated over several lines": (b'{\n"trace_id": "a",\n"span_id"', Reason.BAD_JSON, ""),
     "truncated array": (b"[" + GOOD, Reason.BAD_JSON, ""),

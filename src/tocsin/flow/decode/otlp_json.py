@@ -176,6 +176,8 @@ def _offered(attributes: list[_KeyValue] | None, table: Table, limits: Limits) -
                 value = _decode_value(attribute.value)
             except msgspec.ValidationError:
                 continue  # not the type it claims to be: as if it were absent
+            except MALFORMED as error:
+                raise _refusal(error) from None
             offered += offers(key, _plain(value, limits.max_depth), table)
     return offered
 
