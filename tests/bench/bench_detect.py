@@ -35,8 +35,8 @@ def series_names(count: int) -> tuple[str, ...]:
     for i in range(-(-count // 12)):
         service = ("prod", f"service-{i}")
         for view, dims in _VIEWS:
-            for part in range(1 if not dims else 2 if len(dims) == 2 else 3):
-                names.append(join_series(view, *service, *(f"{d}-{part}" for d in dims)))
+            parts = range(1 if not dims else 2 if len(dims) == 2 else 3)
+            names += [join_series(view, *service, *(f"{d}-{p}" for d in dims)) for p in parts]
     return tuple(names[:count])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,11 +78,14 @@ def busy_day(windows: int) -> list[WindowFrame]:
     )
 
 
+@pytest.mark.parametrize("gap", [slice(0, 0), slice(2, 11), slice(18, 19), slice(100, 160)])
 @pytest.mark.parametrize("windows", [25, 200, 1_800])
-def test_a_restored_history_expects_the_same(windows: int) -> None:
+def test_a_restored_history_expects_the_same(windows: int, gap: slice) -> None:
+    """Also where `gap` windows were never evaluated."""
     frames = busy_day(windows)
     at = EPOCH + windows * 60
-    live, blobs = lived(frames, {windows - 5: RUNS, windows // 3: RUNS})
+    del frames[gap]
+    live, blobs = lived(frames, {len(frames) - 5: RUNS, len(frames) // 3: RUNS})
     back = History(60, ["n", "tokens"])
     back.restore(blobs)
     names = sorted(name for name in live.catalog.names if name)
@@ -114,12 +119,8 @@ def test_blobs_and_series_are_bounded_by_what_is_kept() -> None:
     silent = frames_of({"runs_by_service": "1 _"}, start=frames[-1].start + 60)[1]
     for i in range(QUARTERS + 2):
         start = frames[-1].start + 60 + i * QUARTER_S
-        history.learn(WindowFrame(start, 60, *_arrays(silent)), {})
+        history.learn(replace(silent, start=start), {})
     assert not [name for name in history.catalog.names if name]
-
-
-def _arrays(frame: WindowFrame) -> tuple[tuple[str, ...], tuple[str, ...], *tuple[np.ndarray, ...]]:
-    return frame.series, frame.fields, frame.owner, frame.field, frame.value
 
 
 def test_rows_are_reused_without_the_past_of_their_former_series() -> None:

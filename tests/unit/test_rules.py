@@ -82,7 +82,7 @@ def test_the_headline_rules_are_there() -> None:
 )
 def test_a_mistake_in_a_file_is_one_sentence_with_file_and_key(edit: str, complaint: str) -> None:
     text = "\n".join(
-        line for line in MINIMAL.splitlines() if line.split(":")[0] != edit.split(":")[0]
+        line for line in MINIMAL.splitlines() if line.partition(":")[0] != edit.partition(":")[0]
     )
     with pytest.raises(RuleError) as error:
         parse_rule(f"{text}\n{edit}\n", "mine", "rules/mine.yaml")

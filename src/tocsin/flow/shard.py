@@ -93,6 +93,7 @@ class ShardDetector:
         """
         if warming:
             return self._advance([], now_ms)
+        passed = self._history.reach(frame.start)
         graded = grade(
             self._history,
             frame,
@@ -110,7 +111,7 @@ class ShardDetector:
             {signal: column[rows] for signal, column in graded.current.items()},
         )
         outcome = self._advance([*self._unheard(early), *findings], now_ms)
-        blobs = dict(outcome.blobs)
+        blobs = {**outcome.blobs, **passed}
         models = self._learn_models(graded)
         if models is not None:
             blobs[known.BLOB] = models

@@ -93,7 +93,8 @@ class Catalog:
 
     def in_view(self, rows: np.ndarray, view: str) -> np.ndarray:
         """Which of the rows belong to a view."""
-        return self._view[rows] == _VIEW_ID[view]
+        inside: np.ndarray = self._view[rows] == _VIEW_ID[view]
+        return inside
 
     def _enter(self, name: str) -> int:
         row = self._row.get(name)

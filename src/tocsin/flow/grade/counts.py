@@ -105,7 +105,8 @@ def _size(mean: np.ndarray, var: np.ndarray, signal: str) -> np.ndarray:
     if signal in {"n", "err", "to"}:
         return tails.nb_size(mean, var)
     shape = np.divide(mean * mean, var, out=np.full(len(mean), tails.K_MAX), where=var > 0)
-    return np.clip(shape, tails.K_MIN, tails.K_MAX)
+    size: np.ndarray = np.clip(shape, tails.K_MIN, tails.K_MAX)
+    return size
 
 
 def _moments(

@@ -15,6 +15,10 @@ import numpy as np
 from tocsin.types import WindowFrame
 
 VERSION = 1
+#: Up to so many cells (128 MB) frames are added in a dense table, which needs no sorting.
+_DENSE = 1 << 24
+#: Stands in the 16-bit counters for one that is kept in full beside them.
+_BIG = 0xFFFF
 
 
 class FrameError(ValueError):
@@ -27,9 +31,10 @@ class _Wire(msgspec.Struct, array_like=True):
     seconds: int
     series: list[str]
     fields: list[str]
-    owner: bytes  # <u4
+    cells: bytes  # <u4, how many cells each series has; cells are in order of series
     field: bytes  # <u2
-    value: bytes  # <i8
+    value: bytes  # <u2, _BIG where the value is in `big`
+    big: bytes  # <i8
     excluded: dict[str, list[str]]
 
 
@@ -47,12 +52,20 @@ def merge(frames: Sequence[WindowFrame], start: int, seconds: int) -> WindowFram
     width = max(len(fields), 1)
     keys, values = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for frame in frames:
-        rows = np.array([row[name] for name in frame.series], np.int64)
-        columns = np.array([column[name] for name in frame.fields], np.int64)
         if len(frame.value):
+            rows = np.array([row[name] for name in frame.series], np.int64)
+            columns = np.array([column[name] for name in frame.fields], np.int64)
             keys.append(rows[frame.owner] * width + columns[frame.field])
             values.append(frame.value.astype(np.int64))
-    key, value = sum_by_key(np.concatenate(keys), np.concatenate(values))
+    cells = len(series) * width
+    if cells <= min(_DENSE, 16 * sum(map(len, keys))):
+        dense = np.zeros(cells, np.int64)
+        for part, counts in zip(keys, values, strict=True):
+            np.add.at(dense, part, counts)
+        key = np.flatnonzero(dense)
+        value = dense[key]
+    else:
+        key, value = sum_by_key(np.concatenate(keys), np.concatenate(values))
     return WindowFrame(
         start,
         seconds,
@@ -95,15 +108,19 @@ def totals(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
 
 def encode(frame: WindowFrame, excluded: Mapping[str, Sequence[str]] | None = None) -> bytes:
     """Bytes of a frame and of what must not be learned from it (signal -> series keys)."""
+    if len(frame.owner) and (np.diff(frame.owner.astype(np.int64)) < 0).any():
+        frame = canonical(frame)
+    large = (frame.value >= _BIG) | (frame.value < 0)
     wire = _Wire(
         VERSION,
         frame.start,
         frame.seconds,
         list(frame.series),
         list(frame.fields),
-        frame.owner.astype("<u4").tobytes(),
+        np.bincount(frame.owner, minlength=len(frame.series)).astype("<u4").tobytes(),
         frame.field.astype("<u2").tobytes(),
-        frame.value.astype("<i8").tobytes(),
+        np.where(large, _BIG, frame.value).astype("<u2").tobytes(),
+        frame.value[large].astype("<i8").tobytes(),
         {signal: sorted(names) for signal, names in sorted((excluded or {}).items()) if names},
     )
     return zlib.compress(msgspec.msgpack.encode(wire), 1)
@@ -117,13 +134,16 @@ def decode(raw: bytes) -> tuple[WindowFrame, dict[str, list[str]]]:
         raise FrameError(f"not a frame: {error}") from None
     if wire.version != VERSION:
         raise FrameError(f"a frame of version {wire.version}; this release reads {VERSION}")
+    value = np.frombuffer(wire.value, "<u2").astype(np.int64)
+    value[value == _BIG] = np.frombuffer(wire.big, "<i8")
+    cells = np.frombuffer(wire.cells, "<u4")
     frame = WindowFrame(
         wire.start,
         wire.seconds,
         tuple(wire.series),
         tuple(wire.fields),
-        np.frombuffer(wire.owner, "<u4"),
+        np.repeat(np.arange(len(cells), dtype=np.uint32), cells),
         np.frombuffer(wire.field, "<u2"),
-        np.frombuffer(wire.value, "<i8"),
+        value,
     )
     return frame, wire.excluded

@@ -58,6 +58,7 @@ class History:
         self.signals = tuple(dict.fromkeys(("n", *signals)))
         self.catalog = Catalog()
         self.last: int | None = None  # start of the newest learned window
+        self._known_from = 0  # every window since was evaluated, s
         self.last_quarter: int | None = None  # start of the newest closed quarter
         #: Values and, beside them, 1.0 where a cell is excluded.
         self._minute = {s: Slide(self.width, np.nan) for s in self.signals}
@@ -77,7 +78,7 @@ class History:
 
     def minutes(self, signal: str, rows: np.ndarray, skip: int = 0) -> np.ndarray:
         """float64 [len(rows), W]: values of the last windows, NaN where unknown or excluded."""
-        values = self._minute[signal].last(skip=skip)[rows].astype(float)
+        values: np.ndarray = self._minute[signal].last(skip=skip)[rows].astype(float)
         values[self._minute_out[signal].last(skip=skip)[rows] > 0] = np.nan
         return values
 
@@ -86,17 +87,18 @@ class History:
         skip = 0
         if self.last_quarter is not None:
             skip = max(0, (self.last_quarter + QUARTER_S - before + QUARTER_S - 1) // QUARTER_S)
-        values = self._quarter[signal].last(skip=skip)[rows].astype(float)
+        values: np.ndarray = self._quarter[signal].last(skip=skip)[rows].astype(float)
         values[self._quarter_out[mark or signal].last(skip=skip)[rows] > 0] = np.nan
         return values
 
     def trailing(self, signal: str, rows: np.ndarray, windows: int) -> np.ndarray:
         """Raw values of the last windows, exclusions and all."""
-        return self._minute[signal].last(windows)[rows].astype(float)
+        values: np.ndarray = self._minute[signal].last(windows)[rows].astype(float)
+        return values
 
     def day_total(self, signal: str, rows: np.ndarray) -> np.ndarray:
         """Raw total of the last 24 hours."""
-        quarters = np.nansum(self._quarter[signal].last(96)[rows].astype(float), axis=1)
+        quarters: np.ndarray = np.nansum(self._quarter[signal].last(96)[rows].astype(float), axis=1)
         since = 0
         if self.last is not None:
             end = self.last + self.window_s
@@ -111,18 +113,25 @@ class History:
         return np.where(born < 0, 0, at - born)
 
     def silent_s(self, rows: np.ndarray, at: int) -> np.ndarray:
-        """Seconds without an event up to `at`; beyond the kept windows, to the quarter-hour."""
+        """Seconds known to be without an event up to `at`; a long time to the quarter-hour.
+
+        Windows that were not evaluated are no silence: it is counted from the last of them.
+        """
         seen = self._seen[rows]
         quarter_end = seen // QUARTER_S * QUARTER_S + QUARTER_S
         long = at - quarter_end >= MINUTES_S
-        return np.where(long, at - quarter_end, at - seen - self.window_s)
+        silent: np.ndarray = np.where(long, at - quarter_end, at - seen - self.window_s)
+        known = self._known_from
+        if at - known >= MINUTES_S:
+            known = -(-known // QUARTER_S) * QUARTER_S
+        return silent.clip(max=at - known)
 
-    def recent_sketches(self, windows: int) -> sketch.Sketches:
-        """Durations of the last `windows` windows."""
+    def recent(self, windows: int) -> list[sketch.Sketches]:
+        """Durations of each of the last `windows` windows."""
         if self.last is None:
-            return sketch.EMPTY
+            return []
         since = self.last - (windows - 1) * self.window_s
-        return sketch.add(part for start, part in self._recent.items() if start >= since)
+        return [part for start, part in self._recent.items() if start >= since]
 
     def quarter_sketches(self) -> list[sketch.Sketches]:
         """The quarter-hours that `baseline` is the sum of, oldest first."""
@@ -133,6 +142,26 @@ class History:
 
     # ---- learning ----------------------------------------------------------------------
 
+    def reach(self, start: int) -> dict[str, bytes | None]:
+        """Pass windows that nobody evaluated before `start`: unknown, and no silence."""
+        blobs: dict[str, bytes | None] = {}
+        if self.last is None:
+            if self.last_quarter is None or start > self.last_quarter + QUARTER_S:
+                self._known_from = start
+            return blobs
+        at = self.last + self.window_s
+        if at < start:
+            self._known_from = start
+        at = max(at, start - (QUARTERS + 1) * QUARTER_S)  # no longer than all that is kept
+        while at < start:
+            for slide in (*self._minute.values(), *self._minute_out.values()):
+                slide.push(np.empty(0, np.float32))
+            self.last = at
+            at += self.window_s
+            if at % QUARTER_S == 0:
+                blobs |= self._close_quarter(at - QUARTER_S)
+        return blobs
+
     def learn(self, frame: WindowFrame, excluded: Excluded) -> dict[str, bytes | None]:
         """Append a closed window; gives the blobs that make it last.
 
@@ -141,7 +170,7 @@ class History:
         if self.last is not None and frame.start <= self.last:
             raise ValueError(f"window {frame.start} is not after {self.last}")
         rows = self._enter(frame)
-        blobs = self._pass_gap(frame.start)
+        blobs = self.reach(frame.start)
         names = self.catalog.names
         self._append(frame, rows, excluded)
         out = {signal: sorted(names[row] for row in found) for signal, found in excluded.items()}
@@ -191,23 +220,6 @@ class History:
         groups = (self._minute, self._quarter, self._minute_out, self._quarter_out)
         return [self._seen_quarter, *(slide for group in groups for slide in group.values())]
 
-    def _pass_gap(self, start: int) -> dict[str, bytes | None]:
-        """Unknown columns, and the quarter-hours they close, up to the window `start`."""
-        blobs: dict[str, bytes | None] = {}
-        if self.last is None:
-            return blobs
-        gap = (start - self.last) // self.window_s - 1
-        at = self.last + self.window_s
-        if gap > QUARTERS * self.per_quarter:  # longer than all that is kept
-            at = start - QUARTERS * QUARTER_S // self.window_s * self.window_s
-        while at < start:
-            for slide in (*self._minute.values(), *self._minute_out.values()):
-                slide.push(np.empty(0, np.float32))
-            if (at + self.window_s) % QUARTER_S == 0:
-                blobs |= self._close_quarter(at + self.window_s - QUARTER_S)
-            at += self.window_s
-        return blobs
-
     def _append(self, frame: WindowFrame, rows: np.ndarray, excluded: Excluded) -> None:
         alive = self._born >= 0
         for signal in self.signals:
@@ -247,6 +259,8 @@ class History:
             self._age_out(self.last_quarter + QUARTER_S)
         # A quarter-hour in which a series was born, or some windows are unknown, is no total.
         whole = (self._born >= 0) & (self._born < start) & (_PARTIAL not in excluded)
+        if _PARTIAL in excluded and self.last is None:  # restored; else it is known exactly
+            self._known_from = start + QUARTER_S
         for signal in self.signals:
             column = np.zeros(len(self._born), np.float32)
             column[rows] = totals(frame, SIGNAL_FIELDS[signal])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,7 @@ WIDTH = 4096
 LOG_GAMMA = math.log(SKETCH_GAMMA)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sketches:
     """`count[i]` observations of row `key[i] // WIDTH` fell in bucket `key[i] % WIDTH`."""
 
@@ -36,9 +37,16 @@ class Sketches:
         )
 
     def only(self, rows: np.ndarray) -> Sketches:
-        """The part that belongs to `rows` (any order)."""
-        kept = np.isin(self.key // WIDTH, rows)
-        return Sketches(self.key[kept], self.count[kept])
+        """The part that belongs to `rows` (any order, each once)."""
+        first, last = self.rows(np.sort(rows))
+        at = np.repeat(first - np.cumsum(np.append(0, last - first))[:-1], last - first)
+        at += np.arange(len(at))
+        return Sketches(self.key[at], self.count[at])
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """Observations before each position of `key`; one longer than it."""
+        return _cumulative(self.count)
 
 
 EMPTY = Sketches(np.empty(0, np.int64), np.empty(0, np.int64))
@@ -104,8 +112,9 @@ def _cumulative(values: np.ndarray) -> np.ndarray:
 def counts(sketches: Sketches, rows: np.ndarray) -> np.ndarray:
     """Observations of each row."""
     first, last = sketches.rows(rows)
-    total = _cumulative(sketches.count)
-    return total[last] - total[first]
+    total = sketches.before
+    n: np.ndarray = total[last] - total[first]
+    return n
 
 
 def quantile(sketches: Sketches, rows: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +123,7 @@ def quantile(sketches: Sketches, rows: np.ndarray, q: float) -> tuple[np.ndarray
     NaN and -1 where a row has no observation.
     """
     first, last = sketches.rows(rows)
-    total = _cumulative(sketches.count)
+    total = sketches.before
     n = total[last] - total[first]
     rank = np.maximum(np.ceil(q * n - 1e-9), 1).astype(np.int64)
     at = np.searchsorted(total, total[first] + rank, side="left") - 1
@@ -130,8 +139,9 @@ def above(sketches: Sketches, rows: np.ndarray, bucket: np.ndarray) -> np.ndarra
     """How many observations of each row lie in a bucket beyond `bucket[row]`."""
     _, last = sketches.rows(rows)
     cut = np.searchsorted(sketches.key, rows.astype(np.int64) * WIDTH + bucket, side="right")
-    total = _cumulative(sketches.count)
-    return total[last] - total[np.minimum(cut, last)]
+    total = sketches.before
+    beyond: np.ndarray = total[last] - total[np.minimum(cut, last)]
+    return beyond
 
 
 def moments(sketches: Sketches, rows: np.ndarray) -> Moments:

@@ -38,7 +38,8 @@ def nb_zero(mu: np.ndarray, k: np.ndarray) -> np.ndarray:
     The size is that of one window: what makes a window differ is taken to last as long as
     the silence. Sizes that grow with the silence would call a lull in bursty traffic absurd.
     """
-    return np.exp(-k * np.log1p(mu / k))
+    p: np.ndarray = np.exp(-k * np.log1p(mu / k))
+    return p
 
 
 def gamma_upper(x: np.ndarray, mean: np.ndarray, shape: np.ndarray) -> np.ndarray:
@@ -46,26 +47,32 @@ def gamma_upper(x: np.ndarray, mean: np.ndarray, shape: np.ndarray) -> np.ndarra
     return gammaincc(shape, np.maximum(x, 0.0) * shape / mean)
 
 
-def beta_binomial_upper(k: np.ndarray, n: np.ndarray, p: np.ndarray, rho: float) -> np.ndarray:
+def beta_binomial_upper(
+    k: np.ndarray, n: np.ndarray, p: np.ndarray, rho: np.ndarray | float
+) -> np.ndarray:
     """P(K >= k) of n trials whose chance is itself beta: mean p, intra-class correlation rho."""
-    k, n, p = np.broadcast_arrays(np.asarray(k, float), np.asarray(n, float), np.asarray(p, float))
-    p = np.clip(p, 1e-9, 1 - 1e-9)
-    out = np.ones(k.shape)
-    spread = 1.0 / rho - 1.0
-    for i in np.ndindex(k.shape):
-        if k[i] <= 0:
-            continue
-        if n[i] <= _EXACT_N:
-            j = np.arange(k[i], n[i] + 1)
-            a, b = p[i] * spread, (1 - p[i]) * spread
-            log_choose = gammaln(n[i] + 1) - gammaln(j + 1) - gammaln(n[i] - j + 1)
-            log_pmf = log_choose + betaln(j + a, n[i] - j + b) - betaln(a, b)
-            out[i] = min(1.0, float(np.exp(logsumexp(log_pmf)))) if len(j) else 0.0
-        else:
-            rho_eff = (1 + (n[i] - 1) * rho) / n[i]
-            total = 1 / rho_eff - 1
-            out[i] = betaincc(p[i] * total, (1 - p[i]) * total, (k[i] - 0.5) / n[i])
+    cells = np.broadcast_arrays(
+        *(np.asarray(v, float) for v in (k, n, np.clip(p, 1e-9, 1 - 1e-9), rho))
+    )
+    out = np.ones(cells[0].shape)
+    for i in np.ndindex(out.shape):
+        hits, trials, mean, corr = (float(part[i]) for part in cells)
+        if hits > 0:
+            out[i] = _beta_binomial(hits, trials, mean, corr)
     return out
+
+
+def _beta_binomial(hits: float, trials: float, mean: float, rho: float) -> float:
+    if trials > _EXACT_N:
+        rho = (1 + (trials - 1) * rho) / trials  # of the observed share itself
+        spread = 1 / rho - 1
+        return float(betaincc(mean * spread, (1 - mean) * spread, (hits - 0.5) / trials))
+    spread = 1 / rho - 1
+    a, b = mean * spread, (1 - mean) * spread
+    j = np.arange(hits, trials + 1, dtype=float)
+    log_choose = gammaln(trials + 1) - gammaln(j + 1) - gammaln(trials - j + 1)
+    log_pmf = log_choose + betaln(j + a, trials - j + b) - betaln(a, b)
+    return min(1.0, float(np.exp(logsumexp(log_pmf)))) if len(j) else 0.0
 
 
 def normal_upper(z: np.ndarray) -> np.ndarray:

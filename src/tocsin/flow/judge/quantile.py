@@ -31,8 +31,40 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         | is_watched(rule, graded, rows, watched)
     )
     rows, width = rows[kept], width[kept]
-    now = _now(graded, rows, width)
-    base = graded.history.baseline.only(rows)
+    kept = _is_slow(rule, graded, rows, width) | is_watched(rule, graded, rows, watched)
+    rows, width = rows[kept], width[kept]
+    return _verdicts(rule, graded, rows, width)
+
+
+def _is_slow(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Which rows may have the effect: so many slow ones that the quantile can be beyond the bound.
+
+    Cheap, since it only counts: quantiles are taken of the few rows that pass.
+    """
+    q = rule.effect["q"]
+    usual, _ = sketch.quantile(graded.history.baseline, rows, q)
+    bound = np.fmax(usual * rule.effect["ratio"], usual + rule.effect["add_ms"] * 1000)
+    cut = np.floor(np.log(np.fmax(bound, 1.0)) / sketch.LOG_GAMMA).astype(np.int64) - 1
+    slow, n = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    for seconds in _WIDTHS_S:
+        these = width == seconds
+        if these.any():
+            parts = [graded.durations, *graded.history.recent(_past(graded, seconds))]
+            for part in parts:
+                slow[these] += sketch.above(part, rows[these], cut[these])
+                n[these] += sketch.counts(part, rows[these])
+    many: np.ndarray = slow > n - np.ceil(q * n - 1e-9)
+    return many
+
+
+def _past(graded: Graded, seconds: int) -> int:
+    """Learned windows that a look back over `seconds` takes in beside the current one."""
+    return seconds // graded.history.window_s - 1
+
+
+def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> Verdicts:
+    """Full judgement of a few rows."""
+    now, base = _now(graded, rows, width), graded.history.baseline
     n, m = sketch.counts(now, rows), sketch.counts(base, rows)
     q = rule.effect["q"]
     value, _ = sketch.quantile(now, rows, q)
@@ -89,9 +121,8 @@ def _now(graded: Graded, rows: np.ndarray, width: np.ndarray) -> sketch.Sketches
     for seconds in _WIDTHS_S:
         these = rows[width == seconds]
         if len(these):
-            windows = seconds // graded.history.window_s - 1
-            past = graded.history.recent_sketches(windows) if windows else sketch.EMPTY
-            parts += [past.only(these), graded.durations.only(these)]
+            given = [graded.durations, *graded.history.recent(_past(graded, seconds))]
+            parts += [part.only(these) for part in given]
     return sketch.add(parts)
 
 
@@ -112,11 +143,7 @@ def _evidence(
         rho, drift = _wander(graded, these, bucket[wanted])
         beyond, n = sketch.above(now, these, bucket[wanted]), sketch.counts(now, these)
         usual, m = sketch.above(base, these, bucket[wanted]), sketch.counts(base, these)
-        share = (usual + 1) / (m + 2)
-        p[wanted] = [
-            tails.beta_binomial_upper(*map(np.asarray, cells), rho=float(r))
-            for *cells, r in zip(beyond, n, share, rho, strict=True)
-        ]
+        p[wanted] = tails.beta_binomial_upper(beyond, n, (usual + 1) / (m + 2), rho)
         a, b = sketch.moments(now, these), sketch.moments(base, these)
         error = np.sqrt(a.var / a.n + b.var / b.n + drift**2)
         early[wanted] = tails.normal_upper((a.mean - b.mean) / error)

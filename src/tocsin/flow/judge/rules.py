@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -175,7 +175,7 @@ class RuleSpec(_Closed):
         return self
 
 
-def _fail(what: str, known: Mapping[str, object] | tuple[str, ...]) -> None:
+def _fail(what: str, known: Mapping[str, object] | tuple[str, ...]) -> NoReturn:
     message = f"{what}; known: {', '.join(known)}"
     raise ValueError(message)
 

@@ -39,7 +39,8 @@ def judge_open(
     said = _verdicts(rule, graded, rows[kept], floor).early()
     if rule.options["reason"] == "not_allowed":
         return said
-    return replace(said, severity=("info",) * len(floor))  # a share takes a closed window
+    news: Severity = "info"  # a share takes a closed window
+    return replace(said, severity=(news,) * len(floor))
 
 
 def is_warm(graded: Graded, series: str) -> bool:

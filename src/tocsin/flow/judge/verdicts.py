@@ -48,7 +48,8 @@ class Verdicts:
 
     def excluded(self) -> np.ndarray:
         """The rows that must not be learned from."""
-        return self.rows[self.breach]
+        rows: np.ndarray = self.rows[self.breach]
+        return rows
 
 
 def fold(rule: RuleSpec, graded: Graded, said: Verdicts, watched: set[Group]) -> list[Finding]:
@@ -170,7 +171,8 @@ def is_watched(rule: RuleSpec, graded: Graded, rows: np.ndarray, watched: set[Gr
         return np.zeros(len(rows), bool)
     numbers, groups = graded.history.catalog.group_ids(rows, rule.group_by)
     alerted = np.array([group in watched for group in groups], bool)
-    return alerted[numbers]
+    found: np.ndarray = alerted[numbers]
+    return found
 
 
 def name_of(graded: Graded, row: int) -> str:
