@@ -9,8 +9,9 @@ the batch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -159,17 +160,18 @@ def columns(batch: Spans, limits: Limits, key: bytes) -> tuple[pl.DataFrame, lis
     """The spans in RAW_SCHEMA, and a reject for each whose tool content cannot be read."""
     batch, rejects = _digest_contents(batch, limits, key)
     spans = batch.spans
+    values = _transpose(spans)
     data = {
-        name: _series(name, list(map(attrgetter(name), spans)), dtype)
+        name: _series(name, values[name], dtype)
         for name, dtype in RAW_SCHEMA.items()
-        if name in SpanV1.model_fields
+        if name in values
     }
     for name in _HASH_OF.values():
         data[name] = _own_hashes(data[name], limits, key)
     data["row"] = pl.Series("row", batch.rows, pl.UInt32())
     items = [batch.items.get(i) for i in range(len(spans))] if batch.items else []
     data["item"] = _series("item", items or [None] * len(spans), pl.UInt32())
-    data |= _computed(spans)
+    data |= _computed(values)
     return pl.DataFrame([data[name] for name in RAW_SCHEMA]), rejects
 
 
@@ -216,18 +218,22 @@ def _series(name: str, values: list[Any], dtype: pl.DataType) -> pl.Series:
     return pl.Series(name, values, dtype)
 
 
-def _computed(spans: list[Any]) -> dict[str, pl.Series]:
+def _transpose(spans: list[Any]) -> dict[str, list[Any]]:
+    """Each field's values. One pass over the spans: half the time of a pass a field."""
+    names = Span.__struct_fields__
+    flat = list(chain.from_iterable(map(msgspec.structs.astuple, spans)))
+    return {name: flat[i :: len(names)] for i, name in enumerate(names)}
+
+
+def _computed(values: Mapping[str, list[Any]]) -> dict[str, pl.Series]:
     """The columns that need arithmetic: times, money, status."""
-
-    def read(name: str, dtype: pl.DataType) -> pl.Series:
-        return _series(name, list(map(attrgetter(name), spans)), dtype)
-
+    numbers = ("duration_ms", "cost_usd", "ttft_ms")
     raw = pl.DataFrame(
         [
-            _times("end", list(map(attrgetter("end_time"), spans))),
-            _times("start", list(map(attrgetter("start_time"), spans))),
-            *(read(name, pl.Float64()) for name in ("duration_ms", "cost_usd", "ttft_ms")),
-            read("status", pl.String()),
+            _times("end", values["end_time"]),
+            _times("start", values["start_time"]),
+            *(_series(name, values[name], pl.Float64()) for name in numbers),
+            _series("status", values["status"], pl.String()),
         ]
     )
     before = pl.col("end") - (pl.col("duration_ms") * _MS).round().cast(pl.Int64)
