@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.demo.check import GRACE_MS, KIND_OF_DETECTOR, Alarm, score
-from tocsin.demo.incidents import KINDS, Incident, IncidentKind
+from tocsin.demo.check import GRACE_MS, KIND_OF_DETECTOR, Alarm, AlarmKind, score
+from tocsin.demo.incidents import KINDS, Incident
 from tocsin.flow.judge.rules import DETECTORS
 
 SPIKE = Incident("spike", "checkout", 1_000_000, 1_300_000, 12.0)
@@ -15,7 +15,7 @@ INCIDENTS = (SPIKE, LOOP)
 
 
 def alarm(
-    kind: IncidentKind | None = "spike",
+    kind: AlarmKind | None = "spike",
     service: str = "checkout",
     at_ms: int = 1_060_000,
     name: str = "a",
@@ -66,11 +66,30 @@ def test_silence_catches_nothing() -> None:
     result = score(INCIDENTS, [])
     assert not result.passed
     assert [outcome.caught for outcome in result.outcomes] == [None, None]
+    assert [outcome.missed for outcome in result.outcomes] == [i.describe() for i in INCIDENTS]
+
+
+ROUTING = Incident("routing", "support", 2_000_000, 2_600_000, 0.4, "nova-2", 0.05)
+
+
+def test_routing_is_caught_by_its_share_and_its_new_model_together_only() -> None:
+    share, model = alarm("routing", "support", 2_400_000), alarm("new_model", "support", 2_010_000)
+    both = score([ROUTING], [share, model])
+    assert both.passed
+    assert (both.outcomes[0].caught, both.outcomes[0].new_model) == (share, model)
+    assert score([ROUTING], [share]).outcomes[0].missed == "nova-2 appeared unnoticed"
+    assert score([ROUTING], [model]).outcomes[0].missed == ROUTING.describe()
+
+
+def test_a_new_model_where_there_is_none_catches_nothing() -> None:
+    result = score([LOOP], [alarm("new_model", "support", 2_010_000)])
+    assert result.outcomes[0].new_model is None
+    assert len(result.outcomes[0].related) == 1
 
 
 alarms = st.builds(
     alarm,
-    st.sampled_from([*KINDS, None]),
+    st.sampled_from([*KINDS, "new_model", None]),
     st.sampled_from(["checkout", "support", "search"]),
     st.integers(900_000, 5_000_000),
     st.text("abc", min_size=1, max_size=8),
@@ -79,14 +98,14 @@ alarms = st.builds(
 
 @given(st.lists(alarms, max_size=12, unique_by=lambda a: (a.alert_id, a.at_ms)))
 def test_every_alarm_is_counted_exactly_once_whatever_the_order(given_alarms: list[Alarm]) -> None:
-    result = score(INCIDENTS, given_alarms)
+    result = score([*INCIDENTS, ROUTING], given_alarms)
     counted = list(result.false)
     for outcome in result.outcomes:
-        counted += [*([outcome.caught] if outcome.caught else []), *outcome.also, *outcome.related]
+        counted += outcome.alarms
     assert sorted(counted, key=repr) == sorted(given_alarms, key=repr)
-    assert score(INCIDENTS, reversed(given_alarms)) == result
+    assert score([*INCIDENTS, ROUTING], reversed(given_alarms)) == result
 
 
 def test_every_shipped_detector_speaks_of_a_kind_and_every_kind_has_one() -> None:
     assert set(KIND_OF_DETECTOR) <= set(DETECTORS)
-    assert set(KIND_OF_DETECTOR.values()) == set(KINDS)
+    assert set(KIND_OF_DETECTOR.values()) == {*KINDS, "new_model"}

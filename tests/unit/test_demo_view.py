@@ -30,6 +30,11 @@ def scene() -> Scene:
             f"a{index}", RULE_WITH_A_LONG_NAME, incident.kind, incident.service, "critical",
             incident.from_ms + 90_000, 31.5, 1834.0, 1204.0, "ms", "slower",
         ))  # fmt: skip
+    routing = incidents[0]
+    scene.alarms.append(Alarm(
+        "n", "new_model", "new_model", routing.service, "info",
+        routing.from_ms + 60_000, 31.0, 1.0, 0.0, "calls", "new",
+    ))  # fmt: skip
     scene.alarms.append(
         Alarm(
             "b", "spike_runs", "spike", "nowhere", "warning", LIVE_MS, 9.0, 12.0, None, "runs", ""
@@ -88,7 +93,7 @@ def test_plain_lines_tell_each_alert_once_and_every_phase(scene: Scene) -> None:
         scene.phase = "settling"
         view.update()
     text = out.getvalue()
-    assert text.count("ALERT") == 3
+    assert text.count("ALERT") == 4
     assert text.count("live: incidents happen") == 1
     assert text.count("settling:") == 1
     assert "\x1b" not in text
@@ -99,6 +104,7 @@ def test_the_verdict_has_a_line_an_incident_and_one_of_false_alerts(scene: Scene
     assert sum(line.startswith("caught") for line in lines) == 2
     assert sum(line.startswith("MISSED") for line in lines) == 3
     assert lines[-1].startswith("false alerts: 1 (spike_runs nowhere at ")
+    assert lines[1] == "        also: new_model (+1m00s)"
     assert re.search(r"after 1m30s of event time, \d+\.\d s of wall time", lines[0])
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tocsin.demo.incidents import MINUTE_MS, Incident, IncidentKind
 
-#: Which kind of incident a rule speaks of, by its detector.
-KIND_OF_DETECTOR: Mapping[str, IncidentKind] = {
+#: A routing incident has two faces, each with a detector of its own: moved shares, a new model.
+AlarmKind = IncidentKind | Literal["new_model"]
+#: What a rule speaks of, by its detector.
+KIND_OF_DETECTOR: Mapping[str, AlarmKind] = {
     "loop": "loop",
     "spike": "spike",
     "flatline": "flatline",
     "share": "routing",
-    "unexpected": "routing",
+    "unexpected": "new_model",
     "quantile": "latency",
 }
 #: How long after its end an incident still explains an alarm. Shares and quantiles are decided
@@ -27,7 +30,7 @@ class Alarm:
 
     alert_id: str
     rule: str
-    kind: IncidentKind | None  # None: a rule that speaks of none of the five
+    kind: AlarmKind | None  # None: a rule that speaks of none of the five
     service: str
     severity: str
     at_ms: int  # event time at which it fired
@@ -44,8 +47,24 @@ class Outcome:
 
     incident: Incident
     caught: Alarm | None
+    new_model: Alarm | None  # the alarm that named the incident's new model, where it has one
     also: tuple[Alarm, ...]  # of the same kind, later
     related: tuple[Alarm, ...]  # of another kind: a spike of runs is one of tokens, too
+
+    @property
+    def missed(self) -> str:
+        """What nobody noticed, in words; empty when all of it was."""
+        if self.caught is None:
+            return self.incident.describe()
+        if self.incident.new_model and self.new_model is None:
+            return f"{self.incident.new_model} appeared unnoticed"
+        return ""
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """All that was said of it; the alarms that caught it first."""
+        first = (alarm for alarm in (self.caught, self.new_model) if alarm)
+        return (*first, *self.also, *self.related)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +76,7 @@ class Score:
 
     @property
     def passed(self) -> bool:
-        return not self.false and all(outcome.caught for outcome in self.outcomes)
+        return not self.false and not any(outcome.missed for outcome in self.outcomes)
 
 
 def score(
@@ -65,7 +84,8 @@ def score(
 ) -> Score:
     """Attribute each alarm to an incident of its service that was on, or on just before.
 
-    An alarm of the incident's own kind catches it; one of another kind is related. Alarms from
+    An alarm of the incident's own kind catches it (and one must name its new model, where it
+    has one); an alarm of another kind is related. Alarms from
     before the onset, or of services where nothing was wrong, are false, whatever their rule.
     """
     ordered = sorted(alarms, key=lambda alarm: (alarm.at_ms, alarm.wall_s, alarm.alert_id))
@@ -73,19 +93,30 @@ def score(
     false: list[Alarm] = []
     for alarm in ordered:
         explained = [i for i in incidents if _explains(i, alarm, grace_ms)]
-        same = [i for i in explained if i.kind == alarm.kind]
+        same = [i for i in explained if _speaks_of(alarm, i)]
         if explained:
             mine[(same or explained)[0]].append(alarm)
         else:
             false.append(alarm)
-    outcomes = []
-    for incident in sorted(incidents, key=lambda i: i.from_ms):
-        own = [a for a in mine[incident] if a.kind == incident.kind]
-        other = [a for a in mine[incident] if a.kind != incident.kind]
-        outcomes.append(
-            Outcome(incident, own[0] if own else None, tuple(own[1:]), tuple(other)),
-        )
+    outcomes = (_outcome(i, mine[i]) for i in sorted(incidents, key=lambda i: i.from_ms))
     return Score(tuple(outcomes), tuple(false))
+
+
+def _outcome(incident: Incident, alarms: Sequence[Alarm]) -> Outcome:
+    own = [alarm for alarm in alarms if alarm.kind == incident.kind]
+    named = [a for a in alarms if _speaks_of(a, incident) and a not in own]
+    return Outcome(
+        incident,
+        caught=own[0] if own else None,
+        new_model=named[0] if named else None,
+        also=(*own[1:], *named[1:]),
+        related=tuple(a for a in alarms if a not in own and a not in named),
+    )
+
+
+def _speaks_of(alarm: Alarm, incident: Incident) -> bool:
+    """Whether the alarm is of the incident's kind, or names the model that is new in it."""
+    return alarm.kind == incident.kind or (alarm.kind == "new_model" and bool(incident.new_model))
 
 
 def _explains(incident: Incident, alarm: Alarm, grace_ms: int) -> bool:

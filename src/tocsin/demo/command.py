@@ -148,9 +148,10 @@ def _document(scene: Scene, *, passed: bool) -> dict[str, Any]:
         incidents.append({
             **asdict(outcome.incident),
             "caught_by": asdict(caught) if caught else None,
+            "missed": outcome.missed,
             "delay_event_s": event_s,
             "delay_wall_s": wall_s,
-            "related": [asdict(alarm) for alarm in (*outcome.also, *outcome.related)],
+            "also": [asdict(alarm) for alarm in outcome.alarms if alarm is not caught],
         })  # fmt: skip
     return {
         "passed": passed,

@@ -149,7 +149,7 @@ def timeline(scene: Scene, incident: Incident, caught: Alarm | None) -> Text:
 
 
 def _fate(scene: Scene, outcome: Outcome) -> Text:
-    if outcome.caught:
+    if outcome.caught and not outcome.missed:
         event_s, wall_s = scene.delay_s(outcome.incident, outcome.caught)
         return Text(f"caught after {span(event_s)} ({wall_s:.1f} s)", style="green")
     if scene.now_ms < outcome.incident.from_ms:
@@ -186,7 +186,7 @@ def delays_of(scene: Scene) -> dict[str, str]:
     """Alert id -> event time since the onset of the incident it belongs to."""
     delays = {}
     for outcome in scene.score().outcomes:
-        for alarm in filter(None, (outcome.caught, *outcome.also, *outcome.related)):
+        for alarm in outcome.alarms:
             delays[alarm.alert_id] = span(scene.delay_s(outcome.incident, alarm)[0])
     return delays
 
@@ -222,23 +222,24 @@ def summary(scene: Scene) -> RenderableType:
 
 
 def verdict(scene: Scene, result: Score) -> list[str]:
-    """The lines of `--check`: one an incident, one of false alerts, then what else was said."""
+    """The lines of `--check`: one an incident, what else was said of it, one of false alerts."""
     lines = []
     for outcome in result.outcomes:
         incident = outcome.incident
         head = f"{incident.kind:<9}{incident.service:<17}"
-        if outcome.caught:
+        if outcome.missed or outcome.caught is None:
+            lines.append(f"MISSED  {head}{outcome.missed}")
+        else:
             event_s, wall_s = scene.delay_s(incident, outcome.caught)
             lines.append(
                 f"caught  {head}by {outcome.caught.rule} after {span(event_s)} of event time, "
                 f"{wall_s:.1f} s of wall time"
             )
-        else:
-            lines.append(f"MISSED  {head}{incident.describe()}")
-        extra = [f"{a.rule} (+{span(scene.delay_s(incident, a)[0])})"
-                 for a in (*outcome.also, *outcome.related)]  # fmt: skip
-        if extra:
-            lines.append(f"        related: {', '.join(extra)}")
+        new_model = [outcome.new_model] if outcome.new_model else []
+        for word, alarms in (("also", [*new_model, *outcome.also]), ("related", outcome.related)):
+            if alarms:
+                said = (f"{a.rule} (+{span(scene.delay_s(incident, a)[0])})" for a in alarms)
+                lines.append(f"        {word}: {', '.join(said)}")
     names = ", ".join(f"{a.rule} {a.service} at {clock(a.at_ms)}" for a in result.false)
     lines.append(f"false alerts: {len(result.false)}" + (f" ({names})" if names else ""))
     return lines
