@@ -45,6 +45,9 @@ class Kafka(Server):
     bootstrap: str
     real: bool
 
+    def __str__(self) -> str:
+        return self.bootstrap
+
 
 class Redis(Server):
     """A Redis. Ours keep nothing on disk: a restart is a loss of all state."""
