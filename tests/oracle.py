@@ -75,7 +75,8 @@ def split_late(
 
     Assumes that no event time lies ahead of the broker's clock.
     """
-    kept, late = [], []
+    kept: list[Mapping[str, Any]] = []
+    late: list[Mapping[str, Any]] = []
     for log in logs.values():
         high = -math.inf
         for span in log:

@@ -1,4 +1,4 @@
-"""What cannot be read ends in the dead-letter topic with its reason; its neighbours are unharmed."""
+"""What cannot be read ends in the dead letters with its reason; its neighbours are unharmed."""
 
 from __future__ import annotations
 

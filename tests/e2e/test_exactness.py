@@ -1,4 +1,4 @@
-"""Whatever dies at whatever instant, the counts are those of the oracle and alerts are said once."""
+"""Whatever dies at whatever instant: the oracle's counts, and every alert said once."""
 
 from __future__ import annotations
 

@@ -59,7 +59,9 @@ def test_a_missing_file_is_named(world: World, tmp_path: Path) -> None:
 
 
 def test_a_broken_rule_is_named_with_its_key(world: World, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("title: x\nkpi: cost\ndetector: spike\nviewz: []\nrunbook: [look]\n")
+    (tmp_path / "mine.yaml").write_text(
+        "title: x\nkpi: cost\ndetector: spike\nviewz: []\nrunbook: [look]\n"
+    )
     sentence = told(world, "watch", TOCSIN_RULES_DIR=str(tmp_path))
     assert "mine.yaml" in sentence
     assert "viewz" in sentence

@@ -32,7 +32,8 @@ def counters(deltas: Mapping[int, ShardDelta]) -> Windows:
     for delta in deltas.values():
         for w in delta.windows:
             pairs = zip(w.counts[::2], w.counts[1::2], strict=True)
-            total.setdefault((w.window, w.series), Counter()).update(dict(pairs))
+            counts = {str(name): int(by) for name, by in pairs}
+            total.setdefault((w.window, w.series), Counter()).update(counts)
     return total
 
 

@@ -72,8 +72,9 @@ def build_app(config: Config, holder: ShardHolder) -> faust.App:
     async def on_revoked(_app: Any, revoked: set[TP], **_: Any) -> None:
         await holder.revoked(_shards(revoked, name))
 
-    app.on_partitions_assigned.connect(on_assigned, weak=False)
-    app.on_partitions_revoked.connect(on_revoked, weak=False)
+    # Mode's type of a handler knows no argument between the sender and the keywords.
+    app.on_partitions_assigned.connect(on_assigned, weak=False)  # type: ignore[arg-type]
+    app.on_partitions_revoked.connect(on_revoked, weak=False)  # type: ignore[arg-type]
     return app
 
 

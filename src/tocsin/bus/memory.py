@@ -14,7 +14,7 @@ from typing import Literal
 
 from aiokafka.partitioner import murmur2
 
-from tocsin.bus.base import Headers, OnRebalance, TopicMissing, TopicSpec, nothing
+from tocsin.bus.base import Ack, Headers, OnRebalance, TopicMissing, TopicSpec, nothing
 from tocsin.bus.rebalance import Rebalances
 from tocsin.clock import Clock, SystemClock
 from tocsin.types import Record
@@ -273,7 +273,7 @@ class MemoryProducer:
         headers: Headers = (),
         partition: int | None = None,
         timestamp_ms: int | None = None,
-    ) -> asyncio.Future[MemoryRecord]:
+    ) -> asyncio.Future[Ack]:
         await asyncio.sleep(0)
         target = self._bus.topic(topic)
         if partition is None:
@@ -294,7 +294,7 @@ class MemoryProducer:
         )
         log.records.append(record)
         target.appended.set()
-        ack: asyncio.Future[MemoryRecord] = asyncio.get_running_loop().create_future()
+        ack: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         ack.set_result(record)
         return ack
 

@@ -1,4 +1,4 @@
-"""The river: decode, extract, fold, frontier, grade, judge, lifecycle, in this (alphabetical) order.
+"""The river, in alphabetical order: decode, event_time, extract, fold, frontier, grade, judge ...
 
 Pure: no await, no socket, no clock, no logger, no metric. `shard` runs the later half in order.
 """
