@@ -80,6 +80,8 @@ class Config(BaseSettings):
     fingerprint_key_file: Path | None = None
     #: A folder of rule files; one with the id of a built-in rule replaces it.
     rules_dir: Path | None = None
+    #: Your own prices as YAML, model -> USD per million tokens by kind; see run/prices.py.
+    prices_file: Path | None = None
     #: Models you expect; any other raises `unexpected_model`. Empty: judge first-seen ones only.
     allowed_models: tuple[str, ...] = ()
     #: Tools that poll: the same call without progress is no loop.

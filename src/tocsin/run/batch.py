@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from tocsin.flow.decode import Limits, decode
+from tocsin.flow.dollars import Prices, fill_costs
 from tocsin.flow.event_time import TimeRules, place, watermark
 from tocsin.flow.fold import ShardDelta, fold
 from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
@@ -41,6 +42,7 @@ class Settings:
     limits: Limits
     fingerprint_key: bytes
     time: TimeRules
+    prices: Prices = field(default_factory=Prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,8 @@ def read_batch(
             ),
         }
     )
-    spans = pl.concat([decoded.spans, rows[decoded.spans["row"]]], how="horizontal")
+    priced = fill_costs(decoded.spans, settings.prices)
+    spans = pl.concat([priced, rows[priced["row"]]], how="horizontal")
     timed = place(spans, {p: track.high_ms for p, track in tracks.items()}, settings.time)
     outside = tuple(
         Reject(row, Reason(reason), "end_time")

@@ -22,6 +22,7 @@ from tocsin.flow.decode import Limits
 from tocsin.flow.event_time import TimeRules, watermark
 from tocsin.run.batch import Batch, Settings, Track, read_batch
 from tocsin.run.dead_letters import RejectedTooMany, dead_letters
+from tocsin.run.prices import load_prices
 from tocsin.run.resume import Resume
 from tocsin.store.base import Store
 from tocsin.types import Fence, MergeReply, Record, ShardFlush
@@ -262,4 +263,5 @@ def settings_of(config: Config) -> Settings:
             horizon_ms=config.rebuild_horizon_s * 1_000,
             max_future_ms=config.max_future_s * 1_000,
         ),
+        prices=load_prices(config.prices_file),
     )
