@@ -6,6 +6,8 @@ import asyncio
 import random
 import time
 
+from aiokafka.admin import AIOKafkaAdminClient
+
 from native import fleet
 from oracle import count
 from world import World
@@ -97,3 +99,31 @@ async def test_workers_joining_and_leaving_change_no_count(world: World) -> None
         process.terminate()
     await load
     await check(world, rows)
+
+
+async def test_a_spans_topic_made_anew_is_read_from_its_beginning(world: World) -> None:
+    rows = recent(SEED + 2, 2, 500)
+    half = len(rows) // 2
+    first = world.start("ingest")
+    await world.publish(rows[half:])
+    await settle(world, len(rows) - half)
+    first.terminate()
+    first.wait()
+    admin = AIOKafkaAdminClient(bootstrap_servers=world.bootstrap)
+    await admin.start()
+    await admin.delete_topics([world.config().topics.spans])
+    await admin.close()
+
+    async def made_anew() -> bool:
+        return world.run("topics").returncode == 0
+
+    await world.until(made_anew, 30, "the topic to be made anew")
+    world.start("ingest")
+
+    async def resumed() -> bool:
+        return "resumed" in (world.folder / "1-ingest.log").read_text()
+
+    await world.until(resumed, 30, "the second worker to begin")
+    await world.publish(rows[:half])
+    await settle(world, len(rows))
+    assert await world.account() == {"aggregated": len(rows)}

@@ -48,8 +48,10 @@ class Resume:
         """Give a first position to the shards that have none, or one the log no longer has."""
         lost = {s for s, p in held.items() if p.next < begin}
         beyond = {s for s, p in held.items() if p.next > end}
-        # A log that was made anew has forgotten the group too. The embedded broker tells an
-        # end that is too low by up to a batch: a log that knows us is not taken for a new one.
+        # A log that was made anew has forgotten the group too; it is found out only while it
+        # is shorter than the old one, since aiokafka does not tell topics of one name apart.
+        # The embedded broker tells an end that is too low by up to a batch: a log that knows
+        # us is not taken for a new one.
         if beyond and await self._consumer.committed(partition) is None:
             lost |= beyond
         missing = set(range(self._config.shards)) - held.keys()
