@@ -48,6 +48,12 @@ def tansu(request: pytest.FixtureRequest, bus: Bus) -> bool:
     return isinstance(bus, KafkaBus) and not request.getfixturevalue("kafka").real
 
 
+@pytest.fixture
+def exact(bus: Bus, request: pytest.FixtureRequest) -> bool:
+    """Whether the bank keeps the finer points; the embedded broker, not Kafka itself, does not."""
+    return isinstance(bus, MemoryBus) or bool(request.getfixturevalue("kafka").real)
+
+
 async def topic(bus: Bus, partitions: int = 1, **config: str) -> str:
     name = f"contract.{secrets.token_hex(6)}"
     settings = {key.replace("_", "."): value for key, value in config.items()}
@@ -206,34 +212,38 @@ async def test_seek_reads_again_from_there_and_skips_ahead(bus: Bus) -> None:
 
 
 @law
-async def test_a_position_beyond_the_log_continues_at_its_beginning(bus: Bus, tansu: bool) -> None:
+async def test_a_position_beyond_the_log_continues_at_its_beginning(bus: Bus, exact: bool) -> None:
     name = await topic(bus)
     await write(bus, name, [(0, str(n).encode()) for n in range(5)])
     async with reading(bus, name) as consumer:
         await read(consumer, 5)
         consumer.seek(0, 1_000)
-        if tansu:  # waits there instead; its log never shrinks, and dies with its state
-            assert await consumer.poll(10, 1_000) == {}
-        else:
+        if exact:
             assert [r.offset for r in await read(consumer, 5)] == [0, 1, 2, 3, 4]
+        else:  # it is silent; ingest compares its position with the end of the log
+            assert await consumer.poll(10, 500) == {}
 
 
 @law
-async def test_offsets_tell_where_the_log_begins_and_ends(bus: Bus, tansu: bool) -> None:
+async def test_offsets_tell_where_the_log_begins_and_ends(bus: Bus, exact: bool) -> None:
     name = await topic(bus, 3)
     await write(bus, name, [(0, b"a"), (0, b"b"), (2, b"c")])
     async with reading(bus, name, "g-" + name) as consumer:
         assert await consumer.partitions() == 3
         assert await consumer.begin_offsets(range(3)) == {0: 0, 1: 0, 2: 0}
         ends = await consumer.end_offsets(range(3))
-        # Tansu answers with the first offset of the last batch, plus one. `Resume` knows.
-        assert ends == {0: 2, 1: 0, 2: 1} or (tansu and ends == {0: 1, 1: 0, 2: 1})
+        if exact:
+            assert ends == {0: 2, 1: 0, 2: 1}
+        else:  # too low by up to a batch
+            assert all(ends[p] <= true for p, true in {0: 2, 1: 0, 2: 1}.items())
+        await read(consumer, 3)
+        assert await consumer.end_offsets(range(3)) == {0: 2, 1: 0, 2: 1}, "once it was fetched"
         assert await consumer.end_offsets([]) == {}
         assert await consumer.begin_offsets([]) == {}
 
 
 @law
-async def test_looking_up_a_time_never_skips_a_younger_record(bus: Bus) -> None:
+async def test_looking_up_a_time_never_skips_a_younger_record(bus: Bus, exact: bool) -> None:
     name = await topic(bus)
     producer = bus.producer()
     await producer.start()
@@ -241,11 +251,9 @@ async def test_looking_up_a_time_never_skips_a_younger_record(bus: Bus) -> None:
         await (await producer.send(name, value=b"", timestamp_ms=at))
     await producer.stop()
     async with reading(bus, name) as consumer:
-        for ms, first_young in ((0, 0), (1_500, 1), (2_000, 1), (3_000, 2)):
-            found = await consumer.offset_for_time(0, ms)
-            # Earlier is allowed: the embedded broker keeps no time index.
-            assert found is not None
-            assert found in {0, first_young}
+        found = [await consumer.offset_for_time(0, ms) for ms in (0, 1_500, 2_000, 3_000, 3_001)]
+    # The embedded broker keeps no time index: the beginning is always safe.
+    assert found == ([0, 1, 1, 2, None] if exact else [0, 0, 0, 0, 0])
 
 
 @law

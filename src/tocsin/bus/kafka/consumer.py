@@ -165,8 +165,13 @@ class KafkaConsumer:
 
     async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         asked = [self._tp(p) for p in partitions]
-        offsets = await self._running().end_offsets(asked) if asked else {}
-        return {tp.partition: offset for tp, offset in offsets.items()}
+        client = self._running()
+        offsets = await client.end_offsets(asked) if asked else {}
+        held = client.assignment()
+        # The embedded broker counts the last batch as one record here, but every fetch tells
+        # the true end. Both only grow, so the greater of the two is the one to believe.
+        seen = {tp: client.last_stable_offset(tp) or 0 for tp in offsets if tp in held}
+        return {tp.partition: max(offset, seen.get(tp, 0)) for tp, offset in offsets.items()}
 
     async def offset_for_time(self, partition: int, ms: int) -> int | None:
         tp = self._tp(partition)
