@@ -28,6 +28,8 @@ _SLOT_S = 900
 #: A call cannot cost more, USD: beyond it a count is wrong, and the cost unknown.
 _MAX_USD = 1_000_000
 _MAX_TOKENS = 2**62
+#: The rate of tokens that have none: one of them is too many for _MAX_USD.
+_UNPRICED = 1e18
 #: OTel's provider names that genai-prices spells otherwise. It knows the rest.
 _PROVIDERS: Mapping[str, str] = {
     "azure.ai.inference": "azure",
@@ -104,50 +106,49 @@ _TABLE: Mapping[str, pl.DataType] = {
 }
 
 
+def _charged() -> pl.Expr:
+    """Nano-USD of a call: every token once, at its own rate."""
+    counts = {name: pl.col(f"n_{name}").fill_null(0) for name in _CLASSES}
+    thought = pl.min_horizontal(counts["reasoning"], counts["output"])
+    charged = counts | {
+        "input": counts["input"] - counts["cache_read"] - counts["cache_write"],
+        "output": counts["output"] - thought,
+        "reasoning": thought,
+    }
+    return sum((count * pl.col(name) for name, count in charged.items()), pl.col("call"))
+
+
+_CHARGED = _charged()
+_CREDIBLE = pl.col("nano").is_between(0, _MAX_USD * NANO)
+
+
 def fill_costs(spans: pl.DataFrame, prices: Prices) -> pl.DataFrame:
     """Spans (SPAN_SCHEMA) with `cost_nano` filled in where it is null and can be known.
 
     What a span costs depends on nothing but itself and `prices`.
     """
-    calls = spans.filter(_TO_PRICE).select(
+    to_price = spans.select(_TO_PRICE.alias("to_price"))["to_price"]
+    if not to_price.any():
+        return spans
+    calls = spans.select(
         "provider",
         "model",
         (pl.col("start_ns") // (NANO * _SLOT_S)).alias("slot"),
-        *(pl.col(f"{name}_tokens").fill_null(0).alias(f"n_{name}") for name in _CLASSES),
-    )
-    if calls.is_empty():
-        return spans
+        *(pl.col(f"{name}_tokens").alias(f"n_{name}") for name in _CLASSES),
+    ).filter(to_price)
     rows = [
-        (provider, model, slot, *rates)
+        (provider, model, slot, *(_UNPRICED if rate is None else rate for rate in rates))
         for provider, model, slot in calls.select(_KEY).unique().iter_rows()
         for rates in prices.rates(provider, model, slot)
     ]
     table = pl.DataFrame(rows, schema=dict(_TABLE), orient="row")
     priced = calls.join(table, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
     fits = pl.col("n_input").is_between("over", "until", closed="right")
-    cost = priced.filter(pl.col("over").is_null() | fits).select(_cost())["cost"]
+    charged = priced.filter(fits.fill_null(value=True)).select(nano=_CHARGED)
+    cost = charged.select(pl.when(_CREDIBLE).then(pl.col("nano").round().cast(pl.Int64)))["nano"]
     # The n-th call to price gets the n-th cost, every other span none.
-    nth = pl.when(_TO_PRICE).then(_TO_PRICE.cum_sum() - 1)
+    nth = pl.when(to_price).then(to_price.cum_sum() - 1)
     return spans.with_columns(cost_nano=pl.coalesce("cost_nano", pl.lit(cost).gather(nth)))
-
-
-def _cost() -> pl.Expr:
-    """Nano-USD of a call; null if tokens were used that have no price."""
-    count = {name: pl.col(f"n_{name}") for name in _CLASSES}
-    cached = count["cache_read"] + count["cache_write"]
-    charged = count | {
-        "input": (count["input"] - cached).clip(0),
-        "output": (count["output"] - count["reasoning"]).clip(0),
-        "reasoning": pl.min_horizontal(count["reasoning"], count["output"]),
-    }
-    parts = [
-        pl.when(tokens > 0).then(tokens * pl.col(name)).otherwise(0.0)
-        for name, tokens in charged.items()
-    ]
-    total = sum(parts, pl.col("call"))
-    return (pl.when(total.is_between(0, _MAX_USD * NANO)).then(total.round()).cast(pl.Int64)).alias(
-        "cost"
-    )
 
 
 @lru_cache(maxsize=16_384)
