@@ -1,0 +1,71 @@
+"""What it costs to fill in costs: a batch of 20,000 spans, half of them calls of ten models.
+
+    python tests/bench/bench_cost.py
+
+Goal: under 5 % of the time it takes to decode the same batch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest's `pythonpath` does
+
+import msgspec
+
+from bench.bench_decode import SPANS, best_of, native_spans
+from tocsin.flow import dollars
+from tocsin.flow.decode import Limits, decode
+from unit.decode_samples import KEY, Message
+
+MODELS = (
+    ("openai", "gpt-4o"), ("openai", "gpt-4o-mini"), ("openai", "gpt-5"), ("openai", "o3"),
+    ("anthropic", "claude-sonnet-4-5"), ("anthropic", "claude-3-5-haiku-latest"),
+    ("gcp.gemini", "gemini-2.5-pro"), ("mistral_ai", "mistral-large-latest"),
+    ("deepseek", "deepseek-chat"), ("openai", "a-finetune-nobody-knows"),
+)  # fmt: skip
+GOAL = 0.05
+
+
+def uncosted() -> list[Message]:
+    """The spans of bench_decode over ten models, without the producer's cost."""
+    messages = []
+    for i, value in enumerate(native_spans()):
+        span = msgspec.json.decode(value)
+        if span.pop("cost_usd", None) is not None:
+            span["provider"], span["model"] = MODELS[i // 2 % len(MODELS)]
+            span["cache_read_tokens"] = 1_000
+        messages.append(Message(msgspec.json.encode(span)))
+    return messages
+
+
+def main() -> None:
+    records = uncosted()
+    spans = decode(records, Limits(), KEY).spans
+    prices = dollars.Prices({"mine": dollars.flat_rates(1.0)})
+    decoding = best_of(lambda: decode(records, Limits(), KEY))
+
+    def forget_and_fill() -> None:
+        dollars._find.cache_clear()
+        dollars._list_rates.cache_clear()
+        dollars.fill_costs(spans, prices)
+
+    # Milliseconds: best of more runs than decoding needs, for any disturbance shows.
+    cold = min(best_of(forget_and_fill) for _ in range(8))
+    warm = min(best_of(lambda: dollars.fill_costs(spans, prices)) for _ in range(8))
+    priced = dollars.fill_costs(spans, prices)["cost_nano"].is_not_null().sum()
+    print(
+        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {SPANS} spans, {priced} priced"
+    )
+    print(f"decode {decoding * 1e3:8.2f} ms")
+    for name, took in (("cold", cold), ("warm", warm)):
+        share = took / decoding
+        print(f"{name:<6} {took * 1e3:8.2f} ms  {share:6.1%} of decode")
+    if warm > GOAL * decoding:
+        sys.exit(f"over the goal of {GOAL:.0%}")
+
+
+if __name__ == "__main__":
+    main()
