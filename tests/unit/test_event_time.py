@@ -99,6 +99,11 @@ def test_windows_that_have_expired_from_the_store_are_skipped_not_taken_for_sile
     assert closed(T0_S + 240, evaluated=T0_S, oldest_s=oldest) == [T0_S + 180]
 
 
+def test_windows_before_the_shard_lost_its_place_in_the_log_are_skipped_too() -> None:
+    start = (T0_S + 90) * 1_000
+    assert closed(T0_S + 240, evaluated=T0_S, complete_from_ms=start) == [T0_S + 120, T0_S + 180]
+
+
 @given(st.integers(0, 50), st.lists(st.integers(0, 4_000), min_size=1, max_size=20))
 def test_every_window_is_closed_once_and_in_order(first: int, lows: list[int]) -> None:
     evaluated: int | None = first * 60

@@ -6,102 +6,17 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from native import encode, fleet
-from oracle import Windows, count
-from spans import T0_NS
+from memory_world import HALF, ROWS, SHARDS, Bench, published
+from oracle import count
 from tocsin.bus.memory import MemoryBus
-from tocsin.clock import ManualClock
-from tocsin.config import Config
-from tocsin.metrics import REWINDS, SPANS_AGGREGATED, Metrics
+from tocsin.metrics import REWINDS, SPANS_AGGREGATED
 from tocsin.run.dead_letters import RejectedTooMany
-from tocsin.run.ingest import Ingest
 from tocsin.run.topics import ensure
-from tocsin.store.memory import MemoryStore, _Shard
-
-SHARDS, PARTITIONS = 3, 2
-T0_MS = T0_NS // 1_000_000
-
-
-@dataclass
-class Bench:
-    """A bus, a store, a clock, and as many ingest workers as a test starts."""
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    clock: ManualClock = field(default_factory=lambda: ManualClock(T0_MS + 600_000))
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    metrics: Metrics = field(default_factory=Metrics)
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.bus, self.store = MemoryBus(self.clock), MemoryStore(shards=SHARDS)
-
-    def config(self, group: str = "g") -> Config:
-        base: dict[str, Any] = {
-            "shards": SHARDS,
-            "topics": {"spans_partitions": PARTITIONS},
-            "kafka": {"group_prefix": group},
-            "ingest": {"flush_interval_s": 0.01, "max_records": 100},
-        }
-        return Config(**base | self.settings)
-
-    def start(self, group: str = "g") -> asyncio.Task[None]:
-        ingest = Ingest(self.config(group), self.bus, self.store, self.clock, self.metrics)
-        self.tasks.append(asyncio.create_task(ingest.run(self.stop)))
-        return self.tasks[-1]
-
-    async def publish(self, rows: list[dict]) -> None:
-        producer = self.bus.producer()
-        for row in rows:
-            key = row["trace_id"].encode()
-            await producer.send(self.config().topics.spans, value=encode(row), key=key)
-
-    async def until(self, met: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not met():
-                for task in self.tasks:
-                    if task.done() and not self.stop.is_set():
-                        task.result()
-                await asyncio.sleep(0.005)
-
-    async def settle(self, spans: int) -> None:
-        """Until the books hold so many spans and every shard stands at the end of the log."""
-        topic = self.config().topics.spans
-        ends = [p.end for p in self.bus.topic(topic).partitions]
-
-        def done() -> bool:
-            shards = self.store._shards
-            there = all(
-                p in s.positions and s.positions[p].next == end
-                for s in shards
-                for p, end in enumerate(ends)
-            )
-            return there and sum(self.books().values()) >= spans
-
-        await self.until(done)
-
-    def books(self) -> Counter[str]:
-        books: Counter[str] = Counter()
-        for shard in self.store._shards:
-            for (_, outcome), spans in shard.account.items():
-                books[outcome] += spans
-        return books
-
-    def windows(self) -> Windows:
-        total: Windows = {}
-        for shard in self.store._shards:
-            for window, table in shard.windows.items():
-                for series, counts in table.items():
-                    total.setdefault((window, series), Counter()).update(counts)
-        return total
-
-    async def end(self) -> None:
-        self.stop.set()
-        await asyncio.gather(*self.tasks)
+from tocsin.store.memory import _Shard
 
 
 def play(act: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
@@ -114,16 +29,6 @@ def play(act: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
             await bench.end()
 
     asyncio.run(run())
-
-
-ROWS = list(fleet(3, T0_NS, 300, 4))
-HALF = len(ROWS) // 2
-
-
-async def published(bench: Bench, rows: list[dict]) -> None:
-    before = sum(bench.books().values())
-    await bench.publish(rows)
-    await bench.settle(before + len(rows))
 
 
 def test_what_is_published_is_counted() -> None:
@@ -230,6 +135,32 @@ def test_mostly_unreadable_input_stops_ingest_instead_of_draining_the_topic() ->
         bench.tasks.clear()
 
     play(act, ingest={"flush_interval_s": 0.01, "max_records": 50, "min_rejected_records": 100})
+
+
+def test_a_log_cut_at_its_end_under_a_running_worker_is_read_again_from_there() -> None:
+    async def act(bench: Bench) -> None:
+        bench.start()
+        await published(bench, ROWS[:HALF])
+        for part in bench.bus.topic(bench.config().topics.spans).partitions:
+            part.records.clear()
+        await bench.publish(ROWS[HALF : HALF + 60])
+        await bench.settle(HALF + 60)
+        assert bench.books() == Counter(aggregated=HALF + 60)
+
+    play(act)
+
+
+def test_a_few_bad_records_among_clean_flushes_are_no_reason_to_stop() -> None:
+    async def act(bench: Bench) -> None:
+        bench.start()
+        producer = bench.bus.producer()
+        for _ in range(80):
+            await producer.send(bench.config().topics.spans, value=b"{")
+        await bench.publish(ROWS[:300])
+        await bench.settle(380)
+        assert bench.books() == Counter(aggregated=300, dead_lettered=80)
+
+    play(act, ingest={"flush_interval_s": 0.01, "max_records": 50, "min_rejected_records": 200})
 
 
 def test_a_log_that_was_started_anew_is_read_from_its_beginning() -> None:

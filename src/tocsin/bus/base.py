@@ -77,6 +77,10 @@ class Consumer(Protocol):
         """Read `partition` from `offset` next. Raises ValueError when it is not held."""
         ...
 
+    async def position(self, partition: int) -> int:
+        """Return the offset `poll` would go on from; it passes markers that are no records."""
+        ...
+
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         """Note the NEXT offset to read a partition. False when the group refused: rebalanced."""
         ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from contextlib import suppress
 from typing import Any, Protocol
 
 with warnings.catch_warnings():
@@ -21,6 +22,7 @@ with warnings.catch_warnings():
 from tocsin.bus.base import BrokerUnavailable
 from tocsin.bus.kafka.connect import ssl_context
 from tocsin.config import Config
+from tocsin.log import get_logger
 
 #: How long leaving the group may take.
 _STOP_S = 10.0
@@ -85,32 +87,50 @@ class FlushNotices:
         self._config, self._app = config, build_app(config, holder)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Hold shards until `stop` is set. Raises whatever crashed Faust."""
+        """Hold shards until `stop` is set. Raises whatever crashed Faust, BrokerUnavailable."""
         app = self._app
         app.finalize()
         # Faust's worker does these for its own command line; here we are the worker.
         app.loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(
-                self._config.kafka.connect_timeout_s + 2 * self._config.kafka.session_timeout_s
-            ):
-                await app.start()
-        except TimeoutError:
-            raise BrokerUnavailable(
-                f"No broker at {self._config.kafka.bootstrap} admitted the watch worker in time; "
-                "check kafka.bootstrap and that the broker runs."
-            ) from None
-        try:
-            stopped = asyncio.create_task(stop.wait())
-            crashed = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no other
-            await asyncio.wait({stopped, crashed}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            crashed.cancel()
+            await self._start()
+            # Mode tells of a crash by this event only.
+            ends = [asyncio.create_task(wait()) for wait in (stop.wait, app._crashed.wait)]  # noqa: SLF001
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for end in ends:
+                    end.cancel()
             if app.crash_reason is not None:
                 raise app.crash_reason
         finally:
-            async with asyncio.timeout(_STOP_S):
-                await app.stop()
+            await self._stop()
+
+    async def _start(self) -> None:
+        kafka = self._config.kafka
+        try:
+            # A worker that was killed holds up the group until its session is over.
+            async with asyncio.timeout(kafka.connect_timeout_s + 2 * kafka.session_timeout_s):
+                await self._app.start()
+        except TimeoutError:
+            raise BrokerUnavailable(
+                f"No broker at {kafka.bootstrap} admitted the watch worker in time; "
+                "check kafka.bootstrap and that the broker runs."
+            ) from None
+
+    async def _stop(self) -> None:
+        """Leave the group and end the consumer's thread.
+
+        When the app crashed, its last commit is cut off in mid-flight, and mode then forgets
+        to stop the thread: it would outlive the loop and hold its shards until the process ends.
+        """
+        consumer = self._app._consumer  # noqa: SLF001 - the property would make one
+        async with asyncio.timeout(_STOP_S):
+            await self._app.stop()
+            thread = None if consumer is None else consumer._thread  # noqa: SLF001
+            if thread is not None and thread._thread is not None:  # noqa: SLF001
+                with suppress(RuntimeError):  # its loop is closed: it has ended by itself
+                    await thread.stop()
 
 
 def _shards(partitions: set[TP], topic: str) -> frozenset[int]:

@@ -201,6 +201,9 @@ class MemoryConsumer:
         self._positions[partition] = offset
         self._topic.appended.set()
 
+    async def position(self, partition: int) -> int:
+        return self._positions.get(partition, 0)
+
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         if self._group is None or not offsets.keys() <= self._positions.keys():
             return False

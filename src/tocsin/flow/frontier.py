@@ -50,10 +50,10 @@ def closed_windows(
     """
     if low_ms is None:
         return []
+    complete = -(-complete_from_ms // (window_s * 1_000)) * window_s
     if evaluated is not None:
-        first = evaluated + window_s
+        first = max(evaluated + window_s, complete)
     else:
-        complete = -(-complete_from_ms // (window_s * 1_000)) * window_s
         first = min((start for start in held if start >= complete), default=-1)
         if first < 0:
             return []

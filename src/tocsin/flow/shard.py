@@ -83,16 +83,14 @@ class ShardDetector:
         if known.BLOB in blobs:
             self._known.restore(blobs[known.BLOB])
 
-    def close(self, frame: WindowFrame, now_ms: int, warming: bool = False) -> Outcome:  # noqa: FBT001, FBT002
+    def close(self, frame: WindowFrame, now_ms: int) -> Outcome:
         """Judge a closed window, then learn from it.
 
         Args:
-            frame: the window's counters; windows must come in order, silent ones too.
+            frame: the window's counters; windows must come in order, silent ones too. Those
+                that are left out count as unknown, never as silence.
             now_ms: event time of the tick, at least the window's end.
-            warming: the window is known to lack spans: judged by nothing, learned by nothing.
         """
-        if warming:
-            return self._advance([], now_ms)
         passed = self._history.reach(frame.start)
         graded = grade(
             self._history,
@@ -182,7 +180,13 @@ class ShardDetector:
     def _advance(self, findings: Sequence[Finding], now_ms: int) -> Outcome:
         self._now_ms = max(self._now_ms, now_ms)
         before = self._states
-        self._states, events = advance(before, findings, self._now_ms, self._policies)
+        # Alerts of windows age in windows: a partition that lags holds windows open, and an
+        # alert may not expire because of it.
+        last = self._history.last
+        closed_ms = None if last is None else (last + self._settings.window_s) * 1_000
+        self._states, events = advance(
+            before, findings, self._now_ms, self._policies, closed_ms=closed_ms
+        )
         blobs: dict[str, bytes | None] = {
             f"a:{key}": state.encode()
             for key, state in self._states.items()

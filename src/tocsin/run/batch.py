@@ -58,6 +58,10 @@ class Batch:
     records: Sequence[Record]
     rejects: tuple[Reject, ...]
     deltas: Mapping[int, ShardDelta] = field(repr=False)
+    #: Folds of parts of this batch, by where the parts begin: shards often want the same.
+    _parts: dict[tuple[tuple[int, int], ...], Mapping[int, ShardDelta]] = field(
+        default_factory=dict, repr=False
+    )
 
     def flushes(self, held: Iterable[int]) -> list[ShardFlush]:
         """What each shard is to merge, for the partitions still held."""
@@ -77,8 +81,10 @@ class Batch:
         """
         if not fences:
             return None
-        spans = self._after(self.spans, fences)
-        delta = fold(spans, self.settings.shards).get(shard, _NOTHING)
+        part = tuple(sorted((fence.partition, fence.first) for fence in fences.values()))
+        if part not in self._parts:
+            self._parts[part] = fold(self._after(self.spans, fences), self.settings.shards)
+        delta = self._parts[part].get(shard, _NOTHING)
         return self._flush(shard, fences, delta, self._after(self.book, fences))
 
     @staticmethod

@@ -51,7 +51,8 @@ class Bridge:
                 await sink.close()
 
     def _read(self, polled: Mapping[int, Sequence[Record]]) -> list[AlertEvent]:
-        events = []
+        events: list[AlertEvent] = []
+        told: set[str] = set()
         for records in polled.values():
             for record in records:
                 if record.value is None:
@@ -66,9 +67,10 @@ class Bridge:
                         why=str(why),
                     )
                     continue
-                if event.id in self._delivered:
+                if event.id in self._delivered or event.id in told:
                     self._metrics.add(m.NOTIFICATIONS, sink="all", outcome="duplicate")
                 else:
+                    told.add(event.id)
                     events.append(event)
         return events
 

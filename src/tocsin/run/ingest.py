@@ -25,7 +25,7 @@ from tocsin.run.dead_letters import RejectedTooMany, dead_letters
 from tocsin.run.prices import load_prices
 from tocsin.run.resume import Resume
 from tocsin.store.base import Store
-from tocsin.types import Fence, MergeReply, Record, ShardFlush
+from tocsin.types import Fence, MergeReply, Reason, Record, ShardFlush
 
 _HOUSEKEEP_S = 1.0
 #: A refused flush is cut to what the shard expects and sent again; another owner may move
@@ -55,6 +55,7 @@ class Ingest:
         self._partitions = 0
         self._housekept = 0.0
         self._rejected = self._read = 0
+        self._last_reason = Reason.EMPTY
         self._log = log.get_logger("ingest")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,10 +99,16 @@ class Ingest:
                 break
             polled = await self._consumer.poll(settings.max_records - count, left_ms)
             for partition, records in polled.items():
-                if track := self._tracks.get(partition):
-                    fresh = [r for r in records if r.offset >= track.position]
-                    self._polled.setdefault(partition, []).extend(fresh)
-                    count += len(fresh)
+                track = self._tracks.get(partition)
+                if track is None:
+                    continue
+                held = self._polled.get(partition)
+                if records[0].offset < (held[-1].offset + 1 if held else track.position):
+                    # Only a log that was made anew, or cut at its end, goes backwards.
+                    await self._assigned(frozenset({partition}), anew=True)
+                    continue
+                self._polled.setdefault(partition, []).extend(records)
+                count += len(records)
         taken, self._polled = self._polled, {}
         return {partition: records for partition, records in taken.items() if records}
 
@@ -155,9 +162,8 @@ class Ingest:
         else:
             msg = f"shards {[f.shard for f in flushes]} refused {_MERGE_ATTEMPTS} times"
             raise RuntimeError(msg)
-        held = self._held(batch)
         for partition, cause in rewinds.items():
-            if partition in held:
+            if partition in self._held(batch):
                 self._metrics.add(m.REWINDS, cause=cause)
                 await self._assigned(frozenset({partition}))
         return applied
@@ -195,25 +201,32 @@ class Ingest:
         """Stop rather than drain the topic into the dead letters after a bad deploy."""
         self._read += len(batch.records)
         self._rejected += len({reject.row for reject in batch.rejects})
+        if batch.rejects:
+            self._last_reason = batch.rejects[-1].reason
         settings = self._config.ingest
         if self._read >= settings.min_rejected_records:
             share = self._rejected / self._read
             self._metrics.set(m.REJECTED_SHARE, share)
             if share >= settings.max_rejected_share:
-                raise RejectedTooMany(share, self._read, batch.rejects[-1].reason)
+                raise RejectedTooMany(share, self._read, self._last_reason)
             self._read = self._rejected = 0
 
     async def _housekeep(self) -> None:
         """Once a second: lag, idle partitions, and the offsets, for others to see."""
-        if time.monotonic() - self._housekept < _HOUSEKEEP_S or not self._tracks:
+        if time.monotonic() - self._housekept < _HOUSEKEEP_S:
             return
         self._housekept = time.monotonic()
         tracks = dict(self._tracks)
         now_ms = self._clock.now_ms()
+        self._metrics.set(m.HEARTBEAT, now_ms / 1_000, stage="ingest")
+        if not tracks:
+            return  # a standby
         ends = await self._consumer.end_offsets(tracks)
         self._partitions = await self._consumer.partitions()
         for partition, track in tracks.items():
-            lag = max(0, ends.get(partition, track.position) - track.position)
+            # The client's own position has passed what is no record: markers of transactions.
+            at = max(track.position, await self._consumer.position(partition))
+            lag = max(0, ends.get(partition, at) - at)
             self._metrics.set(m.LAG, lag, topic=self._topics.spans, partition=str(partition))
             idle_ms = now_ms - track.moved_at_ms
             if lag == 0 and idle_ms >= self._config.idle_timeout_s * 1_000:
@@ -223,23 +236,26 @@ class Ingest:
             if track.watermark_ms is not None:
                 behind = (now_ms - track.watermark_ms) / 1_000
                 self._metrics.set(m.WATERMARK_DELAY, behind, partition=str(partition))
-        self._metrics.set(m.HEARTBEAT, now_ms / 1_000, stage="ingest")
         await self._consumer.commit({p: track.merged for p, track in tracks.items()})
 
-    async def _assigned(self, partitions: frozenset[int]) -> None:
-        tracks = await self._resume(partitions)
+    async def _assigned(self, partitions: frozenset[int], *, anew: bool = False) -> None:
+        tracks = await self._resume(partitions, anew=anew)
+        held = self._consumer.assignment()
         for partition, track in tracks.items():
             # From here on without a pause: what was polled under an older track is void.
             self._polled.pop(partition, None)
-            self._tracks[partition] = track
-            self._consumer.seek(partition, track.position)
-        self._log.info("resumed", offsets={p: t.position for p, t in tracks.items()})
+            if partition in held:  # it may have been revoked while we asked
+                self._tracks[partition] = track
+                self._consumer.seek(partition, track.position)
+        self._log.info("resumed", anew=anew, offsets={p: t.position for p, t in tracks.items()})
 
     async def _revoked(self, partitions: frozenset[int]) -> None:
         # Nothing to flush or hand over: a merge under way is fenced by its offsets.
         for partition in partitions:
             self._tracks.pop(partition, None)
             self._polled.pop(partition, None)
+            self._metrics.drop(m.LAG, topic=self._topics.spans, partition=str(partition))
+            self._metrics.drop(m.WATERMARK_DELAY, partition=str(partition))
 
 
 _OUTCOMES = {"aggregated": m.SPANS_AGGREGATED, "late": m.SPANS_LATE, "filtered": m.SPANS_FILTERED}

@@ -22,15 +22,16 @@ class Resume:
         self._config, self._consumer, self._store = config, consumer, store
         self._clock, self._metrics = clock, metrics
 
-    async def __call__(self, partitions: frozenset[int]) -> dict[int, Track]:
+    async def __call__(self, partitions: frozenset[int], *, anew: bool = False) -> dict[int, Track]:
         """Give a track for each partition: at the least offset that any shard expects.
 
         Shards that have more ignore what they see again. A shard that has nothing starts
-        `rebuild_horizon_s` back.
+        `rebuild_horizon_s` back; so do all of them if the log was made `anew`.
         """
+        # In this order: a log that grows meanwhile must not look shorter than what was read.
+        positions = await self._store.positions(partitions)
         begins = await self._consumer.begin_offsets(partitions)
         ends = await self._consumer.end_offsets(partitions)
-        positions = await self._store.positions(partitions)
         tracks = {}
         for partition in sorted(partitions):
             held = {
@@ -38,15 +39,17 @@ class Resume:
                 for shard in range(self._config.shards)
                 if (shard, partition) in positions
             }
-            held |= await self._begin(partition, held, begins[partition], ends[partition])
+            held |= await self._begin(
+                partition, held, begins[partition], ends[partition], anew=anew
+            )
             tracks[partition] = self._track(partition, held)
         return tracks
 
     async def _begin(
-        self, partition: int, held: dict[int, Position], begin: int, end: int
+        self, partition: int, held: dict[int, Position], begin: int, end: int, *, anew: bool
     ) -> dict[int, Position]:
         """Give a first position to the shards that have none, or one the log no longer has."""
-        lost = {s for s, p in held.items() if p.next < begin}
+        lost = {s for s, p in held.items() if anew or p.next < begin}
         beyond = {s for s, p in held.items() if p.next > end}
         # A log that was made anew has forgotten the group too; it is found out only while it
         # is shorter than the old one, since aiokafka does not tell topics of one name apart.

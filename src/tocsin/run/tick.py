@@ -10,13 +10,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tocsin import metrics as m
 from tocsin.bus.base import Producer
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.frontier import closed_windows, low_watermark
 from tocsin.flow.shard import ShardDetector
 from tocsin.store.base import Store
-from tocsin.types import Look, Saved
+from tocsin.types import RUN_HEADER, STEP, Look, Saved
 
 #: Counters live this share of their time to live before a window counts as gone.
 _SAFE = 0.9
@@ -110,7 +112,9 @@ class ShardOwner:
 
     async def _names(self, look: Look) -> dict[str, str]:
         """The label table; read again only when a run names a label not seen before."""
-        if look.runs:
+        rings = b"".join(run.state[RUN_HEADER.itemsize :] for run in look.runs)
+        named = np.unique(np.frombuffer(rings, STEP)["label"]).tolist()
+        if not {f"{label:016x}" for label in named} <= self.labels.keys():
             self.labels = await self.store.labels(self.shard)
         return self.labels
 

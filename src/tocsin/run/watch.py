@@ -38,7 +38,8 @@ class Watch:
         self._config, self._store, self._clock, self._metrics = config, store, clock, metrics
         self._rules = rules
         self._producer: Producer = bus.producer()
-        self._owned: dict[int, ShardOwner] = {}
+        self._assigned: frozenset[int] = frozenset()  # what the group says is ours
+        self._owned: dict[int, ShardOwner] = {}  # what we have claimed
         self._due: set[int] = set()
         self._wake = asyncio.Event()
         self._log = log.get_logger("watch")
@@ -51,7 +52,7 @@ class Watch:
             while not stop.is_set():
                 await self._wait(ticked)
                 if time.monotonic() - ticked >= self._config.watch.tick_s:
-                    self._due.update(self._owned)
+                    self._due.update(self._assigned)
                     ticked = time.monotonic()
                 due, self._due = self._due, set()
                 await asyncio.gather(*(self._tick(shard) for shard in sorted(due)))
@@ -60,23 +61,13 @@ class Watch:
             await self._producer.stop()
 
     async def assigned(self, shards: frozenset[int]) -> None:
-        """Take shards over from whoever had them."""
-        for shard in sorted(shards):
-            self._owned[shard] = await ShardOwner.claim(
-                shard,
-                ShardDetector(shard, self._rules, detect_settings(self._config)),
-                self._store,
-                self._producer,
-                topic=self._config.topics.alerts,
-                window_s=self._config.window_s,
-                retention_s=self._config.redis.window_ttl_s,
-                metrics=self._metrics,
-            )
-        self._log.info("owns", shards=sorted(self._owned))
+        """These shards are ours now. The loop takes them over: here nothing can fail."""
+        self._assigned = shards
         self.notice(*shards)
 
     async def revoked(self, shards: frozenset[int]) -> None:
         """Let go; nothing has to be handed over, and a tick under way is fenced."""
+        self._assigned -= shards
         for shard in shards:
             self._owned.pop(shard, None)
 
@@ -97,28 +88,48 @@ class Watch:
         self._wake.clear()
 
     async def _tick(self, shard: int) -> None:
-        owner = self._owned.get(shard)
-        if owner is None:
-            return
         started = time.perf_counter()
         try:
-            events = await owner.tick()
+            owner = self._owned.get(shard) or await self._claim(shard)
+            events = await owner.tick() if owner else ()
         except Fenced:
+            # Someone else has claimed it, or the store has lost our claim. As long as the
+            # group says that it is ours, we claim it again: a flushed Redis heals like this.
             self._log.warning("fenced", shard=shard)
-            if self._owned.get(shard) is owner:
-                del self._owned[shard]
+            self._owned.pop(shard, None)
             return
         self._metrics.observe(m.TICK_SECONDS, time.perf_counter() - started)
         for event in events:
             delay_s = max(0.0, (self._clock.now_ms() - event.at) / 1_000)
             self._metrics.observe(m.EVENT_TO_ALERT, delay_s)
 
+    async def _claim(self, shard: int) -> ShardOwner | None:
+        """Take a shard over from whoever had it, unless it was revoked meanwhile."""
+        if shard not in self._assigned:
+            return None
+        owner = await ShardOwner.claim(
+            shard,
+            ShardDetector(shard, self._rules, detect_settings(self._config)),
+            self._store,
+            self._producer,
+            topic=self._config.topics.alerts,
+            window_s=self._config.window_s,
+            retention_s=self._config.redis.window_ttl_s,
+            metrics=self._metrics,
+        )
+        if shard not in self._assigned:
+            return None
+        self._owned[shard] = owner
+        self._log.info("owns", shard=shard, epoch=owner.epoch)
+        return owner
+
     def _report(self) -> None:
         now_ms = self._clock.now_ms()
         self._metrics.set(m.HEARTBEAT, now_ms / 1_000, stage="watch")
         lows = [o.low_ms for o in self._owned.values() if o.low_ms is not None]
-        stalled = bool(lows) and now_ms - min(lows) > self._config.watch.stalled_after_s * 1_000
-        self._metrics.set(m.PIPELINE_STALLED, float(stalled))
+        late = bool(lows) and now_ms - min(lows) > self._config.watch.stalled_after_s * 1_000
+        orphaned = bool(self._assigned - self._owned.keys())
+        self._metrics.set(m.PIPELINE_STALLED, float(late or orphaned))
 
 
 def detect_settings(config: Config) -> DetectSettings:

@@ -174,6 +174,8 @@ class MemoryStore:
     async def initialise(
         self, shard: int, positions: Mapping[int, Position], *, force: bool = False
     ) -> None:
+        if force:  # a topic made anew may have fewer; the next merge says
+            self._shards[shard].partitions = 0
         held = self._shards[shard].positions
         held.update({p: at for p, at in positions.items() if force or p not in held})
 
@@ -190,7 +192,7 @@ class MemoryStore:
             return MergeReply(flush.shard, False, expected)
         now_ms = self._clock.now_ms()
         held.seq += 1
-        held.partitions = flush.partitions
+        held.partitions = max(held.partitions, flush.partitions)
         for fence in flush.fences:
             held.advance(fence)
         for partition, outcome, spans in flush.account:

@@ -66,7 +66,10 @@ end
 -- before any counter moves, and once it passed, the rest is applied even beyond maxmemory.
 local seq = call('HINCRBY', meta, 'seq', 1)
 
-local marks = { 'partitions', partitions }
+-- A worker with older metadata may not make the topic smaller: windows would close without
+-- the new partitions.
+local known = tonumber(call('HGET', meta, 'partitions') or 0)
+local marks = { 'partitions', math.max(partitions, known) }
 local function raise_mark(name, old, new)
   if new and not (old and tonumber(old) >= new) then
     marks[#marks + 1] = name

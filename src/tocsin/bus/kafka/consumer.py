@@ -30,6 +30,7 @@ _FETCH_BYTES = 64 << 20
 #: behind it: 100 ms keeps batches big and detection quick.
 _FETCH_WAIT_MS = 100
 _HEARTBEAT_MS = 3_000
+_COMMIT_S = 5.0
 #: How much later than aiokafka's own timeout a poll is cut short (it waits out rebalances).
 _SLACK_S = 0.05
 _GROUP_MOVED_ON = (
@@ -116,6 +117,8 @@ class KafkaConsumer:
         try:
             async with asyncio.timeout(seconds + _SLACK_S) as self._polling:
                 while not rebalances.ready:
+                    # aiokafka tells that it is out of the group for good only to those who ask.
+                    client._coordinator.check_errors()  # noqa: SLF001
                     rebalances.changed.clear()
                     await rebalances.changed.wait()
                     rebalances.check()
@@ -138,14 +141,21 @@ class KafkaConsumer:
             raise ValueError(f"partition {partition} of {self._topic} is not held")
         self._running().seek(self._tp(partition), offset)
 
+    async def position(self, partition: int) -> int:
+        # Asked only while it is held and was sought, so the client knows without the broker.
+        offset: int = await self._running().position(self._tp(partition))
+        return offset
+
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         if self._group is None:
             return False
         if not offsets:
             return True
         try:
-            await self._running().commit({self._tp(p): next_ for p, next_ in offsets.items()})
-        except _GROUP_MOVED_ON:
+            # aiokafka would try for ever while the broker is away. A commit is only a note.
+            async with asyncio.timeout(_COMMIT_S):
+                await self._running().commit({self._tp(p): next_ for p, next_ in offsets.items()})
+        except (TimeoutError, *_GROUP_MOVED_ON):
             return False
         return True
 
