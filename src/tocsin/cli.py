@@ -22,6 +22,14 @@ EXIT_USER, EXIT_INTERRUPTED = 2, 130
 class _Commands(click.Group):
     """Turns the errors a user can mend into a sentence; the rest are ours and crash loudly."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _keep_lines(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        _keep_lines(cmd)
+        super().add_command(cmd, name)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -33,6 +41,11 @@ class _Commands(click.Group):
             if _mendable(error):
                 _fail(str(error))
             raise
+
+
+def _keep_lines(command: click.Command) -> None:
+    """Click's mark of lines to be left as they are is a control character, not two letters."""
+    command.help = command.help and command.help.replace(r"\b", "\b")
 
 
 def _mendable(error: Exception) -> bool:
@@ -223,6 +236,28 @@ def replay(ctx: click.Context, file: Path, *, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...",
+                type=click.Path(path_type=Path))  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One canonical span a line.")
+@click.pass_context
+def decode(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> None:
+    r"""Show what Tocsin understands of each FILE: a message, or one message a line.
+
+    In any format it reads from Kafka. Spans go to stdout; what was refused and why, and a
+    summary, to stderr. Exits with 1 when anything was refused.
+
+    \b
+    Examples:
+      tocsin decode trace.json
+      tocsin decode --json otlp-*.bin > spans.ndjson
+    """
+    from tocsin.config import load
+    from tocsin.run.explain import explain
+
+    sys.exit(0 if explain(files, load(ctx.obj), as_json=as_json) else 1)
+
+
+@main.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One result a line.")
 def check(folder: Path | None, *, as_json: bool) -> None:
@@ -303,9 +338,12 @@ def show(ctx: click.Context) -> None:
 @config.command("check")
 @click.pass_context
 def check_config(ctx: click.Context) -> None:
-    """Exit 0 if the settings and the rules are sound, else say what to mend."""
+    """Exit 0 if the settings, the rules and the prices are sound, else say what to mend."""
     from tocsin.config import load
     from tocsin.flow.judge.rules import load_rules
+    from tocsin.run.prices import load_prices
 
-    rules = load_rules(load(ctx.obj).rules_dir)
+    settings = load(ctx.obj)
+    rules = load_rules(settings.rules_dir)
+    load_prices(settings.prices_file)
     click.echo(f"ok: {len(rules)} rules")
