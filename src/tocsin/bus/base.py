@@ -182,6 +182,10 @@ class Bus(Protocol):
         """Make an admin."""
         ...
 
+    def explain(self, error: BaseException) -> BaseException:
+        """Return BrokerUnavailable if `error` says that the cluster went away, else `error`."""
+        ...
+
     async def describe(self) -> str:
         """Say in a few words what this is, for logs and reports."""
         ...

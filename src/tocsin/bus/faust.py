@@ -22,7 +22,6 @@ with warnings.catch_warnings():
 from tocsin.bus.base import BrokerUnavailable
 from tocsin.bus.kafka.connect import ssl_context
 from tocsin.config import Config
-from tocsin.log import get_logger
 
 #: How long leaving the group may take.
 _STOP_S = 10.0
@@ -124,7 +123,8 @@ class FlushNotices:
         When the app crashed, its last commit is cut off in mid-flight, and mode then forgets
         to stop the thread: it would outlive the loop and hold its shards until the process ends.
         """
-        consumer = self._app._consumer  # noqa: SLF001 - the property would make one
+        # The property would make one.
+        consumer: Any = self._app._consumer  # noqa: SLF001
         async with asyncio.timeout(_STOP_S):
             await self._app.stop()
             thread = None if consumer is None else consumer._thread  # noqa: SLF001

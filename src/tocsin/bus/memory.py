@@ -92,6 +92,9 @@ class MemoryBus:
     def admin(self) -> MemoryAdmin:
         return MemoryAdmin(self)
 
+    def explain(self, error: BaseException) -> BaseException:
+        return error
+
     async def describe(self) -> str:
         return "broker in memory"
 

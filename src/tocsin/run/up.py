@@ -60,7 +60,7 @@ async def up(
             if "bridge" in stages:
                 group.create_task(Bridge(config, bus, sinks, metrics).run(stop))
     except BaseExceptionGroup as failures:
-        raise _first(failures) from None
+        raise bus.explain(_first(failures)) from None
     finally:
         await store.close()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tocsin.bus.base import OnRebalance, nothing
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+
+from tocsin.bus.base import BrokerUnavailable, OnRebalance, nothing
 from tocsin.bus.kafka.admin import KafkaAdmin
 from tocsin.bus.kafka.consumer import KafkaConsumer
 from tocsin.bus.kafka.producer import KafkaProducer
@@ -35,6 +37,16 @@ class KafkaBus:
 
     def admin(self) -> KafkaAdmin:
         return KafkaAdmin(self._config)
+
+    def explain(self, error: BaseException) -> BaseException:
+        if not isinstance(error, KafkaError) or not (
+            error.retriable or isinstance(error, KafkaConnectionError | KafkaTimeoutError)
+        ):
+            return error
+        return BrokerUnavailable(
+            f"The broker at {self._config.bootstrap} stopped answering "
+            f"({type(error).__name__}); nothing is lost, start again when it is back."
+        )
 
     async def describe(self) -> str:
         return f"Kafka at {self._config.bootstrap}"
