@@ -60,16 +60,16 @@ REFUSED: dict[str, tuple[bytes | None, Reason, str]] = {
         Reason.TOO_DEEP,
         "tool_arguments",
     ),
-    "avro": (b"\x00\x00\x00\x00\x01abc", Reason.UNKNOWN_FORMAT, ""),
+    "a value behind a schema's id": (
+        b"\x00\x00\x00\x00\x01abc",
+        Reason.UNKNOWN_FORMAT,
+        "confluent_schema_registry",
+    ),
+    "zeros": (b"\x00\x00", Reason.UNKNOWN_FORMAT, ""),
     "text": (b"hello", Reason.UNKNOWN_FORMAT, ""),
     "a number": (b"17", Reason.UNKNOWN_FORMAT, ""),
     "json of something else": (b'{"a":1}', Reason.UNKNOWN_FORMAT, ""),
     "protobuf of something else": (b"\n\x05", Reason.BAD_PROTOBUF, ""),
-    "sentry": (
-        encode({"trace_id": "a", "span_id": "b", "start_timestamp": 1.5}),
-        Reason.UNKNOWN_FORMAT,
-        "sentry",
-    ),
     "cloudevents": (encode({"specversion": "1.0"}), Reason.UNKNOWN_FORMAT, "cloudevents"),
     "no end": (
         encode({k: v for k, v in native().items() if k != "end_time"}),

@@ -1,6 +1,6 @@
 """Bytes to span columns: the only place that knows wire names. One file a wire format.
 
-    sniff -> native | otlp -> canonical
+    sniff -> native | otlp, sentry, openai_agents, jaeger, zipkin, sdk_dump, langfuse -> canonical
 
 Content (prompts, answers, tool arguments and results) ends here: formats read what their
 allow-list names and nothing else, and tool content leaves as a keyed fingerprint.
@@ -12,13 +12,35 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from tocsin.flow.decode import native, otlp
+from tocsin.flow.decode import (
+    jaeger,
+    langfuse,
+    native,
+    openai_agents,
+    otlp,
+    otlp_json,
+    otlp_protobuf,
+    sdk_dump,
+    sentry,
+    zipkin,
+)
 from tocsin.flow.decode.canonical import RAW_SCHEMA, canonical
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.sniff import Format, sniff
 from tocsin.types import Decoded, Reason, Record, Reject
 
 __all__ = ["Limits", "decode"]
+
+_WIRES: dict[Format, otlp.Wire] = {
+    Format.OTLP_JSON: otlp_json,
+    Format.OTLP_PROTOBUF: otlp_protobuf,
+    Format.SENTRY: sentry,
+    Format.OPENAI_AGENTS: openai_agents,
+    Format.JAEGER: jaeger,
+    Format.ZIPKIN: zipkin,
+    Format.SDK_DUMP: sdk_dump,
+    Format.LANGFUSE: langfuse,
+}
 
 
 def decode(records: Sequence[Record], limits: Limits, key: bytes) -> Decoded:
@@ -76,7 +98,7 @@ def _decode_other(
         raise RefusedError(Reason.TOO_LARGE)
     wire, text = sniff(value, record.headers)
     if wire is not Format.NATIVE:
-        rejects += foreign.read(row, text, as_json=wire is Format.OTLP_JSON)
+        rejects += foreign.read(row, text, _WIRES[wire])
         return
     for item, span in native.read_many(text, limits):
         if isinstance(span, RefusedError):

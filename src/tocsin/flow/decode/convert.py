@@ -44,6 +44,7 @@ _VERCEL_KINDS = {
     "doRerank": Kind.RERANK,
 }
 _SENTRY_TYPES = {"agent": Kind.AGENT, "ai_client": Kind.LLM, "tool": Kind.TOOL}
+_LANGFUSE_TYPES = {"generation": Kind.LLM, "chain": Kind.STEP, "retriever": Kind.RETRIEVAL}
 _TASK_KINDS = {"workflow": Kind.WORKFLOW, "task": Kind.STEP, "agent": Kind.AGENT, "tool": Kind.TOOL}
 
 
@@ -150,6 +151,12 @@ def sentry_type(value: Any) -> str | None:
 def task_kind(value: Any) -> str | None:
     """Traceloop's span kinds, where a task is a step."""
     return _TASK_KINDS.get(value, KINDS.get(value)) if isinstance(value, str) else None
+
+
+def langfuse_type(value: Any) -> str | None:
+    """Langfuse's observation types; spans and events are of no kind."""
+    name = (text(value) or "").lower()
+    return None if name in {"span", "event"} else _LANGFUSE_TYPES.get(name, KINDS.get(name))
 
 
 def vercel_kind(value: Any) -> str | None:

@@ -1,17 +1,20 @@
-"""OTLP messages -> columns: all spans of a message, and what they say of each other."""
+"""Foreign messages -> columns: all spans of a message, and what they say of each other.
+
+Every format but the native one comes this way, since all of them carry OTLP's attributes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import polars as pl
 
-from tocsin.flow.decode import otlp_json, otlp_protobuf
 from tocsin.flow.decode.canonical import RAW_SCHEMA
 from tocsin.flow.decode.instant import UNREADABLE
 from tocsin.flow.decode.limits import Limits, RefusedError
-from tocsin.flow.decode.otlp_span import Row, read_span
+from tocsin.flow.decode.otlp_span import Row, WireSpan, read_span
 from tocsin.flow.extract import CALLS
 from tocsin.types import Kind, Reason, Reject
 
@@ -23,20 +26,29 @@ _UNNAMED = "unknown_service"
 _INT64_MAX = 2**63 - 1
 
 
+class Wire(Protocol):
+    """What the module of a wire format gives; both raise RefusedError."""
+
+    def messages(self, data: bytes, limits: Limits, /) -> Sequence[tuple[Row, Any]]:
+        """The spans of a message as the format has them, each with its resource's fields."""
+
+    def wire_span(self, span: Any, limits: Limits, /) -> WireSpan:
+        """One of these, read."""
+
+
 @dataclass(slots=True)
 class Rows:
-    """Spans of OTLP messages, collected record by record."""
+    """Spans of foreign messages, collected record by record."""
 
     limits: Limits
     key: bytes
     rows: list[Row] = field(default_factory=list)
 
-    def read(self, row: int, data: bytes, *, as_json: bool) -> list[Reject]:
+    def read(self, row: int, data: bytes, wire: Wire) -> list[Reject]:
         """Adds the spans of one message; gives a reject for each that cannot be used.
 
         Raises RefusedError if the message as a whole cannot be read, or holds no span.
         """
-        wire = otlp_json if as_json else otlp_protobuf
         messages = wire.messages(data, self.limits)
         if not messages:
             raise RefusedError(Reason.EMPTY)

@@ -86,7 +86,7 @@ def _kind(row: Row, name: str) -> str:
     kind = row.get("kind") or vercel_kind(name)
     if kind is None:
         return Kind.LLM.value if has_model and has_usage else Kind.OTHER.value
-    if kind in _CALLS and not (has_model or has_usage):
+    if kind in _CALLS and not (has_model or has_usage or "is_call" in row):
         return Kind.STEP.value  # LangSmith calls prompts `chat` and retrievers `embeddings`
     return str(kind)
 

@@ -282,6 +282,46 @@ RESOURCE_FIELDS: Fields = {
     "release": dict.fromkeys(("service.version", "sentry.release", "release"), c.label),
 }
 
+#: `span_data` of the OpenAI Agents SDK, each field under its span's type.
+AGENTS_FIELDS: Fields = {
+    "agent": dict.fromkeys(("agent.name", "turn.data.agent_name", "task.data.agent_name"), c.text),
+    "workflow": {"task.data.workflow_name": c.text},
+    "stage": {"guardrail.name": c.text},
+    "tool": {"function.name": c.text},
+    "model_requested": dict.fromkeys(
+        ("generation.model", "response.model", "transcription.model", "speech.model"), c.text
+    ),
+    "input_tokens": dict.fromkeys(("usage.input_tokens", "usage.prompt_tokens"), c.count),
+    "output_tokens": dict.fromkeys(("usage.output_tokens", "usage.completion_tokens"), c.count),
+    "total_tokens": {"usage.total_tokens": c.count},
+    "cache_read_tokens": dict.fromkeys(
+        ("input_tokens_details.cached_tokens", "usage.cached_input_tokens"), c.count
+    ),
+    "cache_write_tokens": {"usage.cache_write_input_tokens": c.count},
+    "reasoning_tokens": {"output_tokens_details.reasoning_tokens": c.count},
+    "handoff_from": {"handoff.from_agent": c.text},
+    "handoff_to": {"handoff.to_agent": c.text},
+    "arguments": {"function.input": c.content},
+    "result": {"function.output": c.content},
+}
+
+#: What Langfuse itself keeps of an observation, for those whose attributes do not say it.
+LANGFUSE_FIELDS: Fields = {
+    "kind": {"type": c.langfuse_type, "metadata.langgraph_node": c.always(Kind.STEP)},
+    "provider": {"metadata.ls_provider": c.provider},
+    "env": {"environment": c.text},
+    "release": {"version": c.label},
+    "model_requested": {"model": c.text},
+    "input_tokens": {"usageDetails.input": c.count},
+    "output_tokens": {"usageDetails.output": c.count},
+    "total_tokens": {"usageDetails.total": c.count},
+    "cost_nano": {"costDetails.total": c.usd},
+    "prompt_name": {"promptName": c.text},
+    "prompt_version": {"promptVersion": c.label},
+    "arguments": {"input": c.content},
+    "result": {"output": c.content},
+}
+
 EVENT_FIELDS: Fields = {
     "exception": {"exception.type": c.text},
     "score_name": {"gen_ai.evaluation.name": c.text},
@@ -308,6 +348,8 @@ CONTENT = frozenset([*SPAN_FIELDS["arguments"], *SPAN_FIELDS["result"]])
 SPAN_TABLE = _by_attribute(SPAN_FIELDS)
 RESOURCE_TABLE = _by_attribute(RESOURCE_FIELDS)
 EVENT_TABLE = _by_attribute(EVENT_FIELDS)
+AGENTS_TABLE = _by_attribute(AGENTS_FIELDS)
+LANGFUSE_TABLE = _by_attribute(LANGFUSE_FIELDS)
 
 
 def offers(attribute: str, raw: Any, table: Table) -> tuple[Offer, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
@@ -21,30 +22,47 @@ class Format(Enum):
     NATIVE = auto()
     OTLP_JSON = auto()
     OTLP_PROTOBUF = auto()
+    SENTRY = auto()
+    OPENAI_AGENTS = auto()
+    JAEGER = auto()
+    ZIPKIN = auto()
+    SDK_DUMP = auto()
+    LANGFUSE = auto()
 
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 _PROTOBUF_TYPES = frozenset({b"application/x-protobuf", b"application/protobuf"})
-#: Formats that are known and not read (yet), by a key that only they have.
+#: Formats by a key that only they have, the surest first.
 _FOREIGN = {
-    "specversion": "cloudevents",
-    "object": "openai_agents",
-    "data": "openai_agents",
-    "start_timestamp": "sentry",
-    "operationName": "jaeger",
-    "localEndpoint": "zipkin",
-    "context": "sdk_dump",
+    "start_timestamp": Format.SENTRY,
+    "operationName": Format.JAEGER,
+    "localEndpoint": Format.ZIPKIN,
+    "observations": Format.LANGFUSE,
+    "context": Format.SDK_DUMP,
+    "spans": Format.SDK_DUMP,
+    "object": Format.OPENAI_AGENTS,
+    "data": Format.OPENAI_AGENTS,
+    "traceId": Format.ZIPKIN,
 }
+#: Something else that users may put on the spans topic: it belongs on the topic of changes.
+_CLOUDEVENT = "specversion"
+#: Only in arrays that have one of these is looked for a foreign format: native ones stay fast.
+_MARKS = (b'"traceId"', b'"start_timestamp"', b'"context"', b'"span_data"')
+_TRACES = b'"processes"'  # in `data` of what Jaeger's UI exports, not of OpenAI Agents
+#: Confluent's serializers put this, and the id of a schema in their registry, before the value.
+_CONFLUENT, _CONFLUENT_HEAD = b"\x00", 5
+_CONFLUENT_DETAIL = "confluent_schema_registry"
 _OWN = tuple(name for name, info in SpanV1.model_fields.items() if info.is_required())
 
 _ABSENT = Raw(b"")
 # Every key's value is skipped, not read: a look at the keys costs one scan of the message.
 _Keys: Any = msgspec.defstruct(
     "_Keys",
-    [(name, Raw, _ABSENT) for name in ("resourceSpans", *_FOREIGN, *_OWN)],
+    [(name, Raw, _ABSENT) for name in ("resourceSpans", _CLOUDEVENT, *_FOREIGN, *_OWN)],
 )
 _decode_keys = msgspec.json.Decoder(_Keys).decode
+_decode_many_keys = msgspec.json.Decoder(list[_Keys]).decode
 
 
 def sniff(value: bytes, headers: Sequence[tuple[str, bytes]]) -> tuple[Format, bytes]:
@@ -54,18 +72,20 @@ def sniff(value: bytes, headers: Sequence[tuple[str, bytes]]) -> tuple[Format, b
     """
     content_type = _content_type(headers)
     if content_type in _PROTOBUF_TYPES:
-        return Format.OTLP_PROTOBUF, value
+        return _sniff_protobuf(value), value
     text = value.removeprefix(_BOM).strip(_BLANK)
     if not text:
         raise RefusedError(Reason.EMPTY)
     is_json = text[:1] in {b"{", b"["}
     # 0x0A is protobuf's field 1, and also a newline before JSON.
     if value[:1] == b"\n" and not (is_json and _is_json(text)):
-        return Format.OTLP_PROTOBUF, value
+        return _sniff_protobuf(value), value
     if is_json:
         return _sniff_json(text), text
     if content_type.endswith(b"json"):
         raise RefusedError(Reason.BAD_JSON)
+    if value[:1] == _CONFLUENT and len(value) > _CONFLUENT_HEAD:
+        raise RefusedError(Reason.UNKNOWN_FORMAT, _CONFLUENT_DETAIL)
     raise RefusedError(Reason.UNKNOWN_FORMAT)
 
 
@@ -86,9 +106,24 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
+#: How the first span of each begins: Jaeger's ids of 16 and 8 bytes; Zipkin's length, trace id
+#: of 16 or 8, perhaps a parent's id, id of 8. OTLP has a resource there, which cannot look so.
+_JAEGER_HEAD = re.compile(rb"\n\x10.{16}\x12\x08", re.DOTALL)
+_ZIPKIN_HEAD = re.compile(
+    rb"\n[\x80-\xff]{0,4}[\x00-\x7f]\n(?:\x10.{16}|\x08.{8})(?:\x12\x08.{8})?\x1a\x08.{8}",
+    re.DOTALL,
+)
+
+
+def _sniff_protobuf(value: bytes) -> Format:
+    if _JAEGER_HEAD.match(value):
+        return Format.JAEGER
+    return Format.ZIPKIN if _ZIPKIN_HEAD.match(value) else Format.OTLP_PROTOBUF
+
+
 def _sniff_json(text: bytes) -> Format:
     if text[:1] == b"[":
-        return Format.NATIVE
+        return _sniff_array(text) if any(mark in text for mark in _MARKS) else Format.NATIVE
     try:
         keys = _decode_keys(text)
     except MALFORMED as error:
@@ -100,9 +135,32 @@ def _sniff_json(text: bytes) -> Format:
         return Format.OTLP_JSON
     if all(getattr(keys, name) is not _ABSENT for name in _OWN):
         return Format.NATIVE
-    for name, foreign in _FOREIGN.items():
-        if getattr(keys, name) is not _ABSENT:
-            raise RefusedError(Reason.UNKNOWN_FORMAT, foreign)
+    if found := _foreign(keys):
+        return found
+    if getattr(keys, _CLOUDEVENT) is not _ABSENT:
+        raise RefusedError(Reason.UNKNOWN_FORMAT, "cloudevents")
     if all(getattr(keys, name) is _ABSENT for name in _OWN):
         raise RefusedError(Reason.UNKNOWN_FORMAT)
     return Format.NATIVE
+
+
+def _sniff_array(text: bytes) -> Format:
+    """By the first item that is of a format we know; native items may stand in any array."""
+    try:
+        items = _decode_many_keys(text)
+    except MALFORMED:
+        return Format.NATIVE
+    for keys in items:
+        if all(getattr(keys, name) is not _ABSENT for name in _OWN):
+            return Format.NATIVE
+        if found := _foreign(keys):
+            return found
+    return Format.NATIVE
+
+
+def _foreign(keys: Any) -> Format | None:
+    for name, found in _FOREIGN.items():
+        raw = getattr(keys, name)
+        if raw is not _ABSENT:
+            return Format.JAEGER if name == "data" and _TRACES in bytes(raw) else found
+    return None
