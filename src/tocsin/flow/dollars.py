@@ -119,6 +119,8 @@ def _charged() -> pl.Expr:
 
 
 _CHARGED = _charged()
+#: Of the rates by size one fits; a model without rates keeps its one row, without a cost.
+_FITS = pl.col("n_input").is_between("over", "until", closed="right").fill_null(value=True)
 _CREDIBLE = pl.col("nano").is_between(0, _MAX_USD * NANO)
 
 
@@ -143,8 +145,7 @@ def fill_costs(spans: pl.DataFrame, prices: Prices) -> pl.DataFrame:
     ]
     table = pl.DataFrame(rows, schema=dict(_TABLE), orient="row")
     priced = calls.join(table, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
-    fits = pl.col("n_input").is_between("over", "until", closed="right")
-    charged = priced.filter(fits.fill_null(value=True)).select(nano=_CHARGED)
+    charged = priced.select(nano=_CHARGED, fits=_FITS).filter("fits")
     cost = charged.select(pl.when(_CREDIBLE).then(pl.col("nano").round().cast(pl.Int64)))["nano"]
     # The n-th call to price gets the n-th cost, every other span none.
     nth = pl.when(to_price).then(to_price.cum_sum() - 1)
