@@ -49,7 +49,7 @@ class Bench:
         self.tasks.append(asyncio.create_task(ingest.run(self.stop)))
         return self.tasks[-1]
 
-    async def publish(self, rows: list[dict]) -> None:
+    async def publish(self, rows: list[dict[str, Any]]) -> None:
         producer = self.bus.producer()
         for row in rows:
             key = row["trace_id"].encode()
@@ -103,7 +103,7 @@ ROWS = list(fleet(3, T0_NS, 300, 4))
 HALF = len(ROWS) // 2
 
 
-async def published(bench: Bench, rows: list[dict]) -> None:
+async def published(bench: Bench, rows: list[dict[str, Any]]) -> None:
     before = sum(bench.books().values())
     await bench.publish(rows)
     await bench.settle(before + len(rows))

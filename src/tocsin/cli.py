@@ -37,10 +37,8 @@ class _Commands(click.Group):
             _fail(str(error))
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)
-        except Exception as error:
-            if _mendable(error):
-                _fail(str(error))
-            raise
+        except _conditions() as error:
+            _fail(str(error))
 
 
 def _keep_lines(command: click.Command) -> None:
@@ -48,13 +46,12 @@ def _keep_lines(command: click.Command) -> None:
     command.help = command.help and command.help.replace(r"\b", "\b")
 
 
-def _mendable(error: Exception) -> bool:
-    """Whether it names a condition outside of us. Imported late: `--help` must be quick."""
-    from tocsin.bus.base import BrokerUnavailable, TopicMissing
+def _conditions() -> tuple[type[Exception], ...]:
+    """Name what is wrong outside of us, besides UserError. Imported late: `--help` is quick."""
     from tocsin.flow.judge.rules import RuleError
     from tocsin.store.base import StoreUnavailable
 
-    return isinstance(error, BrokerUnavailable | TopicMissing | RuleError | StoreUnavailable)
+    return RuleError, StoreUnavailable
 
 
 def _fail(sentence: str) -> None:
@@ -80,11 +77,11 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
     ctx.obj = config_file
 
 
-def _load(ctx: click.Context) -> Any:
+def _load(ctx: click.Context, **flags: Any) -> Any:
     from tocsin import log
     from tocsin.config import load
 
-    config = load(ctx.obj)
+    config = load(ctx.obj, **flags)
     log.configure(config.log.level, config.log.format)
     if config.has_dev_key:
         log.get_logger("config").warning("development_fingerprint_key", set="fingerprint_key")
@@ -92,13 +89,16 @@ def _load(ctx: click.Context) -> Any:
 
 
 def _run(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """Run to the end; SIGTERM and Ctrl-C set `stop`, a second Ctrl-C does not wait."""
+    """Run to the end. SIGTERM drains; so does Ctrl-C, but a second one does not wait."""
+    interrupted = False
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
 
         def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
             loop.remove_signal_handler(signal.SIGINT)
             stop.set()
 
@@ -106,6 +106,8 @@ def _run(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
         await work
 
     asyncio.run(run())
+    if interrupted:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 _SINKS = click.option(
@@ -117,12 +119,12 @@ _METRICS = click.option(
 )
 
 
-def _stages(ctx: click.Context, port: int | None, outlets: tuple[str, ...], *stages: Any) -> None:
+def _stages(config: Any, port: int | None, outlets: tuple[str, ...], *stages: Any) -> None:
     from tocsin.metrics import Metrics
     from tocsin.run.up import up
     from tocsin.sinks import open_sink
 
-    config, metrics, stop = _load(ctx), Metrics(), asyncio.Event()
+    metrics, stop = Metrics(), asyncio.Event()
     if port is not None:
         try:
             metrics.serve(port)
@@ -151,18 +153,17 @@ def up(
     """
     stages = ("ingest", "watch", "bridge")
     if not embedded:
-        _stages(ctx, metrics_port, outlets, *stages)
+        _stages(_load(ctx), metrics_port, outlets, *stages)
         return
-    import os
-
     from tocsin.embedded import Embedded
 
     with Embedded() as servers:
-        os.environ["TOCSIN_KAFKA__BOOTSTRAP"] = servers.bootstrap
-        os.environ["TOCSIN_REDIS__URL"] = servers.redis_url
+        config = _load(
+            ctx, kafka={"bootstrap": servers.bootstrap}, redis={"url": servers.redis_url}
+        )
         click.echo(f"{servers.describe()}; publish to {servers.bootstrap}", err=True)
-        asyncio.run(_create_topics(_load(ctx)))
-        _stages(ctx, metrics_port, outlets, *stages)
+        asyncio.run(_create_topics(config))
+        _stages(config, metrics_port, outlets, *stages)
 
 
 @main.command()
@@ -170,7 +171,7 @@ def up(
 @click.pass_context
 def ingest(ctx: click.Context, metrics_port: int | None) -> None:
     """Read spans and keep their counters in Redis. Scale by partitions of the spans topic."""
-    _stages(ctx, metrics_port, (), "ingest")
+    _stages(_load(ctx), metrics_port, (), "ingest")
 
 
 @main.command()
@@ -178,7 +179,7 @@ def ingest(ctx: click.Context, metrics_port: int | None) -> None:
 @click.pass_context
 def watch(ctx: click.Context, metrics_port: int | None) -> None:
     """Close windows, judge them, write alerts. Scale by shards."""
-    _stages(ctx, metrics_port, (), "watch")
+    _stages(_load(ctx), metrics_port, (), "watch")
 
 
 @main.command()
@@ -193,7 +194,7 @@ def bridge(ctx: click.Context, outlets: tuple[str, ...], metrics_port: int | Non
       tocsin bridge
       tocsin bridge --sink json --sink file:/var/lib/tocsin/alerts.ndjson
     """
-    _stages(ctx, metrics_port, outlets, "bridge")
+    _stages(_load(ctx), metrics_port, outlets, "bridge")
 
 
 @main.command()

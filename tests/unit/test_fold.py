@@ -16,7 +16,7 @@ from oracle import Windows, count
 from spans import T0_NS, frame, rows, span
 from tocsin.flow.event_time import TimeRules, place
 from tocsin.flow.fold import SKETCH_ACCURACY, ShardDelta, bucket, bucket_value, fold
-from tocsin.types import STEP, STEP_ERROR, STEP_HAS_ARGS
+from tocsin.types import STEP, STEP_COST_UNKNOWN, STEP_ERROR, STEP_HAS_ARGS
 
 SHARDS = 4
 ALWAYS = TimeRules(lateness_ms=10**12, horizon_ms=10**12)
@@ -134,3 +134,12 @@ def test_lateness_does_not_depend_on_how_the_log_was_cut(
     whole = place(frame(spans), {}, rules)
     assert pl.concat(pieces).to_list() == whole.spans["late"].to_list()
     assert high == whole.highs
+
+
+def test_a_call_whose_cost_nobody_knows_is_marked_and_a_free_one_is_not() -> None:
+    steps = steps_of(
+        span(span_id="1", cost_nano=None),
+        span(span_id="2", cost_nano=0),
+        span(span_id="3", kind="tool", tool="t", cost_nano=None),
+    )
+    assert (steps["flags"] & STEP_COST_UNKNOWN).tolist() == [STEP_COST_UNKNOWN, 0, 0]

@@ -19,6 +19,7 @@ from tocsin.types import (
     RING,
     SEP,
     STEP,
+    STEP_COST_UNKNOWN,
     STEP_ERROR,
     STEP_HAS_ARGS,
     STEP_HAS_RESULT,
@@ -58,6 +59,7 @@ def _steps() -> dict[str, pl.Expr]:
         + pl.col("args_hash").is_not_null().cast(pl.UInt8) * STEP_HAS_ARGS
         + pl.col("result_hash").is_not_null().cast(pl.UInt8) * STEP_HAS_RESULT
         + pl.col("timeout").cast(pl.UInt8) * STEP_TIMEOUT
+        + (_IS_CALL & pl.col("cost_nano").is_null()).cast(pl.UInt8) * STEP_COST_UNKNOWN
     )
     return {
         "end_ms": pl.col("end_ns") // (NANO // 1_000),

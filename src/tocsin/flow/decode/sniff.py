@@ -49,6 +49,7 @@ _FOREIGN = {
 _CLOUDEVENT = "specversion"
 #: Only in arrays that have one of these is looked for a foreign format: native ones stay fast.
 _MARKS = (b'"traceId"', b'"start_timestamp"', b'"context"', b'"span_data"')
+_HEAD, _NATIVE_MARK = 4_096, b'"end_time"'  # one that begins like a native one is not searched
 _TRACES = b'"processes"'  # in `data` of what Jaeger's UI exports, not of OpenAI Agents
 #: Confluent's serializers put this, and the id of a schema in their registry, before the value.
 _CONFLUENT, _CONFLUENT_HEAD = b"\x00", 5
@@ -123,7 +124,9 @@ def _sniff_protobuf(value: bytes) -> Format:
 
 def _sniff_json(text: bytes) -> Format:
     if text[:1] == b"[":
-        return _sniff_array(text) if any(mark in text for mark in _MARKS) else Format.NATIVE
+        head = text[:_HEAD]
+        where = head if _NATIVE_MARK in head else text
+        return _sniff_array(text) if any(mark in where for mark in _MARKS) else Format.NATIVE
     try:
         keys = _decode_keys(text)
     except MALFORMED as error:

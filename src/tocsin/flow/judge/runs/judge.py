@@ -31,6 +31,7 @@ from tocsin.flow.judge.runs.settings import run_settings
 from tocsin.types import (
     NONE,
     SEP,
+    STEP_COST_UNKNOWN,
     STEP_ERROR,
     STEP_HAS_ARGS,
     STEP_HAS_RESULT,
@@ -197,7 +198,8 @@ def _finding(
     first = lane.at[loop.start]
     burnt = run.steps[first : upto + 1]
     tokens = int(burnt["tokens"].sum(dtype=np.int64))
-    cost = int(burnt["cost_micro"].sum(dtype=np.int64)) * 1_000
+    priced = not (burnt["flags"] & STEP_COST_UNKNOWN).any()
+    cost = int(burnt["cost_micro"].sum(dtype=np.int64)) * 1_000 if priced else None
     shape = lane.at[loop.start : loop.start + loop.period] if loop.period > 1 else [first]
     names = [run.names[i] for i in shape]
     agent, tool = _joined(n.agent for n in names), _joined(n.act for n in names)
@@ -236,7 +238,7 @@ def _as(rule: RunRule, finding: Finding) -> Finding:
     return replace(finding, rule=rule.id, group=group)
 
 
-def _summary(loop: Loop, count: int, agent: str, tool: str, tokens: int, cost: int) -> str:
+def _summary(loop: Loop, count: int, agent: str, tool: str, tokens: int, cost: int | None) -> str:
     who = "An agent" if agent == NONE else f"Agent {agent}"
     what = {
         "repeat": f"called {tool} {count} times in a row with the same arguments",
