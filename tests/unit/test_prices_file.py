@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tocsin.bus.memory import MemoryRecord
 from tocsin.config import Config, UserError
 from tocsin.flow.dollars import Prices, flat_rates
+from tocsin.run.batch import Track, read_batch
 from tocsin.run.ingest import settings_of
 from tocsin.run.prices import load_prices
+from unit.decode_samples import END_NS, encode, native
 
 
 def written(folder: Path, text: str) -> Path:
@@ -68,3 +72,21 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"not UTF-8"):
         load_prices(tmp_path / "latin.yaml")
+
+
+def test_a_batch_is_priced_before_it_is_folded(tmp_path: Path) -> None:
+    config = Config(prices_file=written(tmp_path, "small: {input: 2}"), shards=1)
+    calls: list[dict[str, Any]] = [
+        {"model": "small"},
+        {"model": "gpt-4o"},
+        {"model": "large"},
+        {"cost_usd": 0.5},
+    ]
+    values = [encode(native(**call, input_tokens=100)) for call in calls]
+    now_ms = END_NS // 1_000_000
+    records = [MemoryRecord("spans", 0, i, now_ms, 1, None, v, ()) for i, v in enumerate(values)]
+    batch = read_batch({0: records}, {0: Track(0)}, 1, settings_of(config), now_ms)
+    assert batch.spans["cost_nano"].to_list() == [200_000, 250_000, None, 500_000_000]
+    (window,) = (d for d in batch.deltas[0].windows if d.series.startswith("calls_by_service"))
+    counts = dict(zip(window.counts[::2], window.counts[1::2], strict=True))
+    assert (counts["n"], counts["un"], counts["cost"]) == (4, 1, 500_450_000)
