@@ -13,6 +13,8 @@ from types import MappingProxyType
 
 import prometheus_client as prom
 
+import tocsin
+
 PREFIX = "tocsin_"
 
 
@@ -45,7 +47,7 @@ class Histogram(Metric):
     buckets: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-# ---- ingest: consumed = aggregated + late + duplicate + filtered + dead-lettered (spans) ----
+# ---- ingest: consumed = aggregated + late + filtered + dead-lettered, in spans -------------
 
 RECORDS_CONSUMED = Counter(
     "records_consumed_total", ("topic",), "Kafka records read.", "Flat while lag grows: restart."
@@ -60,19 +62,13 @@ SPANS_AGGREGATED = Counter(
     "spans_aggregated_total", (), "Spans folded into windows and runs.", "Should track consumed."
 )
 SPANS_LATE = Counter(
-    "records_late_total",
+    "spans_late_total",
     (),
     "Spans whose window had closed: counted, never folded.",
     "Above 1 %: raise lateness_s, or find the exporter that batches for too long.",
 )
-SPANS_DUPLICATE = Counter(
-    "records_duplicate_total",
-    (),
-    "Spans read again after a crash or rebalance and refused by the offset fence.",
-    "A burst after a restart is normal; a steady rate means two owners fight.",
-)
 SPANS_FILTERED = Counter(
-    "records_filtered_total", (), "Spans no view asks for.", "Normal for plain HTTP or DB spans."
+    "spans_filtered_total", (), "Spans no view asks for.", "Normal for plain HTTP or DB spans."
 )
 DEAD_LETTERED = Counter(
     "dlq_records_total",
@@ -132,32 +128,9 @@ FENCED_WRITES = Counter(
     "Writes refused because another owner was ahead.",
     "Normal at a rebalance; steady: two workers hold one shard (clock stop, zombie).",
 )
-STORE_ERRORS = Counter(
-    "store_errors_total", ("stage",), "Redis calls that failed and were retried.", "Check Redis."
-)
-STATE_REBUILD = Histogram(
-    "state_rebuild_seconds",
-    (),
-    "From noticing lost state until the shard was whole again.",
-    "Above 120 s: lower rebuild_horizon_s.",
-    (1, 5, 15, 30, 60, 120, 300, 600, 1_800),
-)
 
 # ---- watch -----------------------------------------------------------------------------
 
-WINDOWS_OPEN = Gauge("windows_open", ("shard",), "Windows not closed yet.", "Grows: stalled.")
-SERIES_TRACKED = Gauge(
-    "series_tracked", ("shard",), "Series with a baseline.", "Near the cap: drop a dimension."
-)
-SERIES_OVERFLOW = Counter(
-    "series_overflow_total",
-    ("dimension",),
-    "Values counted under _overflow because the dimension's cap was reached.",
-    "Some producer puts ids into a name: find it, or raise the cap.",
-)
-RULE_EVALUATIONS = Counter(
-    "rule_evaluations_total", ("rule",), "Times a rule judged a point.", "Flat: rule is idle."
-)
 ALERTS = Counter(
     "alerts_total", ("rule", "severity", "state"), "Alert events written.", "Noisy rule: tune it."
 )
@@ -170,9 +143,6 @@ EVENT_TO_ALERT = Histogram(
 )
 TICK_SECONDS = Histogram(
     "tick_seconds", (), "One evaluation of one shard.", "p99 near tick_s: add watch workers."
-)
-OUTBOX = Gauge(
-    "outbox_length", ("shard",), "Alert events saved, not yet published.", "Grows: broker down."
 )
 PIPELINE_STALLED = Gauge(
     "pipeline_stalled",
@@ -213,6 +183,7 @@ class Metrics:
         self._made: dict[str, prom.Counter | prom.Gauge | prom.Histogram] = {
             metric.name: _make(metric, self.registry) for metric in CATALOGUE
         }
+        self.set(BUILD_INFO, 1, version=tocsin.__version__)
 
     def add(self, metric: Counter, amount: float = 1, **labels: str) -> None:
         """Grow a counter by `amount` >= 0."""

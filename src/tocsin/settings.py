@@ -201,10 +201,8 @@ class LimitsConfig(Section):
     """Caps on what a producer may send. Beyond them a record goes to the dead-letter topic."""
 
     max_record_bytes: int = Field(8 << 20, ge=1_024)
-    max_decompressed_bytes: int = Field(64 << 20, ge=1_024)
     max_depth: int = Field(32, ge=1, le=200)
     max_spans: int = Field(10_000, ge=1)
-    max_attributes: int = Field(1_024, ge=1)
     max_string: int = Field(256, ge=16, le=65_536)
 
 
