@@ -109,12 +109,19 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Any]]:
             return [({}, part) for part in plain.parts(data, limits)]
         plain.check_count(sum(len(trace.spans or ()) for trace in export), limits)
         return [
-            (_resource((trace.processes or {}).get(_decode_owner(span).process_id or "")), span)
+            (_resource((trace.processes or {}).get(_owner(span))), span)
             for trace in export
             for span in trace.spans or ()
         ]
     except MALFORMED as error:
         raise plain.refused(error) from None
+
+
+def _owner(span: Raw) -> str:
+    try:
+        return _decode_owner(span).process_id or ""
+    except MALFORMED:
+        return ""  # refused with its reason when it is read as a span
 
 
 def wire_span(span: Any, _limits: Limits) -> WireSpan:
@@ -125,7 +132,7 @@ def wire_span(span: Any, _limits: Limits) -> WireSpan:
         read = _decode_span(span)
     except MALFORMED as error:
         raise plain.refused(error) from None
-    start = _instant(read.start_time)
+    start, end = plain.span_of(_instant(read.start_time), _duration(read.duration))
     parents = [
         _id(ref.span_id or ref.span_id_ui, _SPAN_HEX, "parent_id")
         for ref in read.references or ()
@@ -140,7 +147,7 @@ def wire_span(span: Any, _limits: Limits) -> WireSpan:
         parent_id=plain.parent_id(parents[0]) if parents else None,
         name=read.name or "",
         start_ns=start,
-        end_ns=start + _duration(read.duration),
+        end_ns=end,
         failed=any(_value(t) in _FAILED[t.key] for t in read.tags or () if t.key in _FAILED),
         offered=made,
         events=[_event(log) for log in read.logs or ()],
@@ -148,22 +155,25 @@ def wire_span(span: Any, _limits: Limits) -> WireSpan:
 
 
 def _from_protobuf(span: Any) -> WireSpan:
-    start = plain.micros_ns(_micros(span.start_time), "start_time")
+    if not span.HasField("start_time"):
+        raise RefusedError(Reason.MISSING_FIELD, "start_time")
+    start, end = plain.span_of(
+        plain.micros_ns(_micros(span.start_time), "start_time"),
+        plain.duration_ns(_micros(span.duration)),
+    )
     tags = [(tag.key, tag) for tag in span.tags]
     made = _tag_offers(tags, SPAN_TABLE)
     made += _tag_offers([(tag.key, tag) for tag in span.process.tags], RESOURCE_TABLE)
     if span.process.service_name:
         made.append(("service", plain.BEST, span.process.service_name))
     parents = [ref.span_id.hex() for ref in span.references if ref.ref_type == 0]
-    if not span.HasField("start_time"):
-        raise RefusedError(Reason.MISSING_FIELD, "start_time")
     return WireSpan(
         trace_id=plain.trace_id(span.trace_id.hex()),
         span_id=plain.span_id(span.span_id.hex()),
         parent_id=plain.parent_id(parents[0]) if parents else None,
         name=span.operation_name,
         start_ns=start,
-        end_ns=start + plain.duration_ns(_micros(span.duration)),
+        end_ns=end,
         failed=any(tag_value(tag) in _FAILED[key] for key, tag in tags if key in _FAILED),
         offered=made,
         events=[

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from tocsin.flow.decode.instant import UNREADABLE, instant_ns
+from tocsin.flow.decode.instant import FIRST_NS, LAST_NS, UNREADABLE, instant_ns
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.native import MALFORMED, refusal
 from tocsin.flow.decode.semantics import Offer, Table, offers
@@ -132,3 +132,10 @@ def duration_ns(micros: float) -> int:
     if not 0 <= micros <= _MAX_SECONDS * (NANO // _MICRO):  # nor if it is NaN
         raise RefusedError(Reason.BAD_VALUE, "duration")
     return round(micros * _MICRO)
+
+
+def span_of(start_ns: int, duration_ns: int) -> tuple[int, int]:
+    """Start and end. Raises RefusedError for a start that cannot be, since the end hangs on it."""
+    if not FIRST_NS <= start_ns <= LAST_NS:
+        raise RefusedError(Reason.BAD_VALUE, "start_time")
+    return start_ns, start_ns + duration_ns

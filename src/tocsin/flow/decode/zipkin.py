@@ -124,7 +124,9 @@ def _wire(
     tags: Mapping[str, Any],
     notes: Iterable[tuple[int, str]],
 ) -> WireSpan:
-    start = plain.micros_ns(times[0], "start_time")
+    start, end = plain.span_of(
+        plain.micros_ns(times[0], "start_time"), plain.duration_ns(times[1] or 0)
+    )
     made: list[Offer] = []
     for key, value in tags.items():
         for table in (SPAN_TABLE, RESOURCE_TABLE):
@@ -138,7 +140,7 @@ def _wire(
         parent_id=plain.parent_id(ids[2]),
         name=name,
         start_ns=start,
-        end_ns=start + plain.duration_ns(times[1] or 0),
+        end_ns=end,
         failed=tags.get(_ERROR, "false") != "false" or tags.get(_CODE) == "ERROR",
         offered=made,
         events=[_event(at, text) for at, text in notes],
