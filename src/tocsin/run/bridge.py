@@ -36,10 +36,8 @@ class Bridge:
             while not stop.is_set():
                 polled = await self._consumer.poll(_POLL_RECORDS, _POLL_MS)
                 events = self._read(polled)
-                for sink in self._sinks:
-                    await self._deliver(sink, events, stop)
-                if stop.is_set():
-                    break  # a delivery may have been given up: leave it to be read again
+                if not await self._deliver(events, stop):
+                    break  # given up: it is read again next time
                 self._remember(events)
                 # A partition moved by a rebalance is simply delivered by its new owner.
                 await self._consumer.commit(
@@ -74,25 +72,33 @@ class Bridge:
                     events.append(event)
         return events
 
-    async def _deliver(self, sink: Sink, events: Sequence[AlertEvent], stop: asyncio.Event) -> None:
+    async def _deliver(self, events: Sequence[AlertEvent], stop: asyncio.Event) -> bool:
+        """Hand events to every outlet; False when told to stop before all had taken them."""
+        for sink in self._sinks if events else ():
+            self._metrics.set(m.NOTIFICATION_QUEUE, len(events), sink=sink.name)
+            if not await self._insist(sink, events, stop):
+                return False
+            self._metrics.add(m.NOTIFICATIONS, len(events), sink=sink.name, outcome="delivered")
+            self._metrics.set(m.NOTIFICATION_QUEUE, 0, sink=sink.name)
+        return True
+
+    async def _insist(self, sink: Sink, events: Sequence[AlertEvent], stop: asyncio.Event) -> bool:
         """Try until it works or we are told to stop; a slow sink holds back the topic, not us."""
         wait_s = _FIRST_WAIT_S
-        while events and not stop.is_set():
-            self._metrics.set(m.NOTIFICATION_QUEUE, len(events), sink=sink.name)
+        while True:
             try:
                 await sink.deliver(events)
             except SinkUnavailable as reason:
                 self._metrics.add(m.NOTIFICATIONS, sink=sink.name, outcome="retried")
                 self._log.warning("sink_unavailable", sink=sink.name, why=str(reason))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s):
-                        await stop.wait()
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-                continue
-            outcome = {"sink": sink.name, "outcome": "delivered"}
-            self._metrics.add(m.NOTIFICATIONS, len(events), **outcome)
-            break
-        self._metrics.set(m.NOTIFICATION_QUEUE, 0, sink=sink.name)
+            else:
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await stop.wait()
+            if stop.is_set():
+                return False
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     def _remember(self, events: Sequence[AlertEvent]) -> None:
         for event in events:

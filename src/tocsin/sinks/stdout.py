@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.text import Text
 
+from tocsin.errors import UserError
 from tocsin.flow.alert import AlertEvent
 
 _STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
@@ -25,15 +27,23 @@ class StdoutSink:
         self._console = console or Console(file=sys.stdout, soft_wrap=True, highlight=False)
 
     async def deliver(self, events: Sequence[AlertEvent]) -> None:
-        for event in events:
-            if self._json:
-                self._console.file.write(event.encode().decode() + "\n")
-            else:
-                self._console.print(line(event))
-        self._console.file.flush()
+        """Print them all. Raises UserError when nobody reads any more (`tocsin bridge | head`)."""
+        try:
+            for event in events:
+                if self._json:
+                    self._console.file.write(event.encode().decode() + "\n")
+                else:
+                    self._console.print(line(event))
+            self._console.file.flush()
+        except BrokenPipeError:
+            # Python flushes once more at exit, and would print a traceback there.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())
+            raise UserError(
+                "Nothing reads standard output any more; choose --sink file:PATH to keep alerts."
+            ) from None
 
     async def close(self) -> None:
-        self._console.file.flush()
+        """Leave standard output open: it is not ours."""
 
 
 def line(event: AlertEvent) -> Text:
