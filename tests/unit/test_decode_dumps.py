@@ -54,6 +54,17 @@ def test_a_printed_span_goes_over_several_lines() -> None:
     assert one(json.dumps(sdk_dump(CALL), indent=4).encode()) == one(encode(sdk_dump(CALL)))
 
 
+@pytest.mark.parametrize("indent", [None, 4])
+def test_spans_printed_one_after_another_are_read_one_by_one(indent: int | None) -> None:
+    spans = [sdk_dump(CALL), sdk_dump(CALL) | {"end_time": None}, sdk_dump(Otlp())]
+    text = "".join(json.dumps(span, indent=indent) + "\n" for span in spans)
+    decoded = decode_values(text.encode())
+    assert decoded.spans["kind"].to_list() == ["llm", "other"]
+    assert [(r.item, r.reason) for r in decoded.rejects] == [(1, Reason.MISSING_FIELD)]
+    cut = decode_values(text.encode()[:-9])
+    assert [(r.item, r.reason) for r in cut.rejects][1:] == [(2, Reason.BAD_JSON)]
+
+
 @pytest.mark.parametrize(
     ("change", "reason", "detail"),
     [

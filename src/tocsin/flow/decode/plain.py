@@ -35,10 +35,19 @@ def refused(error: Exception) -> RefusedError:
     return RefusedError(refusal(error).reason)
 
 
+#: Between two objects that follow each other on lines of their own, as in no one JSON value.
+BETWEEN = re.compile(rb"(?<=\})[ \t\r]*\n\s*(?=\{)")
+
+
 def parts(data: bytes, limits: Limits) -> list[Raw]:
-    """The items of a JSON array, undecoded; or the one object. Raises RefusedError."""
+    """The items of a JSON array, undecoded; or the objects, one after another.
+
+    Raises RefusedError.
+    """
     if data[:1] != b"[":
-        return [Raw(data)]
+        objects = [Raw(part) for part in BETWEEN.split(data)]
+        check_count(len(objects), limits)
+        return objects
     try:
         found = _decode_parts(data)
     except MALFORMED as error:

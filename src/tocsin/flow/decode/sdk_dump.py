@@ -61,8 +61,9 @@ _MAX_DIGITS = 40  # of 128 bits in decimal, and quotes
 
 def messages(data: bytes, limits: Limits) -> list[tuple[Row, Raw]]:
     """The spans, undecoded. Raises RefusedError."""
-    if data[:1] == b"[":
-        return [({}, part) for part in plain.parts(data, limits)]
+    parts = plain.parts(data, limits)
+    if data[:1] == b"[" or len(parts) > 1:
+        return [({}, part) for part in parts]
     try:
         dump = _decode_dump(data)
     except MALFORMED as error:

@@ -13,6 +13,7 @@ from msgspec import Raw
 from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.limits import RefusedError
 from tocsin.flow.decode.native import MALFORMED, refusal
+from tocsin.flow.decode.plain import BETWEEN
 from tocsin.types import Reason
 
 
@@ -45,6 +46,8 @@ _FOREIGN = {
     "data": Format.OPENAI_AGENTS,
     "traceId": Format.ZIPKIN,
 }
+#: Formats that are written to files object after object.
+_SEQUENCES = (Format.SENTRY, Format.SDK_DUMP)
 #: Something else that users may put on the spans topic: it belongs on the topic of changes.
 _CLOUDEVENT = "specversion"
 #: Only in arrays that have one of these is looked for a foreign format: native ones stay fast.
@@ -130,10 +133,9 @@ def _sniff_json(text: bytes) -> Format:
     try:
         keys = _decode_keys(text)
     except MALFORMED as error:
-        first_line = text.split(b"\n", 1)[0]
-        if first_line == text:
+        if b"\n" not in text:
             raise refusal(error) from None
-        return Format.NATIVE  # one object a line, or broken: told apart when it is read
+        return _sniff_objects(text)
     if keys.resourceSpans is not _ABSENT:
         return Format.OTLP_JSON
     if all(getattr(keys, name) is not _ABSENT for name in _OWN):
@@ -145,6 +147,18 @@ def _sniff_json(text: bytes) -> Format:
     if all(getattr(keys, name) is _ABSENT for name in _OWN):
         raise RefusedError(Reason.UNKNOWN_FORMAT)
     return Format.NATIVE
+
+
+def _sniff_objects(text: bytes) -> Format:
+    """One object after another, or a broken one: told apart when it is read."""
+    try:
+        keys = _decode_keys(BETWEEN.split(text, 1)[0])
+    except MALFORMED:
+        return Format.NATIVE
+    if all(getattr(keys, name) is not _ABSENT for name in _OWN):
+        return Format.NATIVE
+    found = _foreign(keys)
+    return found if found and found in _SEQUENCES else Format.NATIVE
 
 
 def _sniff_array(text: bytes) -> Format:
