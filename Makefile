@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint type bench quality clean FORCE
+.PHONY: help setup demo test quick lint type bench clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
@@ -20,10 +20,9 @@ lint: setup ## check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 type: setup ## check types
 	@$(BIN)/mypy
-bench: setup ## measure speed, as ratios in one run
-	@$(BIN)/pytest tests/bench -s
-quality: setup ## measure what is detected, how soon, and how many alarms are false
-	@$(BIN)/pytest tests/quality -s
+bench: setup ## measure speed: Kafka to Redis beside a bare poll loop, then each stage
+	@for part in ingest store decode cost detect; do \
+		echo "== $$part"; $(BIN)/python tests/bench/bench_$$part.py || exit 1; done
 clean: ## remove all that was made here
 	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
