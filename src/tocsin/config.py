@@ -120,6 +120,10 @@ class Config(BaseSettings):
         if self.rebuild_horizon_s <= self.window_s + self.lateness_s:
             msg = "rebuild_horizon_s must be longer than window_s plus lateness_s"
             raise ValueError(msg)
+        if not self.fingerprint_key.get_secret_value().strip("*"):
+            # Anything else that was redacted fails to log in; this would work, and be no secret.
+            msg = "fingerprint_key is empty or redacted; put the key itself here"
+            raise ValueError(msg)
         if self.profile == "production" and self.has_dev_key:
             msg = "fingerprint_key must be set in profile production (or fingerprint_key_file)"
             raise ValueError(msg)
@@ -143,6 +147,8 @@ class Config(BaseSettings):
         """Return the tree as plain values, safe to print: every secret is `**********`."""
         tree: dict[str, Any] = self.model_dump(mode="json")
         tree["redis"]["url"] = redact_url(self.redis.url)
+        if self.has_dev_key:
+            tree["fingerprint_key"] = DEV_FINGERPRINT_KEY  # no secret, and it reads back
         return tree
 
 

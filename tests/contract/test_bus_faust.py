@@ -108,6 +108,25 @@ async def test_a_notice_reaches_whoever_holds_the_shard(config: Config) -> None:
         assert holder.seen <= {1, 3}
 
 
+async def test_a_worker_outlives_its_broker_s_restart(config: Config, kafka: Kafka) -> None:
+    await create(config)
+    holder = Holder()
+    async with holding(config, holder) as task:
+        await until(lambda: holder.held == _ALL, "held", task)
+        await asyncio.sleep(1)
+        if kafka.real:  # the embedded broker forgets its topics
+            await asyncio.to_thread(kafka.kill)
+            await asyncio.sleep(1)
+            await asyncio.to_thread(kafka.start)
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while 2 not in holder.seen:
+            assert asyncio.get_running_loop().time() < deadline, "deaf since the restart"
+            await tell(config, 2)
+            await asyncio.sleep(0.5)
+        assert holder.held == _ALL
+        assert not task.done()
+
+
 async def test_a_holder_that_cannot_take_a_shard_ends_the_worker(config: Config) -> None:
     class Refusing(Holder):
         async def assigned(self, shards: frozenset[int]) -> None:

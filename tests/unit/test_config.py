@@ -54,6 +54,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ({"redis": {"url": "http://h"}}, "redis.url", "redis://"),
         ({"kafka": {"security_protocol": "SASL_SSL"}}, "kafka", "sasl_username"),
         ({"kafka": {"ssl_certfile": "/c"}}, "kafka", "ssl_keyfile"),
+        ({"fingerprint_key": "**********"}, "fingerprint_key", "redacted"),
+        ({"fingerprint_key": ""}, "fingerprint_key", "empty"),
         ({"profile": "production"}, "fingerprint_key", "production"),
     ],
 )
