@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 import tocsin
+from tocsin.cli_dlq import dlq
 from tocsin.errors import UserError
 
 #: A mistake the user can mend; an ordinary "no" (a check that failed) is 1.
@@ -44,6 +45,8 @@ class _Commands(click.Group):
 def _keep_lines(command: click.Command) -> None:
     """Click's mark of lines to be left as they are is a control character, not two letters."""
     command.help = command.help and command.help.replace(r"\b", "\b")
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _keep_lines(below)
 
 
 def _conditions() -> tuple[type[Exception], ...]:
@@ -318,6 +321,9 @@ def demo(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> 
     from tocsin.demo import main as play
 
     sys.exit(play(check=check, seed=seed, speed=speed, live=live, as_json=as_json))
+
+
+main.add_command(dlq)
 
 
 @main.group()

@@ -1,0 +1,80 @@
+"""Refused records are looked at, and sent again once what refused them is mended."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import msgspec
+
+from native import encode, fleet
+from tocsin.bus.kafka import KafkaBus
+from world import World
+
+
+async def test_refused_records_are_listed_and_count_after_they_are_sent_again(
+    world: World,
+) -> None:
+    world.settings = {"TOCSIN_LIMITS__MAX_SPANS": "3"}  # the mistake: too tight a cap
+    now = time.time_ns() // 60_000_000_000 * 60_000_000_000
+    rows = list(fleet(5, now - 120_000_000_000, 60, 2))
+    spans = [msgspec.json.decode(encode(row)) for row in rows]
+    bundles = [msgspec.json.encode(spans[i : i + 10]) for i in range(0, 100, 10)]
+    good = [msgspec.json.encode(span) for span in spans[100:]]
+    producer = KafkaBus(world.config().kafka).producer()
+    await producer.start()
+    for value in [*bundles, *good, b"hello"]:
+        await producer.send(world.config().topics.spans, value=value, key=b"k")
+    await producer.stop()
+    ingest = world.start("ingest")
+
+    async def refused() -> bool:
+        books = await world.account()
+        return books["aggregated"] == len(good) and books["dead_lettered"] == len(bundles) + 1
+
+    await world.until(refused, 60, "the bundles refused")
+    listed = world.run("dlq", "show", "--json")
+    assert listed.returncode == 0, listed.stderr
+    letters = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert len(letters) == len(bundles) + 1
+    assert {x["reason"] for x in letters} == {"too_many_spans", "unknown_format"}
+    assert "too_many_spans 10, unknown_format 1" in listed.stderr
+    assert all("payload" not in x and "key" not in x for x in letters)
+
+    ingest.terminate()
+    assert ingest.wait(20) == 0
+    world.settings = {}
+    world.start("ingest")
+    chosen = ("dlq", "replay", "--reason", "too_many_spans", "--since", "1h")
+    dry = world.run(*chosen)
+    assert dry.returncode == 0, dry.stderr
+    assert "10 records" in dry.stdout
+    assert "dry run" in dry.stdout
+    assert (await world.account())["aggregated"] == len(good)
+    sent = world.run(*chosen, "--yes")
+    assert sent.returncode == 0, sent.stderr
+    assert "10 records" in sent.stdout
+
+    async def counted() -> bool:
+        return (await world.account())["aggregated"] >= len(rows)
+
+    await world.until(counted, 60, "the bundles counted")
+    assert (await world.account())["aggregated"] == len(rows)
+    first = min(letters, key=lambda x: x["original"]["offset"])["original"]
+    at = ("--partition", str(first["partition"]), "--offset", str(first["offset"]))
+    one = world.run("dlq", "show", "--payload", "--json", *at)
+    [letter] = [json.loads(line) for line in one.stdout.splitlines()]
+    assert letter["key"] == "k"
+    assert letter["payload"].encode() == bundles[0]
+
+
+def test_a_broker_that_is_not_there_is_one_sentence(world: World) -> None:
+    world.settings = {
+        "TOCSIN_KAFKA__BOOTSTRAP": "localhost:1",
+        "TOCSIN_KAFKA__CONNECT_TIMEOUT_S": "0.5",
+    }
+    for command in ("show", "replay"):
+        result = world.run("dlq", command)
+        assert result.returncode == 2
+        assert result.stderr.count("\n") == 1
+        assert "localhost:1" in result.stderr

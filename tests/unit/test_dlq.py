@@ -1,0 +1,247 @@
+"""`tocsin dlq`: the letters that are meant are found, and a record goes back at most once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tocsin.bus.base import TopicMissing, TopicSpec
+from tocsin.bus.memory import MemoryBus, MemoryRecord
+from tocsin.cli import main
+from tocsin.clock import ManualClock
+from tocsin.config import Config, UserError
+from tocsin.metrics import Metrics
+from tocsin.run import dlq
+from tocsin.run.batch import Track, read_batch
+from tocsin.run.dead_letters import KEPT_BYTES, dead_letters
+from tocsin.run.ingest import settings_of
+from tocsin.run.letters import (
+    NO_BYTES,
+    PARTIAL,
+    TRUNCATED,
+    Letter,
+    Selection,
+    json_line,
+    letter_of,
+    moment,
+    plan,
+    summary,
+)
+from tocsin.types import Reason
+from unit.decode_samples import encode, native
+
+CONFIG = Config()
+SECRET = "jane@example.com"
+NOW_MS = 1_767_225_600_000
+GOOD = native(end_time=NOW_MS * 1_000_000)
+BAD = GOOD | {"output_tokens": -1, "tool_arguments": SECRET}
+
+LETTERS = st.builds(
+    Letter,
+    partition=st.integers(0, 2),
+    offset=st.integers(0, 50),
+    at_ms=st.integers(0, 9),
+    reason=st.sampled_from(list(Reason)).map(str),
+    detail=st.sampled_from(["", "end_time"]),
+    origin=st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 1), st.integers(0, 3)),
+    origin_ms=st.integers(0, 9),
+    spans=st.integers(1, 3),
+    items=st.just(""),
+    size=st.integers(0, 3),
+    kept=st.none() | st.integers(0, 3),
+)
+NARROW: dict[str, st.SearchStrategy[Any]] = {
+    "reasons": st.frozensets(st.sampled_from(list(Reason)).map(str)),
+    "since_ms": st.none() | st.integers(0, 9),
+    "until_ms": st.none() | st.integers(0, 9),
+    "topic": st.none() | st.sampled_from(["a", "b"]),
+    "partition": st.none() | st.integers(0, 1),
+    "offset": st.none() | st.integers(0, 3),
+}
+SELECTIONS = st.builds(Selection, limit=st.none() | st.integers(1, 5), **NARROW)
+
+
+async def refused(values: Sequence[bytes | None]) -> MemoryBus:
+    """A bus whose dead letters are what ingest writes for these records."""
+    bus = MemoryBus(ManualClock(NOW_MS))
+    bus.create(TopicSpec(CONFIG.topics.spans, 2))
+    bus.create(TopicSpec(CONFIG.topics.dlq, 2))
+    spans = CONFIG.topics.spans
+    records = [
+        MemoryRecord(spans, 0, at, NOW_MS, 1, b"key%d" % at, value, ())
+        for at, value in enumerate(values)
+    ]
+    batch = read_batch({0: records}, {0: Track(position=0)}, 1, settings_of(CONFIG), NOW_MS)
+    await dead_letters(batch, bus.producer(), CONFIG, Metrics())
+    return bus
+
+
+def published(bus: MemoryBus) -> list[tuple[bytes | None, bytes | None]]:
+    return [(record.key, record.value) for record in bus.records(CONFIG.topics.spans)]
+
+
+@given(st.lists(LETTERS), SELECTIONS)
+def test_a_selection_is_what_matches_each_refusal_once_oldest_first(
+    letters: list[Letter], selection: Selection
+) -> None:
+    chosen = selection.of(letters)
+    assert all(selection.matches(letter) for letter in chosen)
+    assert [x.at_ms for x in chosen] == sorted(x.at_ms for x in chosen)
+    refusals = {(x.origin, x.reason) for x in letters if selection.matches(x)}
+    assert len({(x.origin, x.reason) for x in chosen}) == len(chosen)
+    assert len(chosen) == min(len(refusals), selection.limit or len(refusals))
+    assert str(sum(x.spans for x in chosen)) in summary(chosen)
+
+
+@given(st.lists(LETTERS), st.sampled_from(sorted(NARROW)), st.data())
+def test_a_filter_only_ever_narrows(letters: list[Letter], name: str, data: st.DataObject) -> None:
+    everything = Selection().of(letters)
+    narrowed = Selection(**{name: data.draw(NARROW[name])})
+    matching = {(x.origin, x.reason) for x in narrowed.of(letters)}
+    assert matching <= {(x.origin, x.reason) for x in everything}
+
+
+@given(st.lists(LETTERS))
+def test_a_plan_takes_each_record_once_and_loses_none(letters: list[Letter]) -> None:
+    made = plan(letters)
+    origins = [x.origin for x in made.sent]
+    assert len(set(origins)) == len(origins)
+    assert len(origins) + made.left_out.total() == len({x.origin for x in letters})
+    assert all(x.kept and not x.truncated for x in made.sent)
+
+
+@given(st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary(max_size=9))))
+def test_a_record_that_is_no_letter_of_ours_is_none(headers: list[tuple[str, Any]]) -> None:
+    assert letter_of(MemoryRecord("dlq", 0, 0, 0, 0, None, b"x", headers)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("90s", NOW_MS - 90_000), ("30m", NOW_MS - 1_800_000), ("2h", NOW_MS - 7_200_000),
+        ("7d", NOW_MS - 7 * 86_400_000), ("2026-01-01T00:00:00Z", NOW_MS),
+        ("2026-01-01", NOW_MS), ("2026-01-01T01:00:00.5+01:00", NOW_MS + 500),
+    ],
+)  # fmt: skip
+def test_a_time_is_iso_8601_or_an_age(text: str, ms: int) -> None:
+    assert moment(text, NOW_MS, "--since") == ms
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "5 parsecs", "-1h", "2h30m"])
+def test_what_is_no_time_is_one_sentence(text: str) -> None:
+    with pytest.raises(UserError, match=r"--until .* is no time"):
+        moment(text, NOW_MS, "--until")
+
+
+async def test_what_ingest_writes_is_found_with_all_it_says() -> None:
+    bus = await refused([encode(GOOD), encode(BAD), b"{ broken", None, encode([GOOD, BAD])])
+    found, foreign = await dlq.find(bus, CONFIG, Selection())
+    assert foreign == 0
+    assert {(x.origin[2], x.reason, x.items) for x in found} == {
+        (1, "bad_value", ""), (2, "bad_json", ""), (3, "empty", ""), (4, "bad_value", "1"),
+    }  # fmt: skip
+    assert {x.origin[:2] for x in found} == {(CONFIG.topics.spans, 0)}
+    by_offset = {x.origin[2]: x for x in found}
+    assert by_offset[1].detail == "output_tokens"
+    assert (by_offset[1].size, by_offset[1].kept) == (len(encode(BAD)),) * 2
+    assert (by_offset[3].size, by_offset[3].kept) == (0, None)
+    assert by_offset[1].origin_ms == NOW_MS
+    only = Selection(reasons=frozenset({"bad_value"}), partition=0, offset=4)
+    assert [x.origin[2] for x in (await dlq.find(bus, CONFIG, only))[0]] == [4]
+    assert (await dlq.find(bus, CONFIG, Selection(since_ms=NOW_MS + 1)))[0] == []
+
+
+async def test_a_record_goes_back_once_with_its_own_key_and_bytes() -> None:
+    both = encode([BAD, GOOD | {"end_time": (NOW_MS + 86_400_000) * 1_000_000}])
+    bus = await refused([encode(BAD), both, encode(BAD)])
+    assert len(bus.records(CONFIG.topics.dlq)) == 4, "one record was refused for two reasons"
+    for letter in bus.records(CONFIG.topics.dlq)[:1]:  # a crash wrote one letter twice
+        await bus.producer().send(
+            CONFIG.topics.dlq, key=letter.key, value=letter.value, headers=letter.headers
+        )
+    dry = await dlq.replay(bus, CONFIG, Selection(), send=False)
+    assert published(bus) == []
+    sent = await dlq.replay(bus, CONFIG, Selection(), send=True)
+    assert (dry.sent, dry.size, dry.left_out) == (sent.sent, sent.size, sent.left_out)
+    assert (sent.sent, sent.left_out) == (3, {})
+    assert sorted(published(bus), key=str) == [
+        (b"key0", encode(BAD)), (b"key1", both), (b"key2", encode(BAD)),
+    ]  # fmt: skip
+    headers = [dict(record.headers) for record in bus.records(CONFIG.topics.spans)]
+    topic = CONFIG.topics.spans.encode()
+    assert {h[dlq.REPLAYED] for h in headers} == {topic + b"/0/%d" % i for i in range(3)}
+
+
+async def test_what_cannot_or_must_not_go_back_is_counted_and_left_out() -> None:
+    late = GOOD | {"end_time": (NOW_MS - 86_400_000) * 1_000_000, "start_time": None}
+    values = [
+        encode(BAD | {"tool_result": "x" * KEPT_BYTES}), None, encode([GOOD, BAD]),
+        encode([GOOD, late]), encode(late), encode([BAD, BAD]),
+    ]  # fmt: skip
+    bus = await refused(values)
+    outcome = await dlq.replay(bus, CONFIG, Selection(), send=True)
+    assert outcome.left_out == {TRUNCATED: 1, NO_BYTES: 1, PARTIAL: 2}
+    assert sorted(published(bus), key=str) == [(b"key4", values[4]), (b"key5", values[5])]
+    again = await dlq.replay(bus, CONFIG, Selection(), send=True, partial=True)
+    assert (again.sent, again.left_out) == (4, {TRUNCATED: 1, NO_BYTES: 1})
+
+
+async def test_looking_at_many_letters_finds_every_one() -> None:
+    numbers = count()
+    bus = await refused([encode(BAD | {"span_id": f"s{next(numbers)}"}) for _ in range(5_000)])
+    found, _ = await dlq.find(bus, CONFIG, Selection())
+    assert sorted(x.origin[2] for x in found) == list(range(5_000))
+    newest = await dlq.replay(bus, CONFIG, Selection(limit=250), send=True)
+    assert newest.sent == len(published(bus)) == 250
+
+
+async def test_without_a_spans_topic_nothing_is_sent_and_the_remedy_is_said() -> None:
+    bus = MemoryBus(ManualClock(NOW_MS))
+    bus.create(TopicSpec(CONFIG.topics.dlq, 1))
+    letters = (await refused([encode(BAD)])).records(CONFIG.topics.dlq)
+    for letter in letters:
+        await bus.producer().send(CONFIG.topics.dlq, value=letter.value, headers=letter.headers)
+    with pytest.raises(TopicMissing, match="tocsin topics"):
+        await dlq.replay(bus, CONFIG, Selection(), send=True)
+
+
+async def test_content_is_shown_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    bus = await refused([encode(BAD), b'{"bytes": "\xff"}'])
+    for as_json in (True, False):
+        await dlq.show(bus, CONFIG, Selection(), as_json=as_json, payload=False)
+        said = "".join(capsys.readouterr())
+        assert SECRET not in said
+        assert "key0" not in said
+        assert "2 dead letters, 2 spans" in said
+        await dlq.show(bus, CONFIG, Selection(), as_json=as_json, payload=True)
+        assert SECRET in "".join(capsys.readouterr().out.split())
+
+
+@given(LETTERS, st.none() | st.binary(), st.none() | st.binary())
+def test_a_line_of_json_is_json_whatever_the_bytes(
+    letter: Letter, key: bytes | None, value: bytes | None
+) -> None:
+    shown = json.loads(json_line(letter, (key, value)))
+    assert shown["original"]["offset"] == letter.origin[2]
+    assert ("payload" in shown) != ("payload_base64" in shown)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--since", "soon"], ["--offset", "3"], ["--since", "1h", "--until", "2h"],
+        ["--reason", "dull"], ["--limit", "0"], ["--partition", "-1"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["show", "replay"])
+def test_a_mistake_is_one_sentence_and_exit_2(command: str, args: list[str]) -> None:
+    result = CliRunner().invoke(main, ["dlq", command, *args])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
