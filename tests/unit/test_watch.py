@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from memory_world import ROWS, SHARDS, Bench, published
-from native import fleet
+from native import encode, fleet
 from spans import T0_NS
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.judge.rules import load_rules
 from tocsin.metrics import PIPELINE_STALLED
+from tocsin.run.replay import replay
 from tocsin.run.topics import ensure
 from tocsin.run.watch import Watch
 from tocsin.store.memory import _Shard
@@ -57,6 +58,19 @@ def test_a_loop_is_told_while_its_window_is_open() -> None:
     async def act(bench: Bench, _: Watch) -> None:
         await published(bench, ROWS[:80] + loop_rows("loop", 3))
         assert (await told(bench, "opened")).rule == "runaway_loop"
+
+    play(act)
+
+
+def test_what_is_told_live_is_what_a_replay_tells_byte_for_byte() -> None:
+    rows = ROWS[:80] + loop_rows("loop", 3)
+
+    async def act(bench: Bench, _: Watch) -> None:
+        await published(bench, rows)
+        live = await told(bench, "opened")
+        again = replay(map(encode, rows), bench.config(), load_rules())
+        first = await anext(again)
+        assert first.encode() == live.encode()
 
     play(act)
 
