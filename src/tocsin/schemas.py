@@ -1,4 +1,4 @@
-"""`tocsin schemas`: the published contracts as JSON Schema, written from the models.
+"""`tocsin schemas`: the published contracts, written from the models: JSON Schema and AsyncAPI.
 
 A contract is stated once, as a pydantic model; the files under `schemas/` are what other
 languages and editors read. `check` tells which files no longer say what the models say.
@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
+from tocsin import asyncapi
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.judge.rules import RuleSpec
@@ -23,7 +24,7 @@ FOLDER: Final = Path("schemas")
 
 
 def documents() -> Mapping[str, str]:
-    """File name -> text of every published schema, in a fixed order of keys."""
+    """File name -> text of every published contract, in a fixed order of keys."""
     # What others write is described as we read it; what we write, as we write it.
     rule = _schema(RuleSpec, "validation")
     # A rule's id is the stem of its file, never a key in it.
@@ -35,10 +36,11 @@ def documents() -> Mapping[str, str]:
         "alert.v1.json": _schema(AlertEvent, "serialization"),
         "rule.v1.json": rule,
     }
-    return {
+    texts = {
         name: json.dumps({"$schema": DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
         for name, schema in contracts.items()
     }
+    return texts | {"asyncapi.yaml": asyncapi.document()}
 
 
 def write(folder: Path = FOLDER) -> list[Path]:

@@ -1,0 +1,117 @@
+"""The AsyncAPI document names every topic, and what we publish is what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from jsonschema import Draft202012Validator
+
+from memory_world import PARTITIONS, ROWS, Bench
+from tocsin.asyncapi import document
+from tocsin.config import Config
+from tocsin.flow.alert import AlertEvent
+from tocsin.run.dead_letters import KEPT_BYTES
+from tocsin.run.topics import ensure, specs
+from tocsin.types import Reason
+from unit.decode_samples import encode, native
+from unit.test_schemas_current import EVENTS
+
+FOLDER = Path(__file__).parents[2] / "schemas"
+API: dict[str, Any] = yaml.safe_load(document())
+
+
+def parts(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping in the document."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from parts(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from parts(item)
+
+
+def refused(schema: dict[str, Any], value: object) -> list[str]:
+    Draft202012Validator.check_schema(schema)
+    return [error.message for error in Draft202012Validator(schema).iter_errors(value)]
+
+
+def headers_of(message: str) -> dict[str, Any]:
+    return dict(API["components"]["messages"][message]["headers"])
+
+
+def test_every_topic_is_a_channel_and_every_channel_a_topic() -> None:
+    assert API["asyncapi"] == "3.0.0"
+    addresses = [channel["address"] for channel in API["channels"].values()]
+    assert addresses == [spec.name for spec in specs(Config())]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for part in parts(API):
+        if (reference := part.get("$ref")) is None:
+            continue
+        file, _, path = reference.partition("#/")
+        if file:
+            assert (FOLDER / file).is_file(), reference
+            continue
+        target = API
+        for name in path.split("/"):
+            target = target[name]
+
+
+def test_every_message_has_a_channel_and_every_operation_one_with_messages() -> None:
+    listed = {name for channel in API["channels"].values() for name in channel.get("messages", {})}
+    assert listed == set(API["components"]["messages"])
+    for operation in API["operations"].values():
+        assert API["channels"][operation["channel"]["$ref"].rpartition("/")[2]]["messages"]
+
+
+@given(EVENTS)
+def test_the_headers_of_an_alert_are_the_ones_described(event: AlertEvent) -> None:
+    described = headers_of("alert")
+    said = {name: value.decode() for name, value in event.headers()}
+    empty = {name for name, value in said.items() if not value}
+    assert said.keys() == described["properties"].keys()
+    # Generated fingerprints may be empty; no real one is.
+    assert not refused(described, said | dict.fromkeys(empty, "x"))
+
+
+async def test_dead_letters_and_notices_are_as_described() -> None:
+    bench = Bench()
+    await ensure(bench.config(), bench.bus.admin())
+    topics, producer = bench.config().topics, bench.bus.producer()
+    bad = [b"{", None, encode(native(tool_result="x" * KEPT_BYTES, output_tokens=-1)),
+           encode([native(), native(span_id="")]), encode(native(end_time=2**62))]  # fmt: skip
+    for value in bad:
+        await producer.send(topics.spans, value=value, partition=PARTITIONS - 1)
+    bench.start()
+    await bench.publish(ROWS[:50])
+    await bench.until(lambda: len(bench.bus.records(topics.dlq)) >= len(bad))
+    await bench.settle(50 + len(bad))
+    await bench.end()
+    described = headers_of("deadLetter")
+    seen: set[str] = set()
+    for letter in bench.bus.records(topics.dlq):
+        said = {name: value.decode() for name, value in letter.headers}
+        assert not refused(described, said)
+        seen |= said.keys()
+    assert seen == described["properties"].keys()
+    notices = bench.bus.records(topics.flushes)
+    payload = API["components"]["messages"]["notice"]["payload"]["schema"]
+    assert notices
+    for notice in notices:
+        assert notice.value is not None
+        said = msgspec.json.decode(notice.value)
+        assert not refused(payload, said)
+        assert said["shard"] == notice.partition
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_is_listed(reason: Reason) -> None:
+    assert reason in headers_of("deadLetter")["properties"]["dlq.reason"]["enum"]
