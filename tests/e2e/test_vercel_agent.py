@@ -63,6 +63,12 @@ def packages() -> tuple[Path | None, str]:
     return folder / "node_modules", ""
 
 
+def say(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    """Print on the terminal even if the test passes."""
+    with capsys.disabled():
+        print(f"\n{line}", flush=True)
+
+
 def serve(world: World, entry: str, modules: Path) -> subprocess.Popen[str]:
     """The example, as its README starts it."""
     copy = world.folder / "service"
@@ -162,13 +168,12 @@ async def check_series(world: World, runs: int, lookups: int) -> None:
 
 @pytest.mark.parametrize("entry", ["opentelemetry", "sentry"])
 async def test_a_looping_vercel_agent_is_told_of_while_its_run_is_open(
-    world: World, entry: str, pytestconfig: pytest.Config
+    world: World, entry: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     modules, missing = packages()
     world.start("up")
     if modules is None:
-        said = f"NOT RUN on Node: {missing}; its recorded spans stand in for {entry}.js"
-        pytestconfig.get_terminal_writer().line(f"\n{said}", yellow=True)
+        say(capsys, f"NOT RUN on Node: {missing}; recorded spans stand in for {entry}.js")
         await replay(world, entry)
         check_alert(await first_alert(world, None))
         await check_series(world, runs=2, lookups=1 + 4)
@@ -198,11 +203,11 @@ async def test_its_recorded_spans_with_all_content_say_the_same(world: World, en
 
 
 def test_without_a_broker_the_service_says_so_in_one_line(
-    tmp_path: Path, pytestconfig: pytest.Config
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     modules, missing = packages()
     if modules is None:
-        pytestconfig.get_terminal_writer().line(f"\nNOT RUN on Node: {missing}", yellow=True)
+        say(capsys, f"NOT RUN on Node: {missing}; agent.js was only read")
         assert "no broker at" in (SERVICE / "agent.js").read_text()
         return
     shutil.copytree(SERVICE, tmp_path / "s", ignore=shutil.ignore_patterns("node_modules"))
