@@ -1,0 +1,87 @@
+"""The collector's configuration keeps what decode reads and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tocsin.config import Config
+from tocsin.flow.decode import semantics
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "otel-collector"
+CONFIG: dict[str, Any] = yaml.safe_load((FOLDER / "config.yaml").read_text())
+_NAMES = re.compile(r'"([^"]+)"')
+_DEFAULT = re.compile(r"\$\{env:\w+:-(.*)\}")
+
+
+def statements(processor: str) -> list[str]:
+    found: list[str] = CONFIG["processors"][processor]["trace_statements"]
+    return found
+
+
+def kept(path: str) -> list[str]:
+    """The names that `keep_keys` leaves at a path; every path has one statement."""
+    (statement,) = [s for s in statements("transform/allow") if s.startswith(f"keep_keys({path},")]
+    return _NAMES.findall(statement)
+
+
+@pytest.mark.parametrize(
+    ("path", "table"),
+    [
+        ("span.attributes", semantics.SPAN_TABLE),
+        ("spanevent.attributes", semantics.EVENT_TABLE),
+        ("resource.attributes", semantics.RESOURCE_TABLE),
+        ("scope.attributes", {}),
+    ],
+)
+def test_what_is_kept_is_what_decode_reads(path: str, table: semantics.Table) -> None:
+    """A name that is new in semantics.py belongs into deploy/otel-collector/config.yaml, too."""
+    assert sorted(kept(path)) == sorted(table)
+
+
+def test_all_content_that_is_kept_is_hashed_first() -> None:
+    hashed = set()
+    for statement in statements("transform/fingerprint"):
+        if statement.startswith("set("):
+            name = _NAMES.findall(statement)[0]
+            own = f'span.attributes["{name}"]'
+            digest = f'SHA256(Concat(["${{env:FINGERPRINT_KEY}}", {own}], ":"))'
+            assert statement == f"set({own}, {digest}) where {own} != nil"
+            hashed.add(name)
+    assert hashed == semantics.CONTENT
+
+
+def test_every_way_to_name_a_kind_saves_a_span_from_the_filter() -> None:
+    (condition,) = CONFIG["processors"]["filter/genai"]["traces"]["span"]
+    named = set(re.findall(r'span\.attributes\["([^"]+)"\]', condition))
+    assert named >= set(semantics.SPAN_FIELDS["kind"])
+    assert named <= set(semantics.SPAN_TABLE)
+
+
+def test_privacy_fails_closed_and_in_order() -> None:
+    for name, settings in CONFIG["processors"].items():
+        if name.startswith(("filter", "transform")):
+            assert settings["error_mode"] == "propagate"
+    order = CONFIG["service"]["pipelines"]["traces"]["processors"]
+    assert order == list(CONFIG["processors"])
+    assert 'set(span.status.message, "")' in statements("transform/allow")
+
+
+def test_spans_go_to_the_topic_that_ingest_reads_keyed_by_trace() -> None:
+    kafka = CONFIG["exporters"]["kafka"]
+    (topic,) = _DEFAULT.findall(kafka["traces"]["topic"])
+    assert topic == Config().topics.spans
+    assert kafka["traces"]["encoding"] == "otlp_proto"
+    assert kafka["partition_traces_by_id"] is True
+    assert CONFIG["service"]["pipelines"]["traces"]["exporters"] == ["kafka"]
+
+
+def test_every_variable_is_told_of() -> None:
+    told = (FOLDER / "README.md").read_text()
+    used = set(re.findall(r"\$\{env:(\w+)", (FOLDER / "config.yaml").read_text()))
+    assert used
+    assert not [name for name in used if f"| `{name}` |" not in told]
