@@ -78,7 +78,7 @@ def document() -> str:
         "operations": {
             "readSpans": _operation("receive", "spans", "`tocsin ingest` reads them."),
             "sendSpans": _operation(
-                "send", "spans", "`tocsin dlq replay --yes` publishes records again."
+                "send", "spans", "`tocsin.publish` and `tocsin dlq replay --yes` write there."
             ),
             "sendDeadLetters": _operation("send", "deadLetters", "`tocsin ingest` writes them."),
             "readDeadLetters": _operation("receive", "deadLetters", "`tocsin dlq` reads them."),
