@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tocsin.types import Reason
-
 if TYPE_CHECKING:
     from tocsin.config import Config
     from tocsin.run.letters import Selection
 
+
+class _ReasonName(click.ParamType):
+    """One of types.Reason, which is looked up late: `--help` must not load polars for it."""
+
+    name = "reason"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from tocsin.types import Reason
+
+        known = [reason.value for reason in Reason]
+        if value not in known:
+            self.fail(f"{value!r} is none of: {', '.join(known)}", param, ctx)
+        return value
+
+
 _FILTERS = (
     click.option("--reason", "reasons", multiple=True,
-                 type=click.Choice([reason.value for reason in Reason]),
+                 type=_ReasonName(),
                  help="Refused for this; may be given more than once."),
     click.option("--since", metavar="TIME", help="Refused then or later: ISO 8601, or an age: 2h."),
     click.option("--until", metavar="TIME", help="Refused before then."),
@@ -52,12 +65,13 @@ def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any)
       tocsin dlq show --since 2h
       tocsin dlq show --json --reason bad_value --partition 3
     """
-    from tocsin.run.dlq import show
+    from tocsin.run.dlq import explained, show
     from tocsin.run.wire import open_bus
 
     config = _load(ctx)
-    chosen = _selection(**filters)
-    asyncio.run(show(open_bus(config), config, chosen, as_json=as_json, payload=payload))
+    chosen, bus = _selection(**filters), open_bus(config)
+    work = show(bus, config, chosen, as_json=as_json, payload=payload)
+    asyncio.run(explained(bus, work))
 
 
 @dlq.command()
@@ -76,15 +90,13 @@ def replay(ctx: click.Context, /, *, send: bool, partial: bool, **filters: Any) 
       tocsin dlq replay --reason too_old --since 1h
       tocsin dlq replay --reason too_old --since 1h --yes
     """
-    from tocsin.run.dlq import replay_and_say
+    from tocsin.run.dlq import explained, replay_and_say
     from tocsin.run.wire import open_bus
 
     config = _load(ctx)
-    chosen = _selection(**filters)
-    whole = asyncio.run(
-        replay_and_say(open_bus(config), config, chosen, send=send, partial=partial)
-    )
-    sys.exit(0 if whole else 1)
+    chosen, bus = _selection(**filters), open_bus(config)
+    work = replay_and_say(bus, config, chosen, send=send, partial=partial)
+    sys.exit(0 if asyncio.run(explained(bus, work)) else 1)
 
 
 def _load(ctx: click.Context) -> Config:

@@ -8,11 +8,13 @@ from itertools import count
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.bus.base import TopicMissing, TopicSpec
+from tocsin.bus.base import BrokerUnavailable, TopicMissing, TopicSpec
+from tocsin.bus.kafka import KafkaBus
 from tocsin.bus.memory import MemoryBus, MemoryRecord
 from tocsin.cli import main
 from tocsin.clock import ManualClock
@@ -210,6 +212,20 @@ async def test_without_a_spans_topic_nothing_is_sent_and_the_remedy_is_said() ->
         await bus.producer().send(CONFIG.topics.dlq, value=letter.value, headers=letter.headers)
     with pytest.raises(TopicMissing, match="tocsin topics"):
         await dlq.replay(bus, CONFIG, Selection(), send=True)
+
+
+async def test_a_broker_that_goes_away_meanwhile_is_one_sentence_and_a_fault_is_not() -> None:
+    async def work(error: Exception) -> None:
+        raise error
+
+    bus = KafkaBus(CONFIG.kafka)
+    with pytest.raises(BrokerUnavailable, match="stopped answering"):
+        await dlq.explained(bus, work(KafkaConnectionError()))
+    with pytest.raises(ZeroDivisionError):
+        await dlq.explained(bus, work(ZeroDivisionError()))
+    memory = MemoryBus()
+    with pytest.raises(TopicMissing, match="tocsin topics"):
+        await dlq.explained(memory, dlq.find(memory, CONFIG, Selection()))
 
 
 async def test_content_is_shown_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

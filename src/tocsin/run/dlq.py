@@ -7,8 +7,9 @@ keeps only what the headers say, the second takes the bytes of those letters tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.text import Text
@@ -27,6 +28,7 @@ _IN_FLIGHT = 100  # records sent before their acknowledgements are awaited
 _WIDE = 200  # columns, where no terminal says how many
 #: On a record that was sent again: where it was first. No decoder reads it.
 REPLAYED = "dlq.replayed.from"
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -198,6 +200,16 @@ async def _read(consumer: Consumer, starts: dict[int, int]) -> AsyncIterator[Rec
 
 
 # ---- the commands ---------------------------------------------------------------------
+
+
+async def explained(bus: Bus, command: Coroutine[Any, Any, _T]) -> _T:
+    """Run a command; a broker that goes away meanwhile is BrokerUnavailable, one sentence."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(command)
+    except BaseExceptionGroup as failures:
+        raise bus.explain(failures.exceptions[0]) from None
+    return task.result()
 
 
 async def show(
