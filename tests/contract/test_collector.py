@@ -18,34 +18,36 @@ _NAMES = re.compile(r'"([^"]+)"')
 _DEFAULT = re.compile(r"\$\{env:\w+:-(.*)\}")
 
 
-def statements(processor: str) -> list[str]:
-    found: list[str] = CONFIG["processors"][processor]["trace_statements"]
-    return found
+def allowed() -> dict[str, list[str]]:
+    """Context -> its statements that leave what may pass."""
+    groups = CONFIG["processors"]["transform/allow"]["trace_statements"]
+    return {group["context"]: group["statements"] for group in groups}
 
 
-def kept(path: str) -> list[str]:
-    """The names that `keep_keys` leaves at a path; every path has one statement."""
-    (statement,) = [s for s in statements("transform/allow") if s.startswith(f"keep_keys({path},")]
+def kept(context: str) -> list[str]:
+    """The names that `keep_keys` leaves at the attributes of a context."""
+    start = f"keep_keys({context}.attributes,"
+    (statement,) = [s for s in allowed()[context] if s.startswith(start)]
     return _NAMES.findall(statement)
 
 
 @pytest.mark.parametrize(
-    ("path", "table"),
+    ("context", "table"),
     [
-        ("span.attributes", semantics.SPAN_TABLE),
-        ("spanevent.attributes", semantics.EVENT_TABLE),
-        ("resource.attributes", semantics.RESOURCE_TABLE),
-        ("scope.attributes", {}),
+        ("span", semantics.SPAN_TABLE),
+        ("spanevent", semantics.EVENT_TABLE),
+        ("resource", semantics.RESOURCE_TABLE),
+        ("scope", {}),
     ],
 )
-def test_what_is_kept_is_what_decode_reads(path: str, table: semantics.Table) -> None:
+def test_what_is_kept_is_what_decode_reads(context: str, table: semantics.Table) -> None:
     """A name that is new in semantics.py belongs into deploy/otel-collector/config.yaml, too."""
-    assert sorted(kept(path)) == sorted(table)
+    assert sorted(kept(context)) == sorted(table)
 
 
 def test_all_content_that_is_kept_is_hashed_first() -> None:
     hashed = set()
-    for statement in statements("transform/fingerprint"):
+    for statement in CONFIG["processors"]["transform/fingerprint"]["trace_statements"]:
         if statement.startswith("set("):
             name = _NAMES.findall(statement)[0]
             own = f'span.attributes["{name}"]'
@@ -62,13 +64,22 @@ def test_every_way_to_name_a_kind_saves_a_span_from_the_filter() -> None:
     assert named <= set(semantics.SPAN_TABLE)
 
 
+def test_a_statement_runs_where_its_attributes_are() -> None:
+    """The collector runs a whole list in the innermost context that any of it names."""
+    for context, statements in allowed().items():
+        for statement in statements:
+            assert re.findall(r"[(](\w+)\.", statement) == [context]
+    for statement in CONFIG["processors"]["transform/fingerprint"]["trace_statements"]:
+        assert set(re.findall(r"(\w+)\.attributes", statement)) == {"span"}
+
+
 def test_privacy_fails_closed_and_in_order() -> None:
     for name, settings in CONFIG["processors"].items():
         if name.startswith(("filter", "transform")):
             assert settings["error_mode"] == "propagate"
     order = CONFIG["service"]["pipelines"]["traces"]["processors"]
     assert order == list(CONFIG["processors"])
-    assert 'set(span.status.message, "")' in statements("transform/allow")
+    assert 'set(span.status.message, "")' in allowed()["span"]
 
 
 def test_spans_go_to_the_topic_that_ingest_reads_keyed_by_trace() -> None:
