@@ -48,7 +48,8 @@ def packages() -> tuple[Path | None, str]:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(SERVICE / name, partial)
     installed = subprocess.run(
-        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1",
+         "--fetch-retry-mintimeout=1000"],
         cwd=partial, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     if installed.returncode != 0:
