@@ -258,7 +258,7 @@ class Look:
     shard: int
     epoch: int
     evaluated: int | None  # the newest window that was evaluated
-    seq: int  # merges so far; the next look's `seen`
+    seq: int  # the newest merge this look covers; the next look's `seen`
     partitions: int  # of the spans topic; 0 while nothing was merged
     positions: Mapping[int, Position]
     windows: tuple[int, ...]  # starts of the windows that hold counters, ascending
