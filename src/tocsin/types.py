@@ -7,6 +7,7 @@ nano-USD. `at` is event time, `now` is the clock. The event time of a span is it
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -346,6 +347,11 @@ class Finding:
 def split_series(series: str) -> tuple[str, tuple[str, ...]]:
     view, *values = series.split(SEP)
     return view, tuple(values)
+
+
+def shard_of(key: str, shards: int) -> int:
+    """The shard of a service (`env SEP service`) or of a run (its trace id), 0..shards-1."""
+    return zlib.crc32(key.encode()) % shards
 
 
 def join_series(view: str, *values: str) -> str:

@@ -64,3 +64,6 @@ VIEWS: tuple[View, ...] = (
     View("errors_by_class", WORK, ("env", "service", "error_class"), needs="error_class"),
     View("scores_by_name", WORK, ("env", "service", "score_name"), needs="score_name"),
 )
+
+#: Views whose open windows are looked at before they close.
+MONOTONE = frozenset(view.name for view in VIEWS if view.monotone)

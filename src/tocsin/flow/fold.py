@@ -9,16 +9,14 @@ many spans.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import polars as pl
 
 from tocsin.flow.extract import CALLS, VIEWS
 from tocsin.flow.fold_runs import fold_runs
-from tocsin.types import NONE, SEP, RunDelta, WindowDelta
+from tocsin.types import NONE, SEP, RunDelta, WindowDelta, shard_of
 
 #: DDSketch's mapping at 1 % relative accuracy (Masson, Rim, Lee: DDSketch, PVLDB 2019).
 SKETCH_ACCURACY = 0.01
@@ -48,12 +46,6 @@ class ShardDelta:
     windows: tuple[WindowDelta, ...]
     runs: tuple[RunDelta, ...]
     labels: tuple[tuple[str, str], ...]
-
-
-@lru_cache(maxsize=65_536)
-def shard_of(key: str, shards: int) -> int:
-    """The shard of a service (`env SEP service`) or of a run (its trace id), 0..shards-1."""
-    return zlib.crc32(key.encode()) % shards
 
 
 _DIMS = tuple(dict.fromkeys(dim for view in VIEWS for dim in view.dims))

@@ -7,8 +7,6 @@ keyed fingerprints at decode already; names go to the shard's label table.
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import polars as pl
 
@@ -26,6 +24,7 @@ from tocsin.types import (
     STEP_TIMEOUT,
     Kind,
     RunDelta,
+    shard_of,
 )
 
 _KINDS = tuple(kind.value for kind in Kind)
@@ -106,7 +105,7 @@ def fold_runs(
     first = 0
     for trace_id, count, tokens, cost, start_ms in totals.iter_rows():
         end = first + count
-        shard = zlib.crc32(trace_id.encode()) % shards
+        shard = shard_of(trace_id, shards)
         steps = buffer[max(first, end - RING) * size : end * size]
         runs.setdefault(shard, []).append(RunDelta(trace_id, count, tokens, cost, start_ms, steps))
         named.setdefault(shard, set()).update(label_at[first:end])

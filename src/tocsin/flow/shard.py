@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tocsin.flow.alert import AlertEvent
-from tocsin.flow.extract import VIEWS
+from tocsin.flow.extract import MONOTONE
 from tocsin.flow.grade import Graded, grade, known, sketch
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
@@ -25,9 +25,7 @@ from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.runs import judge_runs
 from tocsin.flow.judge.unexpected import is_warm
 from tocsin.flow.lifecycle import AlertState, advance, policies_of
-from tocsin.types import ChangedRun, ChangedSeries, Finding, WindowFrame
-
-_EARLY_VIEWS = frozenset(view.name for view in VIEWS if view.monotone)
+from tocsin.types import ChangedRun, ChangedSeries, Finding, WindowFrame, split_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +137,8 @@ class ShardDetector:
         return last is not None and last < window <= last + 2 * width
 
     def _judge_open(self, window: int, changed: Sequence[ChangedSeries]) -> list[Finding]:
-        series = [one.series for one in changed if one.series.split("\x1f")[0] in _EARLY_VIEWS]
-        counts = [one.counts for one in changed if one.series.split("\x1f")[0] in _EARLY_VIEWS]
+        early = [one for one in changed if split_series(one.series)[0] in MONOTONE]
+        series, counts = [one.series for one in early], [one.counts for one in early]
         rows = self._history.rows(series)
         empty = np.zeros(len(self._history.catalog))
         graded = Graded(

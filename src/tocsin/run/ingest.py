@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 
@@ -25,7 +26,7 @@ from tocsin.run.dead_letters import RejectedTooMany, dead_letters
 from tocsin.run.prices import load_prices
 from tocsin.run.resume import Resume
 from tocsin.store.base import Store
-from tocsin.types import Fence, MergeReply, Reason, Record, ShardFlush
+from tocsin.types import MergeReply, Reason, Record, ShardFlush
 
 _HOUSEKEEP_S = 1.0
 #: A refused flush is cut to what the shard expects and sent again; another owner may move
@@ -181,10 +182,7 @@ class Ingest:
             if expected is None or expected < fence.first:
                 rewinds[fence.partition] = "missing" if expected is None else "behind"
             elif expected == fence.first or expected < fence.next:
-                first = max(expected, fence.first)
-                fences[fence.partition] = Fence(
-                    fence.partition, first, fence.next, fence.high_ms, fence.watermark_ms
-                )
+                fences[fence.partition] = replace(fence, first=expected)
         return batch.reflush(flush.shard, fences)
 
     def _held(self, batch: Batch) -> frozenset[int]:

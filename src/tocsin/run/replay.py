@@ -21,7 +21,7 @@ from tocsin.bus.memory import MemoryBus, MemoryRecord
 from tocsin.config import Config, UserError
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.event_time import TimeRules
-from tocsin.flow.extract import VIEWS
+from tocsin.flow.extract import MONOTONE
 from tocsin.flow.judge.rules import RuleSpec, load_rules
 from tocsin.flow.shard import ShardDetector
 from tocsin.run.batch import LATE, Batch, Track, read_batch
@@ -46,7 +46,6 @@ class Tally:
     spans: int = 0
     late: int = 0
     refused: int = 0
-    events: int = 0
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
@@ -70,7 +69,7 @@ async def replay(
 ) -> AsyncIterator[AlertEvent]:
     """Yield the events that the records (one span message each) would have raised live."""
     tally = tally if tally is not None else Tally()
-    store = MemoryStore(monotone=frozenset(view.name for view in VIEWS if view.monotone))
+    store = MemoryStore(monotone=MONOTONE)
     owners = await _owners(config, rules, store)
     settings = settings_of(config)
     settings = replace(settings, time=_timeless(settings.time))
@@ -83,7 +82,6 @@ async def replay(
         _count(tally, batch)
         await store.merge(batch.flushes([0]))
         async for event in _tick(owners):
-            tally.events += 1
             yield event
     if track.high_ms is not None:
         # Nothing follows: the log is complete, so the last windows close too.
@@ -91,7 +89,6 @@ async def replay(
         last = read_batch({}, {0: track}, 1, settings, _EVER_MS)
         await store.merge(last.flushes([0]))
         async for event in _tick(owners):
-            tally.events += 1
             yield event
 
 
@@ -152,7 +149,7 @@ def replay_file(path: Path, config: Config, *, as_json: bool) -> None:
 
 
 async def _show(path: Path, size: int, config: Config, *, as_json: bool) -> None:
-    tally = Tally()
+    tally, events = Tally(), 0
     sink = StdoutSink(as_json=as_json)
     console = Console(stderr=True)
     columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -165,8 +162,9 @@ async def _show(path: Path, size: int, config: Config, *, as_json: bool) -> None
                 yield line
 
         async for event in replay(lines(), config, load_rules(config.rules_dir), tally):
+            events += 1
             await sink.deliver([event])
     console.print(
         f"{tally.spans} spans of {tally.records} records; {tally.late} late, "
-        f"{tally.refused} refused; {tally.events} events"
+        f"{tally.refused} refused; {events} events"
     )

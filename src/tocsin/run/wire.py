@@ -5,12 +5,9 @@ from __future__ import annotations
 from tocsin.bus.base import Bus
 from tocsin.bus.kafka import KafkaBus
 from tocsin.config import Config
-from tocsin.flow.extract import VIEWS
+from tocsin.flow.extract import MONOTONE
 from tocsin.store.base import Store
 from tocsin.store.redis import RedisStore
-
-#: Views whose open windows are looked at before they close.
-MONOTONE = frozenset(view.name for view in VIEWS if view.monotone)
 
 
 def open_bus(config: Config) -> Bus:
