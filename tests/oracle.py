@@ -24,7 +24,8 @@ def bucket(value: float) -> int:
 def count(spans: Iterable[Mapping[str, Any]], window_s: int = 60) -> Windows:
     """Counters of every series-window; `spans` are rows of SPAN_SCHEMA, none of them late."""
     windows: Windows = defaultdict(Counter)
-    for span in spans:
+    for row in spans:
+        span = {**row, "substituted": _substituted(row)}
         window = span["end_ns"] // 1_000_000_000 // window_s * window_s
         for view in VIEWS:
             if span["kind"] not in view.kinds:
@@ -33,7 +34,20 @@ def count(spans: Iterable[Mapping[str, Any]], window_s: int = 60) -> Windows:
                 continue
             values = [NONE if span[dim] is None else span[dim] for dim in view.dims]
             windows[window, SEP.join([view.name, *values])].update(_fields(span))
-    return {key: +counter for key, counter in windows.items()}
+    return {key: Counter(_not_zero(counter)) for key, counter in windows.items()}
+
+
+def _not_zero(counter: Counter[str]) -> dict[str, int]:
+    return {field: count for field, count in counter.items() if count}
+
+
+def _substituted(span: Mapping[str, Any]) -> str | None:
+    """The model that was asked for, where one of another family answered."""
+    asked, answered = span["model_requested"], span["model"]
+    if asked is None or answered is None:
+        return None
+    same = answered.split("/")[-1].startswith(asked.split("/")[-1])
+    return None if same else asked
 
 
 def _fields(span: Mapping[str, Any]) -> Counter[str]:
@@ -52,6 +66,7 @@ def _fields(span: Mapping[str, Any]) -> Counter[str]:
             "rs": span["reasoning_tokens"] or 0,
             "cost": span["cost_nano"] or 0,
             "un": int(is_call and span["cost_nano"] is None),
+            "sc": round(min(max((span["score"] or 0) * 1_000, -(2**40)), 2**40)),
         }
     )
     if duration_us > 0:

@@ -9,7 +9,8 @@ import pytest
 
 from tocsin.flow.grade import sketch
 from tocsin.flow.grade.counts import expect
-from tocsin.flow.grade.history import MINUTES_S, QUARTER_S, QUARTERS, History
+from tocsin.flow.grade.history import MINUTES_S, QUARTERS, History
+from tocsin.flow.grade.sketch_past import QUARTER_S
 from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
 from tocsin.types import WindowFrame, join_series
 
@@ -100,11 +101,14 @@ def test_a_restored_history_expects_the_same(windows: int, gap: slice) -> None:
     assert np.array_equal(live.age(mine, at), back.age(theirs, at))
     assert np.array_equal(live.silent_s(mine, at), back.silent_s(theirs, at))
     assert np.array_equal(live.day_total("n", mine), back.day_total("n", theirs))
-    assert np.array_equal(sketch.counts(live.baseline, mine), sketch.counts(back.baseline, theirs))
+    assert np.array_equal(
+        sketch.counts(live.sketches["duration"].baseline, mine),
+        sketch.counts(back.sketches["duration"].baseline, theirs),
+    )
     for q in (0.5, 0.95):
         assert np.array_equal(
-            sketch.quantile(live.baseline, mine, q)[0],
-            sketch.quantile(back.baseline, theirs, q)[0],
+            sketch.quantile(live.sketches["duration"].baseline, mine, q)[0],
+            sketch.quantile(back.sketches["duration"].baseline, theirs, q)[0],
             equal_nan=True,
         )
 

@@ -7,7 +7,10 @@ so adding a row here adds a family of series and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import polars as pl
 
 from tocsin.types import Kind
 
@@ -24,8 +27,8 @@ WORK = tuple(kind for kind in Kind if kind is not Kind.OTHER)
 class View:
     """One way to look at spans: which of them, and grouped by what.
 
-    `dims` are columns of `SPAN_SCHEMA` and begin with env and service, so that all series
-    of one service live in one shard; a null dimension is grouped as `types.NONE`.
+    `dims` are columns of `SPAN_SCHEMA` or of `DERIVED` and begin with env and service, so that
+    all series of one service live in one shard; a null dimension is grouped as `types.NONE`.
     `monotone` says that rules judge its open windows, before they close: it is kept to
     the views that such rules read. `needs` names a column that must not be null for a
     span to be in the view; the empty string asks nothing.
@@ -37,6 +40,17 @@ class View:
     monotone: bool = False
     needs: str = ""
 
+
+#: Columns made of others, for views only. `substituted` is the model that was asked for where
+#: another family answered: `gpt-5` answered by `gpt-5-2026-08-01` is no substitution.
+DERIVED: Mapping[str, pl.Expr] = {
+    "substituted": pl.when(
+        ~pl.col("model")
+        .str.split("/")
+        .list.last()
+        .str.starts_with(pl.col("model_requested").str.split("/").list.last())
+    ).then(pl.col("model_requested"))
+}
 
 VIEWS: tuple[View, ...] = (
     View("runs_by_service", RUNS, ("env", "service"), monotone=True),
@@ -54,6 +68,12 @@ VIEWS: tuple[View, ...] = (
         ("env", "service", "prompt_name", "prompt_version"),
         needs="prompt_name",
     ),
+    View(
+        "calls_by_substitution",
+        CALLS,
+        ("env", "service", "substituted", "model"),
+        needs="substituted",
+    ),
     View("tools_by_service", TOOLS, ("env", "service")),
     View("tools_by_tool", TOOLS, ("env", "service", "tool"), monotone=True),
     View("tools_by_agent_tool", TOOLS, ("env", "service", "agent", "tool")),
@@ -62,6 +82,24 @@ VIEWS: tuple[View, ...] = (
     View("handoffs_by_pair", HANDOFFS, ("env", "service", "handoff_from", "handoff_to")),
     View("handoffs_by_route", HANDOFFS, ("env", "service", "route")),
     View("errors_by_class", WORK, ("env", "service", "error_class"), needs="error_class"),
+    View(
+        "errors_by_tool_class",
+        TOOLS,
+        ("env", "service", "tool", "error_class"),
+        needs="error_class",
+    ),
+    View(
+        "errors_by_model_class",
+        CALLS,
+        ("env", "service", "model", "error_class"),
+        needs="error_class",
+    ),
+    View(
+        "errors_by_route_class",
+        WORK,
+        ("env", "service", "route", "error_class"),
+        needs="error_class",
+    ),
     View("scores_by_name", WORK, ("env", "service", "score_name"), needs="score_name"),
 )
 

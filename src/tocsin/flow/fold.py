@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tocsin.flow.extract import CALLS, VIEWS
+from tocsin.flow.extract import CALLS, DERIVED, VIEWS
 from tocsin.flow.fold_runs import fold_runs
 from tocsin.types import NONE, SEP, RunDelta, WindowDelta, shard_of
 
@@ -64,6 +64,8 @@ _COUNTERS: Mapping[str, pl.Expr] = {
     "cw": pl.col("cache_write_tokens").sum(),
     "rs": pl.col("reasoning_tokens").sum(),
     "cost": pl.col("cost_nano").sum(),
+    # Clipped, so that no sum of them leaves the integers that a double holds.
+    "sc": (pl.col("score") * 1_000).round().clip(-(2**40), 2**40).sum(),
     "un": (_IS_CALL & pl.col("cost_nano").is_null()).sum(),
 }
 #: Fields with a tag behind the colon, by prefix: sketches, classes, reasons. Null is no entry.
@@ -93,7 +95,8 @@ def fold(spans: pl.DataFrame, shards: int) -> dict[int, ShardDelta]:
 
 def _fold_windows(spans: pl.DataFrame, shards: int) -> dict[int, list[WindowDelta]]:
     cells = (
-        spans.with_columns(pl.col(_DIMS).fill_null(NONE))
+        spans.with_columns(**DERIVED)
+        .with_columns(pl.col(_DIMS).fill_null(NONE))
         .group_by(_KEYS)
         .agg(**_COUNTERS, **_TAGS)
         .with_row_index("cell")

@@ -17,13 +17,13 @@ import numpy as np
 
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.extract import MONOTONE
-from tocsin.flow.grade import Graded, grade, known, sketch
+from tocsin.flow.grade import Graded, grade, known
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
-from tocsin.flow.judge import judge, judge_open, signals
+from tocsin.flow.judge import judge, judge_open, signals, sketches
+from tocsin.flow.judge.detectors.unexpected import is_warm
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.runs import judge_runs
-from tocsin.flow.judge.unexpected import is_warm
 from tocsin.flow.lifecycle import AlertState, advance, policies_of
 from tocsin.types import ChangedRun, ChangedSeries, Finding, WindowFrame, split_series
 
@@ -58,7 +58,7 @@ class ShardDetector:
         self._rules = tuple(_with_polls(rule, settings.poll_tools) for rule in rules)
         self._policies = policies_of(self._rules, settings.window_s)
         self._run_rules = tuple(rule for rule in self._rules if rule.detector == "loop")
-        self._history = History(settings.window_s, signals(self._rules))
+        self._history = History(settings.window_s, signals(self._rules), sketches(self._rules))
         self._known = known.Known()
         self._states: dict[str, AlertState] = {}
         self._now_ms = 0  # event time reached; it never goes back
@@ -148,7 +148,7 @@ class ShardDetector:
             self._settings.warmup_windows,
             self._settings.allowed_models,
             dict.fromkeys(self._history.signals, empty),
-            sketch.EMPTY,
+            {},
         )
         columns = {
             signal: np.array(

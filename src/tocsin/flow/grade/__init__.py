@@ -24,7 +24,7 @@ class Graded:
     warmup: int  # windows a series must have lived for a statistical judgement
     allowed_models: tuple[str, ...]
     current: Mapping[str, np.ndarray]  # signal -> float64 [rows], 0 where silent
-    durations: sketch.Sketches
+    sketches: Mapping[str, sketch.Sketches]  # signal -> of this window
 
     @property
     def end(self) -> int:
@@ -65,5 +65,5 @@ def grade(
         warmup,
         allowed_models,
         current,
-        sketch.of_frame(frame, rows),
+        {name: past.of(frame, rows) for name, past in history.sketches.items()},
     )

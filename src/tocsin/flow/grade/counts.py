@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.grade import tails
-from tocsin.flow.grade.history import QUARTER_S, History
+from tocsin.flow.grade.history import History
+from tocsin.flow.grade.sketch_past import QUARTER_S
 
 #: A median of fewer events than this a window is too coarse: take a trimmed mean.
 _SPARSE = 5.0

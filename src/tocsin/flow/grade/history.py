@@ -18,16 +18,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from tocsin.flow.grade import sketch
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import decode, encode, merge, totals
 from tocsin.flow.grade.ring import Slide
+from tocsin.flow.grade.sketch_past import QUARTER_S, SketchPast
 from tocsin.types import WindowFrame
 
-QUARTER_S = 900
 MINUTES_S = 3 * 3600  # how far back single windows are kept
 QUARTERS = 104  # 26 hours: the last day, the same time yesterday, and one to spare
-LAG_QUARTERS = 8  # the sketch baseline ends two hours before now: no regression learns itself
 #: The counters a signal is the sum of.
 SIGNAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     "n": ("n",),
@@ -37,9 +35,10 @@ SIGNAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     "out": ("out",),
     "tokens": ("in", "out"),
     "cost": ("cost",),
+    "score": ("sc",),
 }
-#: What may be excluded beside the counts: the parts of a whole, and the durations.
-SHARE, DURATION = "share", "duration"
+#: What may be excluded beside the counts and the sketches: the parts of a whole.
+SHARE = "share"
 
 #: Stands among the exclusions of a quarter-hour some of whose windows are unknown.
 _PARTIAL = "_partial"
@@ -48,9 +47,15 @@ Excluded = Mapping[str, np.ndarray]  # signal -> rows not to learn from
 
 
 class History:
-    """See the module. `signals` are the count signals that some rule reads."""
+    """See the module.
 
-    def __init__(self, window_s: int, signals: Sequence[str]) -> None:
+    `signals` are the count signals that some rule reads (keys of SIGNAL_FIELDS), `sketches`
+    the distributions (keys of SKETCH_PREFIX).
+    """
+
+    def __init__(
+        self, window_s: int, signals: Sequence[str], sketches: Sequence[str] = ("duration",)
+    ) -> None:
         if QUARTER_S % window_s:
             raise ValueError(f"window_s must divide {QUARTER_S}, got {window_s}")
         self.window_s, self.per_quarter = window_s, QUARTER_S // window_s
@@ -70,9 +75,7 @@ class History:
         self._born = np.empty(0, np.int64)  # start of the quarter of the first window, s
         self._seen = np.empty(0, np.int64)  # start of the last window with events, s
         self._frames: dict[int, tuple[WindowFrame, dict[str, list[str]]]] = {}
-        self._sketches: dict[int, sketch.Sketches] = {}
-        self._recent: dict[int, sketch.Sketches] = {}
-        self.baseline = sketch.EMPTY  # durations of the last day, up to two hours ago
+        self.sketches = {name: SketchPast(name, window_s, QUARTERS) for name in sketches}
 
     # ---- reading -----------------------------------------------------------------------
 
@@ -126,20 +129,6 @@ class History:
             known = -(-known // QUARTER_S) * QUARTER_S
         return silent.clip(max=at - known)
 
-    def recent(self, windows: int) -> list[sketch.Sketches]:
-        """Durations of each of the last `windows` windows."""
-        if self.last is None:
-            return []
-        since = self.last - (windows - 1) * self.window_s
-        return [part for start, part in self._recent.items() if start >= since]
-
-    def quarter_sketches(self) -> list[sketch.Sketches]:
-        """The quarter-hours that `baseline` is the sum of, oldest first."""
-        if self.last_quarter is None:
-            return []
-        until = self.last_quarter - LAG_QUARTERS * QUARTER_S
-        return [part for start, part in sorted(self._sketches.items()) if start <= until]
-
     # ---- learning ----------------------------------------------------------------------
 
     def reach(self, start: int) -> dict[str, bytes | None]:
@@ -156,6 +145,8 @@ class History:
         while at < start:
             for slide in (*self._minute.values(), *self._minute_out.values()):
                 slide.push(np.empty(0, np.float32))
+            for past in self.sketches.values():
+                past.pass_to(at)
             self.last = at
             at += self.window_s
             if at % QUARTER_S == 0:
@@ -175,7 +166,8 @@ class History:
         self._append(frame, rows, excluded)
         out = {signal: sorted(names[row] for row in found) for signal, found in excluded.items()}
         self._frames[frame.start] = (frame, {s: found for s, found in out.items() if found})
-        self._recent[frame.start] = sketch.of_frame(frame, rows)
+        for past in self.sketches.values():
+            past.push_window(frame, rows)
         self.last = frame.start
         blobs[f"m:{frame.start}"] = encode(frame, out)
         if (frame.start + self.window_s) % QUARTER_S == 0:
@@ -246,7 +238,9 @@ class History:
         blobs: dict[str, bytes | None] = {f"q:{start}": encode(frame, excluded)}
         horizon = start + QUARTER_S - MINUTES_S
         for old in [at for at in self._frames if at // QUARTER_S * QUARTER_S < horizon]:
-            del self._frames[old], self._recent[old]
+            del self._frames[old]
+            for past in self.sketches.values():
+                past.drop_windows([old])
             blobs[f"m:{old}"] = None
         blobs[f"q:{start - QUARTERS * QUARTER_S}"] = None
         return blobs
@@ -273,10 +267,11 @@ class History:
         seen = np.zeros(len(self._born), np.float32)
         seen[rows] = 1.0
         self._seen_quarter.push(seen)
-        learnt = rows.copy()
-        out = {self.catalog.find(name) for name in excluded.get(DURATION, ())}
-        learnt[np.isin(rows, list(out))] = -1
-        self._sketches[start] = sketch.of_frame(frame, learnt)
+        for name, past in self.sketches.items():
+            learnt = rows.copy()
+            out = {self.catalog.find(series) for series in excluded.get(name, ())}
+            learnt[np.isin(rows, list(out))] = -1
+            past.push_quarter(frame, learnt)
         self._age_out(start)
 
     def _quarter_slides(self) -> list[Slide]:
@@ -285,9 +280,8 @@ class History:
     def _age_out(self, start: int) -> None:
         """The quarter-hour `start` is the newest: move the baseline, forget what is too old."""
         self.last_quarter = start
-        enters = self._sketches.get(start - LAG_QUARTERS * QUARTER_S, sketch.EMPTY)
-        leaves = self._sketches.pop(start - QUARTERS * QUARTER_S, sketch.EMPTY)
-        self.baseline = sketch.subtract(sketch.add([self.baseline, enters]), leaves)
+        for past in self.sketches.values():
+            past.age_out(start)
         oldest = start - (QUARTERS - 1) * QUARTER_S
         gone = np.flatnonzero((self._born >= 0) & (self._seen < oldest))
         if len(gone):

@@ -9,37 +9,30 @@ for the flush that never came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.history import DURATION, SHARE, SIGNAL_FIELDS
-from tocsin.flow.judge import flatline, quantile, share, spike, unexpected
+from tocsin.flow.grade.history import SIGNAL_FIELDS
+from tocsin.flow.grade.sketch_past import SKETCH_PREFIX
+from tocsin.flow.judge.detectors import WINDOWED
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, fold
+from tocsin.flow.judge.verdicts import fold
 from tocsin.types import Finding
 
-Judge = Callable[[RuleSpec, Graded, set[Group]], Verdicts]
 Judged = tuple[list[Finding], dict[str, np.ndarray]]
-
-_DETECTORS: Mapping[str, ModuleType] = {
-    "spike": spike,
-    "flatline": flatline,
-    "share": share,
-    "unexpected": unexpected,
-    "quantile": quantile,
-}
-#: What a breach of each detector keeps out of which baseline; "" = the rule's own signal.
-_EXCLUDES = {"spike": "", "flatline": "n", "share": SHARE, "quantile": DURATION}
-_OPEN = {"spike", "unexpected"}
 
 
 def signals(rules: Sequence[RuleSpec]) -> tuple[str, ...]:
     """The count signals that the rules' baselines are made of."""
     return tuple(dict.fromkeys(rule.signal for rule in rules if rule.signal in SIGNAL_FIELDS))
+
+
+def sketches(rules: Sequence[RuleSpec]) -> tuple[str, ...]:
+    """The distributions that the rules' baselines are made of."""
+    return tuple(dict.fromkeys(rule.signal for rule in rules if rule.signal in SKETCH_PREFIX))
 
 
 def judge(
@@ -56,14 +49,15 @@ def judge(
     excluded: dict[str, list[np.ndarray]] = {}
     number = graded.at // graded.history.window_s + 1
     for rule in rules:
-        if rule.detector not in _DETECTORS or number % rule.every:
+        detector = WINDOWED.get(rule.detector)
+        if detector is None or number % rule.every:
             continue
         groups = (watched or {}).get(rule.id, set())
-        said: Verdicts = _DETECTORS[rule.detector].judge(rule, graded, groups)
+        said = detector.judge(rule, graded, groups)
         findings += fold(rule, graded, said, groups)
-        signal = _EXCLUDES.get(rule.detector)
+        signal = detector.excludes(rule)
         if signal is not None and said.breach.any():
-            excluded.setdefault(signal or rule.signal, []).append(said.excluded())
+            excluded.setdefault(signal, []).append(said.excluded())
     return findings, {
         signal: np.unique(np.concatenate(rows)) for signal, rows in sorted(excluded.items())
     }
@@ -85,12 +79,13 @@ def judge_open(
     """
     findings: list[Finding] = []
     for rule in rules:
-        if rule.detector not in _OPEN or rule.persistence.m > 1:
+        detector = WINDOWED.get(rule.detector)
+        if detector is None or detector.judge_open is None or rule.persistence.m > 1:
             continue
         these = np.flatnonzero(graded.history.catalog.in_view(rows, rule.views[0]))
         if not len(these):
             continue
-        said: Verdicts = _DETECTORS[rule.detector].judge_open(
+        said = detector.judge_open(
             rule, graded, rows[these], columns[rule.signal][these], columns["n"][these]
         )
         findings += fold(rule, graded, said, set())

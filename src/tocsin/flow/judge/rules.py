@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
@@ -27,6 +26,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tocsin.flow.extract import VIEWS
+from tocsin.flow.judge.keys import DETECTORS
 from tocsin.types import Severity
 
 VERSION = 1
@@ -39,42 +39,11 @@ class RuleError(ValueError):
     """A rule file its author must mend: one sentence with the file and the key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What one detector reads, and the defaults it ships with. `open` admits any key."""
-
-    effect: Mapping[str, float] = field(default_factory=dict)
-    evidence: Mapping[str, float] = field(default_factory=dict)
-    volume: Mapping[str, float] = field(default_factory=dict)
-    options: Mapping[str, str] = field(default_factory=dict)
-    open: bool = False
-
-
-#: One row a detector kind. Numbers are the defaults of detection.md, section 4.
-DETECTORS: Mapping[str, Keys] = {
-    # A window's total against its negative-binomial (counts) or gamma (sums) baseline.
-    "spike": Keys({"ratio": 10.0}, {"p": 1e-6}, {"n": 20.0}),
-    # Silence against the chance of no event at all for so long.
-    "flatline": Keys({"silent_s": 300.0}, {"p": 1e-6}, {"day_n": 100.0}),
-    # Parts of a whole: `points` of absolute change, `bound` its lower confidence limit.
-    "share": Keys(
-        {"points": 0.20, "bound": 0.10, "distance": 0.05},
-        {"p": 1e-6, "bound_p": 1e-3},
-        {"n": 100.0, "baseline": 1000.0},
-    ),
-    # A name that must not occur (`not_allowed`) or never did before (`first_seen`).
-    "unexpected": Keys({"share": 0.01, "requests": 5.0}, {}, {"n": 1.0}, {"reason": "not_allowed"}),
-    # A quantile of a duration against the same quantile of the baseline.
-    "quantile": Keys(
-        {"ratio": 1.2, "add_ms": 100.0, "q": 0.95},
-        {"p": 1e-4, "early_p": 1e-6},
-        {"n": 200.0, "wide_n": 500.0, "baseline": 1000.0},
-    ),
-    # Runs, step by step: loops, ping-pong, storms (flow/judge/runs.py).
-    "loop": Keys(open=True),
-}
 #: The kind of counter a detector may look at.
-Signal = Literal["n", "err", "to", "in", "out", "tokens", "cost", "duration", "steps"]
+Signal = Literal[
+    "n", "err", "to", "in", "out", "tokens", "cost", "score",
+    "duration", "ttft", "request_tokens", "steps",
+]  # fmt: skip
 
 
 #: The ten KPIs in the order of the design, and one for all that is beyond them.

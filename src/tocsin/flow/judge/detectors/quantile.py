@@ -13,6 +13,7 @@ import numpy as np
 from tocsin.flow.grade import Graded, sketch, tails
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.shares import over_dispersion
+from tocsin.flow.grade.sketch_past import SketchPast
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
 
@@ -27,7 +28,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows = rows_of(rule, graded)
     width = _widths(rule, graded, rows)
     kept = (width > 0) & (
-        (sketch.counts(graded.history.baseline, rows) >= rule.volume["baseline"])
+        (sketch.counts(_past(rule, graded).baseline, rows) >= rule.volume["baseline"])
         | is_watched(rule, graded, rows, watched)
     )
     rows, width = rows[kept], width[kept]
@@ -42,14 +43,17 @@ def _is_slow(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray
     Cheap, since it only counts: quantiles are taken of the few rows that pass.
     """
     q = rule.effect["q"]
-    usual, _ = sketch.quantile(graded.history.baseline, rows, q)
+    usual, _ = sketch.quantile(_past(rule, graded).baseline, rows, q)
     bound = np.fmax(usual * rule.effect["ratio"], usual + rule.effect["add_ms"] * 1000)
     cut = np.floor(np.log(np.fmax(bound, 1.0)) / sketch.LOG_GAMMA).astype(np.int64) - 1
     slow, n = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for seconds in _WIDTHS_S:
         these = width == seconds
         if these.any():
-            parts = [graded.durations, *graded.history.recent(_past(graded, seconds))]
+            parts = [
+                graded.sketches[rule.signal],
+                *_past(rule, graded).recent(_windows(graded, seconds)),
+            ]
             for part in parts:
                 slow[these] += sketch.above(part, rows[these], cut[these])
                 n[these] += sketch.counts(part, rows[these])
@@ -57,14 +61,18 @@ def _is_slow(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray
     return many
 
 
-def _past(graded: Graded, seconds: int) -> int:
+def _past(rule: RuleSpec, graded: Graded) -> SketchPast:
+    return graded.history.sketches[rule.signal]
+
+
+def _windows(graded: Graded, seconds: int) -> int:
     """Learned windows that a look back over `seconds` takes in beside the current one."""
     return seconds // graded.history.window_s - 1
 
 
 def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> Verdicts:
     """Full judgement of a few rows."""
-    now, base = _now(graded, rows, width), graded.history.baseline
+    now, base = _now(rule, graded, rows, width), _past(rule, graded).baseline
     n, m = sketch.counts(now, rows), sketch.counts(base, rows)
     q = rule.effect["q"]
     value, _ = sketch.quantile(now, rows, q)
@@ -76,7 +84,7 @@ def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarra
     ratio = np.divide(value, usual, out=np.zeros(len(rows)), where=ready & (usual > 0))
     effect = ready & (ratio >= rule.effect["ratio"])
     effect &= value - usual >= rule.effect["add_ms"] * 1000
-    p, early = _evidence(graded, now, rows, usual_bucket, effect)
+    p, early = _evidence(rule, graded, now, rows, usual_bucket, effect)
     breach = effect & ((p <= rule.evidence["p"]) | (early <= rule.evidence["early_p"]))
     level = rule.clear.level if rule.clear.level is not None else 1 + (rule.effect["ratio"] - 1) / 2
     bound = np.maximum(usual * rule.effect["ratio"], usual + rule.effect["add_ms"] * 1000)
@@ -115,18 +123,22 @@ def _widths(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
     return width
 
 
-def _now(graded: Graded, rows: np.ndarray, width: np.ndarray) -> sketch.Sketches:
+def _now(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> sketch.Sketches:
     """The durations of each row over its own width."""
     parts = []
     for seconds in _WIDTHS_S:
         these = rows[width == seconds]
         if len(these):
-            given = [graded.durations, *graded.history.recent(_past(graded, seconds))]
+            given = [
+                graded.sketches[rule.signal],
+                *_past(rule, graded).recent(_windows(graded, seconds)),
+            ]
             parts += [part.only(these) for part in given]
     return sketch.add(parts)
 
 
 def _evidence(
+    rule: RuleSpec,
     graded: Graded,
     now: sketch.Sketches,
     rows: np.ndarray,
@@ -138,9 +150,9 @@ def _evidence(
     1 where not wanted.
     """
     p, early = np.ones(len(rows)), np.ones(len(rows))
-    these, base = rows[wanted], graded.history.baseline
+    these, base = rows[wanted], _past(rule, graded).baseline
     if len(these):
-        rho, drift = _wander(graded, these, bucket[wanted])
+        rho, drift = _wander(rule, graded, these, bucket[wanted])
         beyond, n = sketch.above(now, these, bucket[wanted]), sketch.counts(now, these)
         usual, m = sketch.above(base, these, bucket[wanted]), sketch.counts(base, these)
         p[wanted] = tails.beta_binomial_upper(beyond, n, (usual + 1) / (m + 2), rho)
@@ -150,11 +162,13 @@ def _evidence(
     return p, early
 
 
-def _wander(graded: Graded, rows: np.ndarray, bucket: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _wander(
+    rule: RuleSpec, graded: Graded, rows: np.ndarray, bucket: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """How much quarter-hours differ with nothing wrong: rho of the share of slow calls, and the
     standard deviation of the mean log duration, beyond what sampling explains.
     """
-    parts = [part.only(rows) for part in graded.history.quarter_sketches()]
+    parts = [part.only(rows) for part in _past(rule, graded).quarters()]
     rho, drift = np.full(len(rows), _RHO_UNKNOWN), np.full(len(rows), _DRIFT)
     if len(parts) < _FITTED:
         return rho, drift
