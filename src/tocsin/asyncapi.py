@@ -30,6 +30,7 @@ _LETTER: Mapping[str, Any] = {
     "dlq.original.timestamp": _NUMBER | {"description": "ms since the epoch"},
     "dlq.consumer.group": _TEXT,
     "dlq.app.version": _TEXT,
+    "dlq.size": _NUMBER | {"description": "Bytes of the refused record."},
     "dlq.spans": _NUMBER | {"description": "Spans of the record refused for this reason."},
 }
 _LETTER_OPTIONAL: Mapping[str, Any] = {
@@ -39,8 +40,11 @@ _LETTER_OPTIONAL: Mapping[str, Any] = {
         "pattern": r"^\d+(,\d+)*$",
         "description": "Which spans of the record, from 0. Absent: the record itself.",
     },
+    "dlq.redacted": {"const": "true", "description": "The value is a redacted envelope."},
     "dlq.truncated_from": _NUMBER | {"description": "Bytes of the record; the value is cut."},
-}
+    "dlq.cut": {"enum": ["key", "headers", "key,headers"],
+                "description": "What else of a kept original is not whole."},
+}  # fmt: skip
 _ALERT: Mapping[str, Any] = {
     "ce_specversion": {"const": "1.0"},
     "ce_id": _TEXT | {"description": "Equal ids are the same event, delivered again."},
@@ -80,10 +84,18 @@ def document() -> str:
             "sendSpans": _operation(
                 "send", "spans", "`tocsin.publish` and `tocsin dlq replay --yes` write there."
             ),
-            "sendDeadLetters": _operation("send", "deadLetters", "`tocsin ingest` writes them."),
+            "sendDeadLetters": _operation(
+                "send", "deadLetters", "`tocsin ingest` writes them; of changes, `tocsin watch`."
+            ),
             "readDeadLetters": _operation("receive", "deadLetters", "`tocsin dlq` reads them."),
             "sendNotices": _operation("send", "flushes", "`tocsin ingest`, after each merge."),
             "readNotices": _operation("receive", "flushes", "`tocsin watch`, by shard."),
+            "sendChanges": _operation(
+                "send", "changes", "`tocsin change` and `tocsin.publish` write there."
+            ),
+            "readChanges": _operation(
+                "receive", "changes", "Each `tocsin watch` reads all of it, a day back."
+            ),
             "sendAlerts": _operation("send", "alerts", "`tocsin watch` writes them."),
             "readAlerts": _operation("receive", "alerts", "`tocsin bridge` hands them on."),
         },
@@ -111,7 +123,11 @@ def _channels(names: TopicsConfig) -> dict[str, Any]:
             "notice",
         ),
         "alerts": channel(names.alerts, "Every change of every alert; compacted.", "alert"),
-        "changes": channel(names.changes, reserved),
+        "changes": channel(
+            names.changes,
+            "Deploys, rollbacks, flags, prompts, settings and routes, told when they take effect.",
+            "change", "changeEvent",
+        ),
         "feedback": channel(names.feedback, reserved),
     }
 
@@ -132,12 +148,28 @@ def _messages() -> dict[str, Any]:
         },
         "deadLetter": {
             "title": "A refused record",
-            "description": "Key and value are the record's own, the value cut at 256 KiB.",
+            "description": "The value is a redacted envelope (JSON): format, size, keyed hash, "
+            "known names, reason and coordinates; no content. With dlq.keep_original, key, value "
+            "and headers (each behind `dlq.header.`) are the record's own, the value cut at 256 "
+            "KiB.",
             "contentType": "application/octet-stream",
             "headers": _headers(_LETTER, _LETTER_OPTIONAL),
-        } | _key("The key of the refused record."),
+        } | _key("The key of the refused record if it is a trace id, else its keyed hash."),
         "notice": {"title": "A shard has new data", "contentType": "application/json",
                    "payload": _schema(dict(_NOTICE))},
+        "change": {
+            "title": "A change to a running service",
+            "description": "As `tocsin change` sends it. An array of them is read, too.",
+            "contentType": "application/json",
+            "payload": _schema({"$ref": "./change.v1.json"}),
+        } | _key("The service. Optional."),
+        "changeEvent": {
+            "title": "A CDEvent, or a CloudEvent around one or around a change",
+            "description": "service.*, deployment.* and environment.* events, and custom ones on "
+            "flags, prompts, configuration and routes; CloudEvents 1.0 in the structured, batched "
+            "or binary mode. Other CDEvents are ignored.",
+            "contentType": "application/cloudevents+json",
+        },
         "alert": {
             "title": "An alert has changed",
             "description": "A CloudEvent in Kafka's binary mode.",

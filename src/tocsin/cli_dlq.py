@@ -55,10 +55,17 @@ def dlq() -> None:
 @dlq.command()
 @_filters
 @click.option("--json", "as_json", is_flag=True, help="One letter a line.")
-@click.option("--payload", is_flag=True, help="Key and bytes too. They may hold content.")
+@click.option(
+    "--payload",
+    is_flag=True,
+    help="Key and bytes too; they may hold content. Of a redacted letter, its envelope.",
+)
 @click.pass_context
 def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any) -> None:
     r"""List dead letters, and how many of each reason; never their content unless asked.
+
+    Unless ingest ran with dlq.keep_original, a letter is redacted: it holds the shape of the
+    record and a keyed hash of it, and no content to show.
 
     \b
     Examples:
@@ -80,10 +87,11 @@ def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any)
 @click.option("--partial", is_flag=True, help="Also records of which other spans were counted.")
 @click.pass_context
 def replay(ctx: click.Context, /, *, send: bool, partial: bool, **filters: Any) -> None:
-    r"""Publish refused records again, once each, with their own key and bytes. Dry unless --yes.
+    r"""Publish refused records again, once each, with their own key, bytes and headers.
 
-    Once each in one call: the next call sends them again. Truncated ones cannot be sent.
-    Exits with 1 when any record that was meant is left out.
+    Dry unless --yes. Once each in one call: the next call sends them again. Truncated and
+    redacted ones (dlq.keep_original was off when they were refused) cannot be sent; they are
+    counted. Exits with 1 when any record that was meant is left out.
 
     \b
     Examples:

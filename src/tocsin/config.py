@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from tocsin.errors import UserError
 from tocsin.settings import (
+    DlqConfig,
     IngestConfig,
     KafkaConfig,
     LimitsConfig,
@@ -62,6 +63,7 @@ class Config(BaseSettings):
     ingest: IngestConfig = IngestConfig()
     watch: WatchConfig = WatchConfig()
     limits: LimitsConfig = LimitsConfig()
+    dlq: DlqConfig = DlqConfig()
     log: LogConfig = LogConfig()
     #: Units of state and ownership; changing it later means rebuilding the state.
     shards: int = Field(16, ge=1, le=1_024)

@@ -203,7 +203,19 @@ class LimitsConfig(Section):
     max_record_bytes: int = Field(8 << 20, ge=1_024)
     max_depth: int = Field(32, ge=1, le=200)
     max_spans: int = Field(10_000, ge=1)
+    #: Attributes of one span, or of one of its events. Long chats that OpenInference flattens
+    #: have some thousands.
+    max_attributes: int = Field(4_096, ge=1)
+    #: Characters of a name; longer names are cut, longer ids refused.
     max_string: int = Field(256, ge=16, le=65_536)
+
+
+class DlqConfig(Section):
+    """What a dead letter holds of the record that was refused."""
+
+    #: Keep key, bytes and headers as they were, so that `tocsin dlq replay` can send them again.
+    #: They may hold prompts and personal data: whoever reads the topic then reads those.
+    keep_original: bool = False
 
 
 class LogConfig(Section):

@@ -16,7 +16,7 @@ from memory_world import PARTITIONS, ROWS, Bench
 from tocsin.asyncapi import document
 from tocsin.config import Config
 from tocsin.flow.alert import AlertEvent
-from tocsin.run.dead_letters import KEPT_BYTES
+from tocsin.run.dead_letters import KEPT_BYTES, KEPT_KEY_BYTES
 from tocsin.run.topics import ensure, specs
 from tocsin.types import Reason
 from unit.decode_samples import encode, native
@@ -82,14 +82,16 @@ def test_the_headers_of_an_alert_are_the_ones_described(event: AlertEvent) -> No
     assert not refused(described, said | dict.fromkeys(empty, "x"))
 
 
-async def test_dead_letters_and_notices_are_as_described() -> None:
-    bench = Bench()
+@pytest.mark.parametrize("keep_original", [False, True])
+async def test_dead_letters_and_notices_are_as_described(keep_original: bool) -> None:
+    bench = Bench({"dlq": {"keep_original": keep_original}})
     await ensure(bench.config(), bench.bus.admin())
     topics, producer = bench.config().topics, bench.bus.producer()
     bad = [b"{", None, encode(native(tool_result="x" * KEPT_BYTES, output_tokens=-1)),
            encode([native(), native(span_id="")]), encode(native(end_time=2**62))]  # fmt: skip
     for value in bad:
-        await producer.send(topics.spans, value=value, partition=PARTITIONS - 1)
+        key = b"k" * (KEPT_KEY_BYTES + 1)
+        await producer.send(topics.spans, value=value, key=key, partition=PARTITIONS - 1)
     bench.start()
     await bench.publish(ROWS[:50])
     await bench.until(lambda: len(bench.bus.records(topics.dlq)) >= len(bad))
@@ -101,7 +103,9 @@ async def test_dead_letters_and_notices_are_as_described() -> None:
         said = {name: value.decode() for name, value in letter.headers}
         assert not refused(described, said)
         seen |= said.keys()
-    assert seen == described["properties"].keys()
+    only = {"dlq.truncated_from", "dlq.cut"} if keep_original else {"dlq.redacted"}
+    other = {"dlq.truncated_from", "dlq.cut", "dlq.redacted"} - only
+    assert seen == described["properties"].keys() - other
     notices = bench.bus.records(topics.flushes)
     payload = API["components"]["messages"]["notice"]["payload"]["schema"]
     assert notices

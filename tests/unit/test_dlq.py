@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+import re
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from click.testing import CliRunner
@@ -22,11 +25,18 @@ from tocsin.config import Config, UserError
 from tocsin.metrics import Metrics
 from tocsin.run import dlq
 from tocsin.run.batch import Track, read_batch
-from tocsin.run.dead_letters import KEPT_BYTES, dead_letters
+from tocsin.run.dead_letters import (
+    KEPT_BYTES,
+    KEPT_HEADER_BYTES,
+    KEPT_KEY_BYTES,
+    dead_letters,
+)
+from tocsin.run.envelope import envelope, key_of
 from tocsin.run.ingest import settings_of
 from tocsin.run.letters import (
     NO_BYTES,
     PARTIAL,
+    REDACTED_LETTER,
     TRUNCATED,
     Letter,
     Selection,
@@ -36,10 +46,11 @@ from tocsin.run.letters import (
     plan,
     summary,
 )
-from tocsin.types import Reason
-from unit.decode_samples import encode, native
+from tocsin.types import Reason, Reject
+from unit.decode_samples import Otlp, encode, native, otlp
 
-CONFIG = Config()
+CONFIG = Config(dlq={"keep_original": True})
+REDACTING = Config()
 SECRET = "jane@example.com"
 NOW_MS = 1_767_225_600_000
 GOOD = native(end_time=NOW_MS * 1_000_000)
@@ -58,6 +69,7 @@ LETTERS = st.builds(
     items=st.just(""),
     size=st.integers(0, 3),
     kept=st.none() | st.integers(0, 3),
+    redacted=st.booleans(),
 )
 NARROW: dict[str, st.SearchStrategy[Any]] = {
     "reasons": st.frozensets(st.sampled_from(list(Reason)).map(str)),
@@ -70,18 +82,26 @@ NARROW: dict[str, st.SearchStrategy[Any]] = {
 SELECTIONS = st.builds(Selection, limit=st.none() | st.integers(1, 5), **NARROW)
 
 
-async def refused(values: Sequence[bytes | None]) -> MemoryBus:
+Headers = Sequence[tuple[str, Any]]
+
+
+async def refused(
+    values: Sequence[bytes | None],
+    config: Config = CONFIG,
+    headers: Headers = (),
+    key: bytes = b"key%d",
+) -> MemoryBus:
     """A bus whose dead letters are what ingest writes for these records."""
     bus = MemoryBus(ManualClock(NOW_MS))
     bus.create(TopicSpec(CONFIG.topics.spans, 2))
     bus.create(TopicSpec(CONFIG.topics.dlq, 2))
     spans = CONFIG.topics.spans
     records = [
-        MemoryRecord(spans, 0, at, NOW_MS, 1, b"key%d" % at, value, ())
+        MemoryRecord(spans, 0, at, NOW_MS, 1, key.replace(b"%d", b"%d" % at), value, headers)
         for at, value in enumerate(values)
     ]
     batch = read_batch({0: records}, {0: Track(position=0)}, 1, settings_of(CONFIG), NOW_MS)
-    await dead_letters(batch, bus.producer(), CONFIG, Metrics())
+    await dead_letters(batch, bus.producer(), config, Metrics())
     return bus
 
 
@@ -116,7 +136,7 @@ def test_a_plan_takes_each_record_once_and_loses_none(letters: list[Letter]) -> 
     origins = [x.origin for x in made.sent]
     assert len(set(origins)) == len(origins)
     assert len(origins) + made.left_out.total() == len({x.origin for x in letters})
-    assert all(x.kept and not x.truncated for x in made.sent)
+    assert all(x.kept and not x.truncated and not x.redacted for x in made.sent)
 
 
 @given(st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary(max_size=9))))
@@ -193,6 +213,119 @@ async def test_what_cannot_or_must_not_go_back_is_counted_and_left_out() -> None
     assert sorted(published(bus), key=str) == [(b"key4", values[4]), (b"key5", values[5])]
     again = await dlq.replay(bus, CONFIG, Selection(), send=True, partial=True)
     assert (again.sent, again.left_out) == (4, {TRUNCATED: 1, NO_BYTES: 1})
+
+
+async def test_the_producers_own_headers_come_back_whatever_they_are() -> None:
+    own: Headers = [
+        ("traceparent", b"00-0af7"), ("x", b"\xff\x00"), ("x", b"again"), ("dlq.reason", b"mine"),
+        ("null", None), (dlq.REPLAYED, b"spans/0/7"),
+    ]  # fmt: skip
+    bus = await refused([encode(BAD)], headers=own)
+    assert (await dlq.replay(bus, CONFIG, Selection(), send=True)).sent == 1
+    [record] = bus.records(CONFIG.topics.spans)
+    origin = f"{CONFIG.topics.spans}/0/0".encode()
+    assert list(record.headers) == [*own[:-1], (dlq.REPLAYED, origin)]
+
+
+async def test_what_is_too_large_beside_the_bytes_is_cut_and_never_sent() -> None:
+    for cut, more in (
+        ("key", {"key": b"k" * (KEPT_KEY_BYTES + 1)}),
+        ("headers", {"headers": [("a", b"x" * KEPT_HEADER_BYTES), ("b", b"")]}),
+    ):
+        bus = await refused([encode(BAD)], **more)
+        [letter] = bus.records(CONFIG.topics.dlq)
+        assert dict(letter.headers)["dlq.cut"].decode() == cut
+        size = sum(len(name) + len(value or b"") for name, value in letter.headers)
+        assert size + len(letter.key or b"") < KEPT_HEADER_BYTES + 2_000
+        outcome = await dlq.replay(bus, CONFIG, Selection(), send=True)
+        assert (outcome.sent, outcome.left_out) == (0, {TRUNCATED: 1})
+
+
+# ---- redacted, which is the default ----------------------------------------------------
+
+
+async def test_by_default_a_letter_says_what_was_wrong_and_holds_none_of_it() -> None:
+    values = [encode(BAD), b"{ " + SECRET.encode(), None, b"\n\x05", SECRET.encode(), b"\xff\xfe"]
+    own = [(SECRET, SECRET.encode()), ("content-type", b"application/json")]
+    bus = await refused(values, REDACTING, own, b"%d " + SECRET.encode())
+    letters = sorted(
+        bus.records(REDACTING.topics.dlq), key=lambda x: dict(x.headers)["dlq.original.offset"]
+    )
+    assert len(letters) == len(values)
+    assert SECRET not in str(letters)
+    said = [msgspec.json.decode(letter.value or b"") for letter in letters]
+    assert [x["format"] for x in said] == [
+        "native", "json", "nothing", "otlp_protobuf", "text", "binary",
+    ]  # fmt: skip
+    for offset, (document, value) in enumerate(zip(said, values, strict=True)):
+        assert document["kind"] == "tocsin.redacted"
+        assert document["original"]["offset"] == offset
+        assert document["size"] == len(value or b"")
+        assert document["headers"] == 2
+        if value is not None:
+            made = hmac.digest(REDACTING.fingerprint_bytes, value, "sha256").hex()
+            assert document["hmac_sha256"] == made
+    assert said[0]["reason"] == "bad_value"
+    assert said[0]["detail"] == "output_tokens"
+    assert said[0]["names"] == sorted(BAD)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331", b"trace_" + b"0a" * 16,
+     b"0af76519-16cd-43dd-8448-eb211c80319c"],
+)  # fmt: skip
+def test_a_key_that_is_a_trace_id_stays(key: bytes) -> None:
+    assert key_of(key, b"secret") == key
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"4111111111111111", b"jane", SECRET.encode(), b"9" * 32, b"0af7" * 9, b"\xff\n"]
+)
+def test_any_other_key_becomes_its_digest_and_stays_equal_to_itself(key: bytes) -> None:
+    made = key_of(key, b"secret")
+    assert made == key_of(key, b"secret") != key_of(key, b"other")
+    assert made is not None
+    assert re.fullmatch(rb"hmac:[0-9a-f]{32}", made)
+    assert key_of(None, b"secret") is None
+
+
+@given(st.dictionaries(st.text(), st.text()), st.booleans())
+def test_only_names_of_ours_are_told_of_any_document(names: dict[str, str], whole: bool) -> None:
+    value = msgspec.json.encode(
+        {"trace_id": "tool", "n": 1} | {f"{k}!": v for k, v in names.items()}
+    )
+    record = MemoryRecord("t", 0, 0, 0, 0, None, value if whole else value[:-1], ())
+    made = msgspec.json.decode(envelope(record, [Reject(0, Reason.BAD_JSON)], b"k", 1 << 20))
+    assert made["names"] == ["trace_id"]
+
+
+def test_the_names_of_otlp_attributes_are_told_and_their_values_are_not() -> None:
+    span = Otlp({"gen_ai.tool.name": "gen_ai.system", "jane.doe": "x"})
+    record = MemoryRecord("t", 0, 0, 0, 0, None, otlp("json", span), ())
+    made = msgspec.json.decode(envelope(record, [Reject(0, Reason.BAD_VALUE)], b"k", 1 << 20))
+    assert made["format"] == "otlp_json"
+    assert {"resourceSpans", "gen_ai.tool.name", "service.name"} <= set(made["names"])
+    assert not {"gen_ai.system", "jane.doe"} & set(made["names"])
+
+
+async def test_a_redacted_letter_is_counted_and_the_remedy_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bus = await refused([encode(BAD), None, encode(BAD)], REDACTING)
+    for send in (False, True):
+        outcome = await dlq.replay(bus, REDACTING, Selection(), send=send)
+        assert (outcome.sent, outcome.left_out) == (0, {REDACTED_LETTER: 2, NO_BYTES: 1})
+        assert published(bus) == []
+    assert not await dlq.replay_and_say(bus, CONFIG, Selection(), send=False, partial=False)
+    said = capsys.readouterr().out
+    assert "3 redacted" in said
+    assert "2 records left out, redacted" in said
+    assert "TOCSIN_DLQ__KEEP_ORIGINAL=true" in said
+    await dlq.show(bus, REDACTING, Selection(), as_json=True, payload=True)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(line["redacted"] for line in lines)
+    assert sorted(line["size"] for line in lines) == [0, len(encode(BAD)), len(encode(BAD))]
 
 
 async def test_looking_at_many_letters_finds_every_one() -> None:

@@ -19,7 +19,15 @@ from tocsin.config import Config, UserError
 from tocsin.flow.decode import Limits
 from tocsin.run import letters as show_as
 from tocsin.run.ingest import settings_of
-from tocsin.run.letters import PARTIAL, Letter, Plan, Selection, letter_of, plan
+from tocsin.run.letters import (
+    PARTIAL,
+    Letter,
+    Plan,
+    Selection,
+    letter_of,
+    original_headers,
+    plan,
+)
 from tocsin.types import Record
 
 _POLL_RECORDS, _POLL_MS = 2_000, 500
@@ -85,10 +93,11 @@ async def bytes_of(bus: Bus, config: Config, wanted: Iterable[Letter]) -> AsyncI
 async def replay(
     bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool = False
 ) -> Outcome:
-    """Publish the records that the letters were, each once, to the spans topic.
+    """Publish the records that the letters were, each once, to the spans (or changes) topic.
 
-    Key and bytes are the original ones; the time is now's. Without `send` nothing is
-    published and the outcome is what would be. Raises UserError if the broker refuses.
+    Key, bytes and headers are the original ones; the time is now's. Redacted letters hold none
+    of them and are left out. Without `send` nothing is published and the outcome is what would
+    be. Raises UserError if the broker refuses.
     """
     chosen, _ = await find(bus, config, selection)
     planned = plan(chosen)
@@ -117,7 +126,7 @@ async def _sendable(
     by_place = {(letter.partition, letter.offset): letter for letter in planned.sent}
     async for record in bytes_of(bus, config, planned.sent):
         letter = by_place[record.partition, record.offset]
-        if not partial and planned.is_partial(letter, record.value or b"", limits):
+        if not partial and planned.is_partial(letter, record, limits):
             outcome.left_out[PARTIAL] = outcome.left_out.get(PARTIAL, 0) + 1
         else:
             yield letter, record
@@ -134,9 +143,11 @@ async def _publish(
 
     async def one(letter: Letter, record: Record, to: Producer) -> None:
         origin = "/".join(map(str, letter.origin)).encode()
-        ack = await to.send(
-            config.topics.spans, key=record.key, value=record.value, headers=[(REPLAYED, origin)]
-        )
+        changes = config.topics.changes
+        topic = changes if letter.origin[0] == changes else config.topics.spans
+        kept = [(name, data) for name, data in original_headers(record) if name != REPLAYED]
+        headers = [*kept, (REPLAYED, origin)]
+        ack = await to.send(topic, key=record.key, value=record.value, headers=headers)
         await ack
 
     failures: list[BaseException] = []

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from tocsin.errors import UserError
 from tocsin.flow.decode import Limits, decode
+from tocsin.run.envelope import ORIGINAL_HEADER, REDACTED
 from tocsin.types import Reason, Record
 
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -46,10 +47,12 @@ class Letter:
     items: str  # which of its spans, from 0, comma-separated; empty: the record itself
     size: int  # bytes of the refused record
     kept: int | None  # bytes of it the letter holds; None: it was a tombstone or none were kept
+    redacted: bool = False  # an envelope stands in the place of key, bytes and headers
+    cut: str = ""  # what else is not whole: key, headers
 
     @property
     def truncated(self) -> bool:
-        return self.kept is not None and self.kept < self.size
+        return bool(self.cut) or (self.kept is not None and self.kept < self.size)
 
     def fields(self) -> dict[str, Any]:
         """The letter as `--json` shows it."""
@@ -59,7 +62,7 @@ class Letter:
             "original": {"topic": topic, "partition": partition, "offset": offset,
                          "time": iso(self.origin_ms)},
             "spans": self.spans, "items": [int(item) for item in self.items.split(",") if item],
-            "size": self.size, "truncated": self.truncated,
+            "size": self.size, "truncated": self.truncated, "redacted": self.redacted,
             "letter": {"partition": self.partition, "offset": self.offset},
         }  # fmt: skip
 
@@ -67,8 +70,14 @@ class Letter:
 def letter_of(record: Record) -> Letter | None:
     """The letter a record of the dead-letter topic is; None when it is not one of ours."""
     try:
-        headers = {name: value.decode() for name, value in record.headers}
-        kept = None if record.value is None else len(record.value)
+        # The producer's own headers may be anything, or null.
+        headers = {
+            name: value.decode()
+            for name, value in record.headers
+            if name.startswith("dlq.") and not name.startswith(ORIGINAL_HEADER)
+        }
+        redacted = REDACTED in headers
+        kept = None if record.value is None or redacted else len(record.value)
         return Letter(
             partition=record.partition,
             offset=record.offset,
@@ -83,11 +92,22 @@ def letter_of(record: Record) -> Letter | None:
             origin_ms=int(headers["dlq.original.timestamp"]),
             spans=int(headers["dlq.spans"]),
             items=headers.get("dlq.items", ""),
-            size=int(headers.get("dlq.truncated_from", kept or 0)),
+            size=int(headers.get("dlq.size") or headers.get("dlq.truncated_from") or kept or 0),
             kept=kept,
+            redacted=redacted,
+            cut=headers.get("dlq.cut", ""),
         )
     except (KeyError, ValueError, AttributeError):  # a null header has no decode
         return None
+
+
+def original_headers(record: Record) -> list[tuple[str, bytes]]:
+    """The producer's own headers, from the letter that keeps them, in their order."""
+    return [
+        (name.removeprefix(ORIGINAL_HEADER), value)
+        for name, value in record.headers
+        if name.startswith(ORIGINAL_HEADER)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +173,21 @@ class Plan:
     left_out: Counter[str] = field(default_factory=Counter)  # why -> records
     refused: Counter[Origin] = field(default_factory=Counter)  # spans refused of each record
 
-    def is_partial(self, letter: Letter, value: bytes, limits: Limits) -> bool:
+    def is_partial(self, letter: Letter, record: Record, limits: Limits) -> bool:
         """Whether other spans of the record were accepted: they would be counted twice."""
         if not letter.items and letter.reason not in _BY_TIME:
             return False
-        decoded = decode([_Bytes(value)], limits, b"")
+        decoded = decode([_Bytes(record.value, headers=original_headers(record))], limits, b"")
         in_all = decoded.spans.height + sum(r.item is not None for r in decoded.rejects)
         return in_all > self.refused[letter.origin]
 
 
-NO_BYTES = "no bytes were kept"
+NO_BYTES = "empty: there is nothing to send"
+REDACTED_LETTER = (
+    "redacted: the letter holds no original. Send the records again from where they were made, or "
+    "from the spans topic at the coordinates that `tocsin dlq show` gives; to keep what is refused "
+    "from now on, set dlq.keep_original (TOCSIN_DLQ__KEEP_ORIGINAL=true) for ingest"
+)
 TRUNCATED = "truncated: the letter holds only the beginning"
 PARTIAL = (
     "partial: other spans of the record were counted already (--partial sends it all the same)"
@@ -177,7 +202,9 @@ def plan(letters: Sequence[Letter]) -> Plan:
         if letter.origin in seen:
             continue
         seen.add(letter.origin)
-        if not letter.kept:
+        if letter.redacted:
+            made.left_out[REDACTED_LETTER if letter.size else NO_BYTES] += 1
+        elif not letter.kept:
             made.left_out[NO_BYTES] += 1
         elif letter.truncated:
             made.left_out[TRUNCATED] += 1
@@ -188,7 +215,7 @@ def plan(letters: Sequence[Letter]) -> Plan:
 
 @dataclass(slots=True)
 class _Bytes:
-    """Kept bytes as a record. Decode reads its value and headers; a letter keeps no headers."""
+    """Kept bytes as a record. Decode reads its value and headers."""
 
     value: bytes | None
     topic: str = "dlq"
@@ -243,7 +270,7 @@ def table(letters: Sequence[Letter], payloads: dict[tuple[int, int], bytes | Non
         cells = [
             iso(letter.at_ms), letter.reason, letter.detail, f"{topic}/{partition}/{offset}",
             iso(letter.origin_ms), str(letter.spans),
-            f"{letter.size}{' (cut)' if letter.truncated else ''}",
+            f"{letter.size}{_whole(letter)}",
         ]  # fmt: skip
         if payloads is not None:
             value = payloads.get((letter.partition, letter.offset)) or b""
@@ -254,12 +281,18 @@ def table(letters: Sequence[Letter], payloads: dict[tuple[int, int], bytes | Non
     return shown
 
 
+def _whole(letter: Letter) -> str:
+    return " (redacted)" if letter.redacted else " (cut)" if letter.truncated else ""
+
+
 def summary(letters: Sequence[Letter]) -> str:
-    """How many of each reason, most first."""
+    """How many of each reason, most first; and how many can be shown and sent no more."""
     reasons = Counter(letter.reason for letter in letters)
     listed = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
     spans = sum(letter.spans for letter in letters)
-    return f"{count(len(letters), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
+    said = f"{count(len(letters), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
+    redacted = sum(letter.redacted for letter in letters)
+    return f"{said}; {redacted} redacted (dlq.keep_original is off)" if redacted else said
 
 
 def count(n: int, noun: str) -> str:
