@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Protocol
 
 import polars as pl
@@ -24,6 +25,9 @@ _BOUNDARIES = frozenset(kind.value for kind in (Kind.TOOL, Kind.AGENT, Kind.HAND
 #: OTel's own default for a service that has no name.
 _UNNAMED = "unknown_service"
 _INT64_MAX = 2**63 - 1
+_ABSENT: Row = dict.fromkeys(RAW_SCHEMA)
+_cells = itemgetter(*RAW_SCHEMA)
+_NULLS = {name: pl.Series(name, [None], dtype) for name, dtype in RAW_SCHEMA.items()}
 
 
 class Wire(Protocol):
@@ -70,17 +74,21 @@ class Rows:
 
     def columns(self) -> pl.DataFrame:
         """The spans in RAW_SCHEMA."""
-        rows = self.rows
-        for name in ("start_ns", "end_ns"):  # unsigned on the wire
-            for row in rows:
-                if (row[name] or 0) > _INT64_MAX:
-                    row[name] = UNREADABLE
-        data = {
-            name: pl.Series(name, [row.get(name) for row in rows], dtype)
-            for name, dtype in RAW_SCHEMA.items()
-        }
-        data["service"] = data["service"].fill_null(_UNNAMED)
-        return pl.DataFrame(list(data.values()))
+        cells = zip(*(_cells(_ABSENT | row) for row in self.rows), strict=True)
+        data = [
+            _series(name, values, dtype)
+            for (name, dtype), values in zip(RAW_SCHEMA.items(), cells, strict=True)
+        ]
+        return pl.DataFrame(data).with_columns(pl.col("service").fill_null(_UNNAMED))
+
+
+def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
+    if values.count(None) == len(values):
+        return _NULLS[name].new_from_index(0, len(values))
+    try:
+        return pl.Series(name, values, dtype)
+    except (TypeError, OverflowError):  # times are unsigned on the wire
+        return pl.Series(name, [UNREADABLE if v and v > _INT64_MAX else v for v in values], dtype)
 
 
 def _count_once(spans: Sequence[Row]) -> None:

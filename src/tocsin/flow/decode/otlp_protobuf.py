@@ -9,7 +9,7 @@ of a fleet's spans nearly every model, agent or tool name was seen just before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -30,6 +30,7 @@ from tocsin.flow.decode.semantics import (
 from tocsin.types import Reason
 
 _TRACE_BYTES, _SPAN_BYTES = 16, 8
+_NO_TRACE, _NO_SPAN = bytes(_TRACE_BYTES), bytes(_SPAN_BYTES)
 _STATUS_ERROR = 2
 #: `KeyValue.key` is field 1, length-delimited: encoders write it first, with this tag. One
 #: that does not is read in full. (Lengths of names fit a byte.)
@@ -72,26 +73,30 @@ def _spans(traces: Any, limits: Limits) -> Iterator[tuple[Row, Any]]:
 
 def wire_span(span: Any, limits: Limits) -> WireSpan:
     """Raises RefusedError if the span cannot be used."""
+    trace_id, span_id, events = span.trace_id, span.span_id, span.events
+    if len(trace_id) != _TRACE_BYTES or trace_id == _NO_TRACE:
+        _check_id(trace_id, "trace_id")
+    if len(span_id) != _SPAN_BYTES or span_id == _NO_SPAN:
+        _check_id(span_id, "span_id")
     try:
         return WireSpan(
-            trace_id=_id(span.trace_id, _TRACE_BYTES, "trace_id"),
-            span_id=_id(span.span_id, _SPAN_BYTES, "span_id"),
-            parent_id=span.parent_span_id.hex() or None,
-            name=span.name,
-            start_ns=span.start_time_unix_nano,
-            end_ns=span.end_time_unix_nano,
-            failed=span.status.code == _STATUS_ERROR,
-            offered=_span_offers(span.attributes, limits.max_depth),
-            events=[_event(event, limits) for event in span.events],
+            trace_id.hex(),
+            span_id.hex(),
+            span.parent_span_id.hex() or None,
+            span.name,
+            span.start_time_unix_nano,
+            span.end_time_unix_nano,
+            span.status.code == _STATUS_ERROR,
+            _span_offers(span.attributes, limits.max_depth),
+            [_event(event, limits) for event in events] if events else (),
         )
     except DecodeError:  # an attribute whose value is not what it says
         raise RefusedError(Reason.BAD_PROTOBUF) from None
 
 
-def _id(value: bytes, size: int, field: str) -> str:
-    if value and (len(value) != size or value == bytes(size)):
+def _check_id(value: bytes, field: str) -> None:
+    if value:
         raise RefusedError(Reason.BAD_VALUE, field)
-    return value.hex()
 
 
 def _event(event: Any, limits: Limits) -> Event:
@@ -107,14 +112,29 @@ def _event(event: Any, limits: Limits) -> Event:
 def _span_offers(attributes: Iterable[bytes], depth: int) -> list[Offer]:
     """What a span's attributes offer. Each is a KeyValue, still encoded."""
     offered: list[Offer] = []
+    remembered = _memory(depth)
+    recall = remembered.get
     for raw in attributes:
+        if len(raw) <= _REMEMBERED_BYTES and (found := recall(raw)) is not None:
+            offered += found
+            continue
         head = raw[: 2 + raw[1]] if len(raw) > 1 else raw
         if head in _NAMES:
-            short = len(raw) <= _REMEMBERED_BYTES
-            offered += _remembered(raw, depth) if short else _read(raw, depth)
+            found = _read(raw, depth)
+            offered += found
+            if len(raw) <= _REMEMBERED_BYTES:
+                if len(remembered) >= _REMEMBERED:
+                    remembered.clear()
+                remembered[raw] = found
         elif head in _CONTENTS or raw[:1] != _KEY_TAG:
             offered += _read(raw, depth)
     return offered
+
+
+@cache
+def _memory(_depth: int) -> dict[bytes, tuple[Offer, ...]]:
+    """What attributes said when they were read with this limit: a process has one."""
+    return {}
 
 
 def _read(raw: bytes, depth: int) -> tuple[Offer, ...]:
@@ -122,9 +142,6 @@ def _read(raw: bytes, depth: int) -> tuple[Offer, ...]:
     if attribute.key not in SPAN_TABLE:
         return ()
     return offers(attribute.key, _plain(attribute.value, depth), SPAN_TABLE)
-
-
-_remembered = lru_cache(maxsize=_REMEMBERED)(_read)
 
 
 def _plain(value: AnyValue, depth: int) -> Any:

@@ -45,7 +45,12 @@ class WireSpan(NamedTuple):
 
 
 _CALLS = frozenset(kind.value for kind in CALLS)
-_USAGE = ("input_tokens", "output_tokens", "total_tokens")
+#: As plain text: looking a member up costs more than all that is asked of it here.
+_TOOL, _HANDOFF, _AGENT, _STEP, _LLM, _OTHER = (
+    kind.value for kind in (Kind.TOOL, Kind.HANDOFF, Kind.AGENT, Kind.STEP, Kind.LLM, Kind.OTHER)
+)
+#: Kinds that a name outside their attributes may belong to.
+_NAMED = frozenset({_AGENT, _STEP})
 _SENTRY_HANDOFF = re.compile(r"handoff from (.+) to (.+)")
 _OPENINFERENCE_HANDOFF = re.compile(r"handoff to (.+)")
 #: OTel's span name, any-agent's, and Google ADK's.
@@ -57,37 +62,41 @@ _ADK_MERGED = "(merged tools)"
 
 def read_span(span: WireSpan, resource: Row, limits: Limits, key: bytes) -> Row:
     """The span's raw row. Raises RefusedError if it, and it alone, cannot be used."""
-    if span.trace_id == "" or span.span_id == "":
-        raise RefusedError(Reason.MISSING_FIELD, "span_id" if span.trace_id else "trace_id")
-    row = resolve(span.offered)
+    trace_id, span_id, parent_id, name, start_ns, end_ns, failed, offered, events = span
+    if trace_id == "" or span_id == "":
+        raise RefusedError(Reason.MISSING_FIELD, "span_id" if trace_id else "trace_id")
+    row = resolve(offered)
     row |= resource
-    row["trace_id"], row["span_id"], row["parent_id"] = span.trace_id, span.span_id, span.parent_id
-    row["start_ns"], row["end_ns"] = span.start_ns or None, span.end_ns
+    row["trace_id"], row["span_id"], row["parent_id"] = trace_id, span_id, parent_id
+    row["start_ns"], row["end_ns"] = start_ns or None, end_ns
     arguments, result = row.pop("arguments", None), row.pop("result", None)
-    kind = _kind(row, span.name)
-    if kind == Kind.TOOL:
-        kind = _tool(row, span.name, arguments, result, limits, key)
-    if kind == Kind.HANDOFF and (named := _SENTRY_HANDOFF.fullmatch(span.name)):
+    kind = _kind(row, name)
+    if kind == _TOOL:
+        kind = _tool(row, name, arguments, result, limits, key)
+    if kind == _HANDOFF and (named := _SENTRY_HANDOFF.fullmatch(name)):
         row.setdefault("handoff_from", named[1])
         row.setdefault("handoff_to", named[2])
     row["kind"] = kind
-    _names(row, kind, span.name)
+    if kind in _NAMED:
+        _names(row, kind, name)
     _usage(row)
-    if span.events:
+    if events:
         _events(row, span)
-    _error(row, failed=span.failed)
+    _error(row, failed=failed)
     return row
 
 
 def _kind(row: Row, name: str) -> str:
     """The kind its attributes give; else by its name; else a call if it used a model."""
-    has_model = "model" in row or "model_requested" in row
-    has_usage = any(field in row for field in _USAGE)
     kind = row.get("kind") or vercel_kind(name)
+    if kind is not None and kind not in _CALLS:
+        return str(kind)
+    has_model = "model" in row or "model_requested" in row
+    has_usage = "input_tokens" in row or "output_tokens" in row or "total_tokens" in row
     if kind is None:
-        return Kind.LLM.value if has_model and has_usage else Kind.OTHER.value
-    if kind in _CALLS and not (has_model or has_usage or "is_call" in row):
-        return Kind.STEP.value  # LangSmith calls prompts `chat` and retrievers `embeddings`
+        return _LLM if has_model and has_usage else _OTHER
+    if not (has_model or has_usage or "is_call" in row):
+        return _STEP  # LangSmith calls prompts `chat` and retrievers `embeddings`
     return str(kind)
 
 
@@ -103,7 +112,7 @@ def _tool(row: Row, name: str, arguments: Any, result: Any, limits: Limits, key:
                 raise RefusedError(error.reason, column) from None
     tool = row.get("tool")
     if tool == _ADK_MERGED:
-        return Kind.OTHER.value
+        return _OTHER
     if tool == _ADK_TRANSFER and (target := _adk_target(arguments)):
         row.setdefault("handoff_to", target)
     # OpenInference writes the agents' names where content goes. The span's own name must
@@ -113,7 +122,7 @@ def _tool(row: Row, name: str, arguments: Any, result: Any, limits: Limits, key:
         row.setdefault("handoff_to", result)
         if isinstance(arguments, str) and len(arguments) <= limits.max_string:
             row.setdefault("handoff_from", arguments)
-    return Kind.TOOL.value
+    return _TOOL
 
 
 def _adk_target(arguments: Any) -> str | None:
@@ -124,26 +133,25 @@ def _adk_target(arguments: Any) -> str | None:
 
 def _names(row: Row, kind: str, name: str) -> None:
     """Names that only the span's own name or a catch-all attribute carries."""
-    entity = row.pop("entity", None)
-    if kind == Kind.AGENT and "agent" not in row:
+    entity = row.get("entity")
+    if kind == _STEP:
+        if entity and "stage" not in row:
+            row["stage"] = entity
+    elif "agent" not in row:
         invoked = _AGENT_NAME.fullmatch(name)
         # Vercel 7 writes `invoke_agent {model}`: then the service has to do.
         if invoked and invoked[1] != row.get("model_requested"):
             row["agent"] = invoked[1]
         elif entity:
             row["agent"] = entity
-    if kind == Kind.STEP and entity and "stage" not in row:
-        row["stage"] = entity
 
 
 def _usage(row: Row) -> None:
     """Sums that some producers send in the place of the parts, or the parts of the sum."""
-    total = row.pop("total_tokens", None)
-    if total is not None and "input_tokens" not in row and "output_tokens" not in row:
-        row["input_tokens"] = total
-    cost_in, cost_out = row.pop("cost_in", None), row.pop("cost_out", None)
-    if "cost_nano" not in row and (cost_in is not None or cost_out is not None):
-        row["cost_nano"] = (cost_in or 0) + (cost_out or 0)
+    if "total_tokens" in row and "input_tokens" not in row and "output_tokens" not in row:
+        row["input_tokens"] = row["total_tokens"]
+    if "cost_nano" not in row and ("cost_in" in row or "cost_out" in row):
+        row["cost_nano"] = row.get("cost_in", 0) + row.get("cost_out", 0)
 
 
 def _events(row: Row, span: WireSpan) -> None:
@@ -159,9 +167,8 @@ def _events(row: Row, span: WireSpan) -> None:
 
 def _error(row: Row, *, failed: bool) -> None:
     """An exception that was handled is no error; it only names the class of one."""
-    named, raised, status = (row.pop(f, None) for f in ("error_type", "exception", "rpc_status"))
-    flagged = row.pop("is_error", False) or row.get("finish_reason") == "error"
+    flagged = row.get("is_error") or row.get("finish_reason") == "error"
     row["timeout"] = False
-    row["error"] = failed or flagged or named is not None
-    if row["error"]:
-        row["error_class"] = named or raised or status
+    row["error"] = error = bool(failed or flagged or "error_type" in row)
+    if error:
+        row["error_class"] = row.get("error_type") or row.get("exception") or row.get("rpc_status")

@@ -8,7 +8,7 @@ Sentry, Traceloop, pydantic-ai, any-agent, Langfuse, Google ADK.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from tocsin.flow.decode import convert as c
@@ -368,9 +368,11 @@ def offers(attribute: str, raw: Any, table: Table) -> tuple[Offer, ...]:
     return tuple(made)
 
 
-def resolve(offered: Iterable[Offer]) -> dict[str, Any]:
+def resolve(offered: Collection[Offer]) -> dict[str, Any]:
     """Canonical field -> value, each from its best attribute that was present and valid."""
-    fields: dict[str, Any] = {}
+    fields = {field: value for field, _, value in offered}
+    if len(fields) == len(offered):  # nearly always: nothing was said twice
+        return fields
     ranks: dict[str, int] = {}
     for field, rank, value in offered:
         if field not in ranks or rank < ranks[field]:
