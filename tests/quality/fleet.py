@@ -181,7 +181,7 @@ class Fleet:
         for view, parts in views:
             begin[view] = len(names)
             for service in self.services:
-                tails = [(part,) for part in parts] or [()]
+                tails: list[tuple[str, ...]] = [(part,) for part in parts] or [()]
                 names += [join_series(view, "prod", service.name, *tail) for tail in tails]
         return tuple(names), begin
 
