@@ -16,6 +16,8 @@ group() { acl "$1" --operation Read --operation Describe --group "tocsin-$2" --r
 
 # Your services: they may write spans, and read nothing.
 topic tocsin-producers Write tocsin.spans.v1
+# Pipelines, and services with `tocsin.publish`, tell of deploys and flags.
+topic tocsin-producers Write tocsin.changes.v1
 
 topic tocsin-ingest Read tocsin.spans.v1
 topic tocsin-ingest Write tocsin.spans.v1.dlq
@@ -26,7 +28,9 @@ topic tocsin-watch Read tocsin.flushes.v1
 topic tocsin-watch Read tocsin.changes.v1
 topic tocsin-watch Read tocsin.feedback.v1
 topic tocsin-watch Write tocsin.alerts.v1
+topic tocsin-watch Write tocsin.spans.v1.dlq
 group tocsin-watch watch
+group tocsin-watch changes
 
 topic tocsin-bridge Read tocsin.alerts.v1
 topic tocsin-bridge Write tocsin.feedback.v1

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 import tocsin
+from tocsin.cli_change import change
 from tocsin.cli_dlq import dlq
 from tocsin.errors import UserError
 
@@ -324,6 +325,7 @@ def demo(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> 
 
 
 main.add_command(dlq)
+main.add_command(change)
 
 
 @main.group()

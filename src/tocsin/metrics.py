@@ -144,6 +144,12 @@ EVENT_TO_ALERT = Histogram(
 TICK_SECONDS = Histogram(
     "tick_seconds", (), "One evaluation of one shard.", "p99 near tick_s: add watch workers."
 )
+CHANGES = Counter(
+    "changes_total",
+    ("outcome",),
+    "Events on the changes topic, by outcome (read, ignored, refused), each worker's own count.",
+    "Refused grows: read the dead letters of that topic; a pipeline tells its deploys wrongly.",
+)
 PIPELINE_STALLED = Gauge(
     "pipeline_stalled",
     (),

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tocsin import asyncapi
 from tocsin.flow.alert import AlertEvent
+from tocsin.flow.decode.changes import ChangeV1
 from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.judge.rules import RuleSpec
 
@@ -33,6 +34,7 @@ def documents() -> Mapping[str, str]:
     rule["title"] = "Tocsin rule, v1"
     contracts = {
         "span.v1.json": _schema(SpanV1, "validation"),
+        "change.v1.json": _schema(ChangeV1, "validation"),
         "alert.v1.json": _schema(AlertEvent, "serialization"),
         "rule.v1.json": rule,
     }

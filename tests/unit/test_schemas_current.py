@@ -49,9 +49,9 @@ def test_the_published_schemas_are_current() -> None:
 
 def test_what_is_written_is_current_and_writing_again_changes_nothing(tmp_path: Path) -> None:
     assert sorted(schemas.check(tmp_path)) == [
-        "alert.v1.json", "asyncapi.yaml", "rule.v1.json", "span.v1.json",
+        "alert.v1.json", "asyncapi.yaml", "change.v1.json", "rule.v1.json", "span.v1.json",
     ]  # fmt: skip
-    assert len(schemas.write(tmp_path)) == 4
+    assert len(schemas.write(tmp_path)) == 5
     assert schemas.check(tmp_path) == []
     assert schemas.write(tmp_path) == []
 

@@ -16,6 +16,7 @@ from tocsin import metrics as m
 from tocsin.bus.base import Producer
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.frontier import closed_windows, low_watermark
+from tocsin.flow.overlay import ChangeTable, overlaid
 from tocsin.flow.shard import ShardDetector
 from tocsin.store.base import Store
 from tocsin.types import RUN_HEADER, STEP, Look, Saved
@@ -41,6 +42,8 @@ class ShardOwner:
     window_s: int
     retention_s: int  # how long the store keeps a window's counters
     metrics: m.Metrics
+    #: What was changed of late; part of what is saved, so that a repeat says the same.
+    changes: ChangeTable = field(default_factory=ChangeTable)
     seen: int = 0
     closed: int = 0  # windows closed so far, by this owner
     labels: dict[str, str] = field(default_factory=dict)
@@ -59,11 +62,15 @@ class ShardOwner:
         window_s: int,
         retention_s: int,
         metrics: m.Metrics,
+        changes: ChangeTable | None = None,
     ) -> ShardOwner:
         """Take the shard over: fence the former owner, restore, publish what it left behind."""
         epoch = await store.claim(shard)
         detector.restore(await store.load(shard))
-        owner = cls(shard, epoch, detector, store, producer, topic, window_s, retention_s, metrics)
+        owner = cls(
+            shard, epoch, detector, store, producer, topic, window_s, retention_s, metrics,
+            ChangeTable() if changes is None else changes,
+        )  # fmt: skip
         await owner._publish(await store.outbox(shard))
         return owner
 
@@ -87,6 +94,7 @@ class ShardOwner:
             )
             events += outcome.events
             blobs |= outcome.blobs
+        events = overlaid(events, self.changes)
         outbox = tuple(event.encode() for event in events)
         saved = Saved(starts[-1] if starts else None, look.seq, blobs, outbox)
         if not await self.store.save(self.shard, self.epoch, saved):

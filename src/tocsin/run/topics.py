@@ -48,7 +48,8 @@ def specs(config: Config) -> tuple[TopicSpec, ...]:
             cleanup_policy="compact,delete",
             min_compaction_lag_ms=str(7 * _DAY_MS),
         ),
-        topic(names.changes, 1, 30 * _DAY_MS),
+        # Read back by time, so the broker's clock stamps these too.
+        topic(names.changes, 1, 30 * _DAY_MS, message_timestamp_type="LogAppendTime"),
         topic(names.feedback, 1, 7 * _DAY_MS),
     )
 

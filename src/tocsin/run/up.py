@@ -13,6 +13,7 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.config import Config
 from tocsin.flow.judge.rules import load_rules
 from tocsin.run.bridge import Bridge
+from tocsin.run.changes import ChangeFeed
 from tocsin.run.ingest import Ingest
 from tocsin.run.topics import require
 from tocsin.run.watch import Watch
@@ -54,7 +55,9 @@ async def up(
             if "ingest" in stages:
                 group.create_task(Ingest(config, bus, store, clock, metrics).run(stop))
             if "watch" in stages:
-                watch = Watch(config, bus, store, clock, metrics, rules)
+                changes = ChangeFeed(config, bus, clock, metrics)
+                watch = Watch(config, bus, store, clock, metrics, rules, changes)
+                group.create_task(changes.run(stop))
                 group.create_task(watch.run(stop))
                 group.create_task(FlushNotices(config, watch).run(stop))
             if "bridge" in stages:

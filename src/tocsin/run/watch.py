@@ -16,6 +16,7 @@ from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.run.changes import ChangeFeed
 from tocsin.run.tick import Fenced, ShardOwner
 from tocsin.store.base import Store
 
@@ -34,9 +35,10 @@ class Watch:
         clock: Clock,
         metrics: m.Metrics,
         rules: tuple[RuleSpec, ...],
+        changes: ChangeFeed | None = None,
     ) -> None:
         self._config, self._store, self._clock, self._metrics = config, store, clock, metrics
-        self._rules = rules
+        self._rules, self._changes = rules, changes
         self._producer: Producer = bus.producer()
         self._assigned: frozenset[int] = frozenset()  # what the group says is ours
         self._owned: dict[int, ShardOwner] = {}  # what we have claimed
@@ -48,6 +50,8 @@ class Watch:
         """Tick until `stop` is set. `assigned`, `revoked` and `notice` feed it meanwhile."""
         await self._producer.start()
         try:
+            if self._changes is not None:
+                await self._changes.ready.wait()
             ticked = time.monotonic()
             while not stop.is_set():
                 await self._wait(ticked)
@@ -116,6 +120,7 @@ class Watch:
             window_s=self._config.window_s,
             retention_s=self._config.redis.window_ttl_s,
             metrics=self._metrics,
+            changes=None if self._changes is None else self._changes.table,
         )
         if shard not in self._assigned:
             return None

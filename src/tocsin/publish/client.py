@@ -1,18 +1,4 @@
-"""A client for services without OpenTelemetry: says what an agent does, as native spans.
-
-    async with Publisher("kafka:9092", service="shop", env="prod") as publisher:
-        async with publisher.run(agent="planner", route="refund") as run:
-            async with run.tool("search", arguments={"q": question}) as call:
-                call.result(await search(question))
-            async with run.llm("gpt-5", provider="openai") as call:
-                answer = await ask(question)
-                call.usage(input_tokens=answer.tokens_in, output_tokens=answer.tokens_out)
-
-A span is published when its block ends. Tool arguments and results become keyed fingerprints
-in this process and are dropped; no method takes a prompt or an answer. What goes wrong here
-never reaches the caller: a span that cannot be sent is counted (`Publisher.counts`) and
-logged under `tocsin.publish`.
-"""
+"""The publisher: takes spans and changes, sends them in the background, and counts."""
 
 from __future__ import annotations
 
@@ -22,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self
 from uuid import uuid4
 
 import msgspec
@@ -31,17 +17,16 @@ from pydantic import BaseModel, ValidationError
 from tocsin.bus.base import Bus, Producer, TopicMissing
 from tocsin.bus.kafka import KafkaBus
 from tocsin.config import Config, UserError, load
+from tocsin.flow.decode.changes import ChangeV1
 from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.fingerprint import fingerprint
 from tocsin.flow.decode.limits import RefusedError
-from tocsin.types import Kind
-
-__all__ = ["Counts", "ModelCall", "Publisher", "Span", "ToolCall"]
+from tocsin.publish.spans import Span
+from tocsin.types import ChangeKind, Kind
 
 _LOG = logging.getLogger("tocsin.publish")
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
 _LEAST_S = 0.1  # what a close takes at most beyond its bound
-_S = TypeVar("_S", bound="Span")
 _IDS: Final = frozenset({"trace_id", "span_id", "parent_id"})  # cut, they would name another
 #: Producers that outlive `close` because the broker is away; they end by themselves.
 _LEAVING: set[asyncio.Task[None]] = set()
@@ -49,7 +34,7 @@ _LEAVING: set[asyncio.Task[None]] = set()
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the spans. Once closed, they add up to all spans that ended."""
+    """What became of spans and changes. Once closed, they add up to all that were told."""
 
     published: int = 0  # acknowledged by the broker
     dropped: int = 0  # the buffer was full, the broker refused, or time ran out at close
@@ -85,9 +70,11 @@ class Publisher:
         self._config = config if config is not None else load(**flags)
         self._bus: Bus = bus if bus is not None else KafkaBus(self._config.kafka)
         self._topic = topic or self._config.topics.spans
+        self._changes = self._config.topics.changes
         self._common = {"service": service, "env": env, "release": release}
         self._close_timeout_s, self._size = close_timeout_s, buffer
-        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._waiting: deque[tuple[str, bytes, bytes]] = deque()  # topic, key, value
+        self._known: set[str] = set()  # topics that are there
         self._arrived = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
@@ -151,11 +138,48 @@ class Publisher:
             self.counts.invalid += 1
             self._say_once(f"a span is against the contract and is left out: {_wrong(error)}")
             return
+        self._enqueue(self._topic, span.trace_id.encode(), value)
+
+    def change(
+        self,
+        kind: ChangeKind | str,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        variant: str | None = None,
+        service: str | None = None,
+        env: str | None = None,
+        at: int | str | None = None,
+    ) -> None:
+        """Tell of a change that takes effect now, or at `at`; fields of ChangeV1.
+
+            publisher.change("deploy", version="1.4.2")
+            publisher.change("flag", name="new-planner", variant="on")
+
+        Never blocks, never raises.
+        """
+        around = {"service": self._common["service"], "env": self._common["env"]}
+        fields = {
+            "kind": kind, "name": name, "version": version, "variant": variant,
+            "at": self.now_ns() if at is None else at, "source": "tocsin.publish",
+        }  # fmt: skip
+        told = around | fields | {"service": service or around["service"]}
+        told |= {"env": env} if env else {}
+        try:
+            change = ChangeV1(**{k: v for k, v in told.items() if v is not None})
+            value = change.model_dump_json(exclude_none=True).encode()
+        except (ValidationError, UnicodeEncodeError) as error:
+            self.counts.invalid += 1
+            self._say_once(f"a change is against the contract and is left out: {_wrong(error)}")
+            return
+        self._enqueue(self._changes, change.service.encode(), value)
+
+    def _enqueue(self, topic: str, key: bytes, value: bytes) -> None:
         if self._closing or len(self._waiting) + len(self._under_way) >= self._size:
             self.counts.dropped += 1
             self._say_once("spans are dropped: the buffer is full, or the publisher closed")
             return
-        self._waiting.append((span.trace_id.encode(), value))
+        self._waiting.append((topic, key, value))
         self._arrived.set()
 
     async def close(self) -> None:
@@ -210,7 +234,7 @@ class Publisher:
         while True:
             producer = self._bus.producer()
             try:
-                await self._require_topic()
+                await self._require_topic(self._topic)
                 await producer.start()
             except UserError as error:
                 self._say_once(f"spans wait for the broker: {error}")
@@ -219,17 +243,20 @@ class Publisher:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RETRY_MOST_S)
 
-    async def _require_topic(self) -> None:
+    async def _require_topic(self, topic: str) -> None:
         """Raise TopicMissing. To ask the broker by sending could create the topic."""
         admin = self._bus.admin()
         try:
-            if not (await admin.describe([self._topic]))[self._topic]:
-                raise TopicMissing(f"the topic {self._topic} does not exist.")
+            if not (await admin.describe([topic]))[topic]:
+                raise TopicMissing(f"the topic {topic} does not exist.")
         finally:
             await admin.close()
+        self._known.add(topic)
 
-    async def _send(self, producer: Producer, key: bytes, value: bytes) -> None:
-        await (await producer.send(self._topic, key=key, value=value))
+    async def _send(self, producer: Producer, topic: str, key: bytes, value: bytes) -> None:
+        if topic not in self._known:  # the topic of changes; that it is missing stops no span
+            await self._require_topic(topic)
+        await (await producer.send(topic, key=key, value=value))
 
     def _settle(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -250,134 +277,6 @@ class Publisher:
             _LOG.warning("tocsin: %s", what)
 
 
-class Span:
-    """A unit of work under way, published when its `async with` block ends, however it ends.
-
-    An exception makes it an error, of the exception's class; its message goes nowhere. What
-    is begun from a span is part of it and has its agent, workflow, route and stage.
-    """
-
-    def __init__(
-        self,
-        publisher: Publisher,
-        trace_id: str,
-        parent_id: str | None,
-        kind: Kind,
-        names: dict[str, str | None],
-        **fields: Any,
-    ) -> None:
-        self.trace_id, self.span_id = trace_id, uuid4().hex[:16]
-        self._publisher, self._names = publisher, names
-        self._fields: dict[str, Any] = {"parent_id": parent_id, "kind": kind.value} | fields
-        self._began_ns, self._ended = publisher.now_ns(), False
-
-    async def __aenter__(self) -> Self:
-        self._began_ns = self._publisher.now_ns()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: object
-    ) -> None:
-        if kind is not None and "status" not in self._fields:
-            self.fail(kind.__name__, timeout=issubclass(kind, TimeoutError))
-        self.end()
-
-    def fail(self, error_class: str, *, timeout: bool = False) -> None:
-        """Say that it went wrong, where no exception says so: `quota`, `bad_json`."""
-        status = "timeout" if timeout else "error"
-        self._fields |= {"status": status, "error_class": error_class}
-
-    def tool(self, name: str, *, arguments: object = None) -> ToolCall:
-        """Begin a tool call. `arguments` (any JSON, dataclass or model) is hashed, not kept."""
-        hashed = None if arguments is None else self._publisher.fingerprint(arguments)
-        return self._begin(ToolCall, Kind.TOOL, tool=name, args_hash=hashed)
-
-    def llm(
-        self,
-        model: str,
-        *,
-        provider: str | None = None,
-        prompt_name: str | None = None,
-        prompt_version: str | None = None,
-        kind: Literal[Kind.LLM, Kind.EMBEDDING, Kind.RERANK] = Kind.LLM,
-    ) -> ModelCall:
-        """Begin a model call; `model` is the one asked for."""
-        return self._begin(
-            ModelCall, kind, model_requested=model, provider=provider,
-            prompt_name=prompt_name, prompt_version=prompt_version,
-        )  # fmt: skip
-
-    def agent(self, name: str) -> Span:
-        """Begin the work of another agent within this one."""
-        return self._begin(Span, Kind.AGENT, {"agent": name})
-
-    def step(self, stage: str) -> Span:
-        """Begin a stage of the run: plan, retrieve, act, verify ..."""
-        return self._begin(Span, Kind.STEP, {"stage": stage})
-
-    def handoff(self, to: str) -> None:
-        """Say that control passes to the agent `to`, now."""
-        origin = self._names.get("agent")
-        self._begin(Span, Kind.HANDOFF, handoff_from=origin, handoff_to=to).end()
-
-    def score(self, name: str, value: float) -> None:
-        """Say how an evaluation came out."""
-        self._begin(Span, Kind.EVALUATOR, score_name=name, score=value).end()
-
-    def _begin(
-        self, what: type[_S], kind: Kind, names: dict[str, str | None] | None = None, **fields: Any
-    ) -> _S:
-        names = self._names | (names or {})
-        return what(self._publisher, self.trace_id, self.span_id, kind, names, **fields)
-
-    def end(self) -> None:
-        """Publish it, as the end of its block does; for work that no block surrounds. Once."""
-        if self._ended:
-            return
-        self._ended = True
-        ended_ns = max(self._began_ns, self._publisher.now_ns())  # a clock may be set back
-        ids = {"trace_id": self.trace_id, "span_id": self.span_id}
-        times = {"start_time": self._began_ns, "end_time": ended_ns}
-        self._publisher.publish(self._names | self._fields | ids | times)
-
-
-class ToolCall(Span):
-    """A tool call under way."""
-
-    def result(self, content: object) -> None:
-        """Note what the tool gave, as a fingerprint: equal results show as equal."""
-        if content is not None:
-            self._fields["result_hash"] = self._publisher.fingerprint(content)
-
-
-class ModelCall(Span):
-    """A model call under way."""
-
-    def usage(
-        self,
-        *,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        cache_read_tokens: int | None = None,
-        cache_write_tokens: int | None = None,
-        reasoning_tokens: int | None = None,
-        cost_usd: float | None = None,
-        ttft_ms: float | None = None,
-        finish_reason: str | None = None,
-        model: str | None = None,
-    ) -> None:
-        """Note what the call used. Input includes cached tokens, output reasoning.
-
-        `model` is the one that answered. Without `cost_usd` list prices apply.
-        """
-        self._fields |= {
-            "input_tokens": input_tokens, "output_tokens": output_tokens,
-            "cache_read_tokens": cache_read_tokens, "cache_write_tokens": cache_write_tokens,
-            "reasoning_tokens": reasoning_tokens, "cost_usd": cost_usd, "ttft_ms": ttft_ms,
-            "finish_reason": finish_reason, "model": model,
-        }  # fmt: skip
-
-
 def _left(leaving: asyncio.Task[None]) -> None:
     _LEAVING.discard(leaving)
     if not leaving.cancelled() and (error := leaving.exception()) is not None:
@@ -385,7 +284,7 @@ def _left(leaving: asyncio.Task[None]) -> None:
 
 
 def _wrong(error: ValidationError | UnicodeEncodeError) -> str:
-    """What is wrong with a span: names of fields, never their values."""
+    """What is wrong with a span or change: names of fields, never their values."""
     if isinstance(error, UnicodeEncodeError):
         return "a text is not Unicode"
     fields = {str(item["loc"][0]) for item in error.errors(include_input=False) if item["loc"]}
