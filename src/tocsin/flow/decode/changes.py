@@ -8,6 +8,8 @@ A record is one of these, told apart by headers and keys:
   configuration or route. Versions in the type are not looked at;
 - a CloudEvent 1.0 around either, in the structured, batched or binary mode of the Kafka binding.
 
+JSON in Confluent's framing is read, too.
+
 Other CDEvents (builds, tests, tickets) share such topics and tell of no change: they are
 ignored, not refused. Only the fields named here are read, so no content goes further.
 """
@@ -26,6 +28,7 @@ from urllib.parse import unquote
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tocsin.flow.decode.confluent import is_framed, unframed
 from tocsin.flow.decode.contract import Instant
 from tocsin.flow.decode.instant import UNREADABLE, instant_ns
 from tocsin.flow.decode.limits import Limits, RefusedError
@@ -149,7 +152,7 @@ def _items(record: Record, limits: Limits) -> list[Callable[[], Change | None]]:
         raise RefusedError(Reason.TOO_LARGE)
     headers = {name.lower(): text for name, text in record.headers if text}
     content_type = headers.get("content-type", b"").lower()
-    tree = _json(value)
+    tree = _json(unframed(value) if is_framed(value) else value)
     around = _Around(at=record.timestamp * _MS)
     if "ce_type" in headers and not content_type.startswith(_STRUCTURED):
         attributes = {

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from tocsin.flow.decode.confluent import is_framed, unframed
 from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.limits import RefusedError
 from tocsin.flow.decode.native import MALFORMED, refusal
@@ -54,9 +55,6 @@ _CLOUDEVENT = "specversion"
 _MARKS = (b'"traceId"', b'"start_timestamp"', b'"context"', b'"span_data"')
 _HEAD, _NATIVE_MARK = 4_096, b'"end_time"'  # one that begins like a native one is not searched
 _TRACES = b'"processes"'  # in `data` of what Jaeger's UI exports, not of OpenAI Agents
-#: Confluent's serializers put this, and the id of a schema in their registry, before the value.
-_CONFLUENT, _CONFLUENT_HEAD = b"\x00", 5
-_CONFLUENT_DETAIL = "confluent_schema_registry"
 _OWN = tuple(name for name, info in SpanV1.model_fields.items() if info.is_required())
 
 _ABSENT = Raw(b"")
@@ -70,10 +68,12 @@ _decode_many_keys = msgspec.json.Decoder(list[_Keys]).decode
 
 
 def sniff(value: bytes, headers: Sequence[tuple[str, bytes]]) -> tuple[Format, bytes]:
-    """The format, and the message without byte order mark and blanks around JSON.
+    """The format, and the message without Confluent's frame, byte order mark and blanks.
 
     Raises RefusedError if it is none we read.
     """
+    if is_framed(value):
+        value = unframed(value)
     content_type = _content_type(headers)
     if content_type in _PROTOBUF_TYPES:
         return _sniff_protobuf(value), value
@@ -88,8 +88,6 @@ def sniff(value: bytes, headers: Sequence[tuple[str, bytes]]) -> tuple[Format, b
         return _sniff_json(text), text
     if content_type.endswith(b"json"):
         raise RefusedError(Reason.BAD_JSON)
-    if value[:1] == _CONFLUENT and len(value) > _CONFLUENT_HEAD:
-        raise RefusedError(Reason.UNKNOWN_FORMAT, _CONFLUENT_DETAIL)
     raise RefusedError(Reason.UNKNOWN_FORMAT)
 
 
