@@ -77,7 +77,7 @@ def decode(records: Sequence[Record], limits: Limits, key: bytes) -> Decoded:
     raw = pl.concat(frames) if frames else pl.DataFrame(schema=RAW_SCHEMA)
     if len(frames) > 1:
         raw = raw.sort("row", maintain_order=True)
-    decoded, refused = canonical(raw, limits)
+    decoded, refused = canonical(raw, limits, key)
     rejects += refused
     return Decoded(decoded, tuple(sorted(rejects, key=_place)))
 
@@ -98,7 +98,7 @@ def _decode_other(
         raise RefusedError(Reason.TOO_LARGE)
     wire, text = sniff(value, record.headers)
     if wire is not Format.NATIVE:
-        rejects += foreign.read(row, text, _WIRES[wire])
+        rejects += foreign.read(row, text, _WIRES[wire], record.headers)
         return
     for item, span in native.read_many(text, limits):
         if isinstance(span, RefusedError):

@@ -12,6 +12,7 @@ import polars as pl
 from tocsin.flow.decode.contract import MAX_TOKENS
 from tocsin.flow.decode.instant import FIRST_NS, LAST_NS
 from tocsin.flow.decode.limits import Limits
+from tocsin.flow.decode.names import redact
 from tocsin.flow.extract import CALLS
 from tocsin.types import SPAN_SCHEMA, Kind, Reason, Reject
 
@@ -59,12 +60,17 @@ PROVIDERS: Mapping[str, str | None] = {
 
 _TEXT = [name for name, dtype in SPAN_SCHEMA.items() if dtype == pl.String()]
 _IDS = ("trace_id", "span_id")
+_NAMES = pl.col([name for name in _TEXT if name not in _IDS])
 _TOKENS = [name for name in SPAN_SCHEMA if name.endswith("_tokens")]
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 #: `transfer_to_billing`, `transfer_back_to_supervisor`, `handoff_to_x`: LangGraph, AutoGen,
-#: OpenAI Agents. Google's `transfer_to_agent` names its target in the arguments instead.
-_TRANSFER = r"^(?:transfer_(?:back_)?to_|handoff_to_)(.+)$"
-_TRANSFER_UNNAMED = "transfer_to_agent"
+#: OpenAI Agents; Semantic Kernel puts its plugin's name before it.
+TRANSFER = r"^(?:Handoff-)?(?:transfer_(?:back_)?to_|handoff_to_)(.+)$"
+#: Tools of Google ADK, Strands, CrewAI and Agno, which name the target in an argument.
+TRANSFER_UNNAMED = (
+    r"(?i)^(?:(?:transfer|handoff)_to_agent|(?:delegate|transfer)_task_to_member|"
+    r"(?:delegate[ _]work|ask[ _]question)[ _]to[ _]co[-_ ]?worker)$"
+)
 _TIMEOUT = r"(?i)time[d_. -]*out|deadline|^(?:408|504)$"
 #: The class of an error that has none: OTel's fallback, in our spelling.
 _NO_CLASS = "_other"
@@ -73,14 +79,21 @@ _CALL_KINDS = [kind.value for kind in CALLS]
 _Check = tuple[pl.Expr, Reason, str]
 
 
-def canonical(raw: pl.DataFrame, limits: Limits) -> tuple[pl.DataFrame, list[Reject]]:
-    """Spans in SPAN_SCHEMA, in the order given, and a reject for each that breaks a rule."""
-    spans, rejects = _refuse(_clean(raw, limits), _checks(raw, limits))
-    return _derive(spans).select(tuple(SPAN_SCHEMA)), rejects
+def canonical(raw: pl.DataFrame, limits: Limits, key: bytes) -> tuple[pl.DataFrame, list[Reject]]:
+    """Spans in SPAN_SCHEMA, in the order given, and a reject for each that breaks a rule.
+
+    `key` is the HMAC key of what stands in for trace ids that hold content.
+    """
+    clean, is_long = _clean(raw, limits)
+    spans, rejects = _refuse(clean, _checks(clean, limits))
+    spans = redact(_derive(spans).select(tuple(SPAN_SCHEMA)), key)
+    if is_long:  # cut last: half an address is an address, too
+        spans = spans.with_columns(_NAMES.str.slice(0, limits.max_string))
+    return spans, rejects
 
 
-def _clean(raw: pl.DataFrame, limits: Limits) -> pl.DataFrame:
-    """Names without control characters, not too long, and null rather than empty.
+def _clean(raw: pl.DataFrame, limits: Limits) -> tuple[pl.DataFrame, bool]:
+    """Names without control characters, null rather than empty; and whether any is too long.
 
     Nearly every batch is clean already, which costs a third of cleaning it to find out.
     """
@@ -92,12 +105,12 @@ def _clean(raw: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     ).row(0, named=True)
     if dirty["control"]:
         raw = raw.with_columns(text.str.replace_all(_CONTROL, ""))
-    if (dirty["longest"] or 0) > limits.max_string:
-        names = [name for name in _TEXT if name not in _IDS]
-        raw = raw.with_columns(pl.col(names).str.slice(0, limits.max_string))
+    is_long = (dirty["longest"] or 0) > limits.max_string
+    if is_long:  # what follows need not look at megabytes
+        raw = raw.with_columns(_NAMES.str.slice(0, 2 * limits.max_string))
     if dirty["control"] or dirty["shortest"] == 0:
         raw = raw.with_columns(pl.when(text != "").then(text).name.keep())
-    return raw
+    return raw, is_long
 
 
 def _checks(raw: pl.DataFrame, limits: Limits) -> list[_Check]:
@@ -164,9 +177,10 @@ def _errors(spans: pl.DataFrame) -> pl.DataFrame:
 def _handoffs(spans: pl.DataFrame) -> pl.DataFrame:
     """Explicit markers, and the tools by which frameworks pass control to another agent."""
     is_tool = pl.col("kind") == Kind.TOOL.value
-    target = pl.col("tool").str.extract(_TRANSFER)
-    by_tool = is_tool & target.is_not_null()
-    named = pl.when(by_tool & (pl.col("tool") != _TRANSFER_UNNAMED)).then(target)
+    target = pl.col("tool").str.extract(TRANSFER)
+    unnamed = pl.col("tool").str.contains(TRANSFER_UNNAMED)
+    by_tool = is_tool & (target.is_not_null() | unnamed)
+    named = pl.when(by_tool & ~unnamed).then(target)
     marked = pl.col("handoff_to").is_not_null() & pl.col("kind").is_in(
         [Kind.TOOL.value, Kind.STEP.value, Kind.OTHER.value]
     )

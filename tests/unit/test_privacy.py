@@ -1,0 +1,231 @@
+"""No content gets out of decode, and nothing that ingest and watch write holds any."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memory_world import T0_MS, Bench
+from privacy import (
+    MARKERS,
+    NAMES,
+    agents,
+    content,
+    found_in,
+    messages,
+    named,
+    natives,
+    refused,
+)
+from tocsin import log
+from tocsin.flow.decode.names import REDACTED, WORDS, is_private, redact
+from tocsin.flow.judge.rules import load_rules
+from tocsin.run.topics import ensure
+from tocsin.run.watch import Watch
+from tocsin.types import SPAN_SCHEMA, Decoded, Reason
+from unit.decode_samples import KEY, Otlp, decode_values, encode, native, otlp
+
+ALL = {**MARKERS, **NAMES}
+#: These go on only as hashes (`fold_runs`), so decode leaves them as they are.
+_HASHED = ("span_id", "parent_id", "args_hash", "result_hash")
+
+
+def text_of(decoded: Decoded) -> bytes:
+    """Whatever could hold text in what decode gives."""
+    spans = decoded.spans.drop(_HASHED).select(pl.col(pl.String))
+    told = [column.unique().to_list() for column in spans]
+    return repr((told, [(r.reason, r.detail) for r in decoded.rejects])).encode()
+
+
+def check(values: Iterable[bytes], marker: str) -> Decoded:
+    decoded = decode_values(*values)
+    assert found_in(text_of(decoded), [marker]) == set()
+    return decoded
+
+
+@pytest.mark.parametrize("marker", ALL.values(), ids=ALL)
+def test_content_does_not_get_out_of_any_format(marker: str) -> None:
+    spans = [content(marker), content(marker, span_id="00f067aa0ba902b7")]
+    sent = list(messages(marker, spans))
+    decoded = check([value for _, value in sent], marker)
+    assert decoded.spans.height >= len(sent), "most were understood, so the law says something"
+
+
+@pytest.mark.parametrize("marker", MARKERS.values(), ids=MARKERS)
+def test_content_in_the_place_of_a_name_does_not_get_out_of_any_format(marker: str) -> None:
+    spans = list(named(marker))
+    everything = [Otlp({**span.attributes}, span.name, status=2) for span in spans[-20:]]
+    check([value for _, value in messages(marker, everything)], marker)
+    for transport in ("json", "protobuf"):
+        check([otlp(transport, *spans)], marker)
+    check(agents(marker), marker)
+    check([encode(span) for span in natives(marker)], marker)
+
+
+def test_the_markers_are_found_where_they_are() -> None:
+    for marker in ALL.values():
+        assert found_in(encode(native(tool_arguments={"q": marker})), [marker])
+        assert found_in(otlp("protobuf", content(marker)), [marker])
+        assert found_in(repr(marker).encode(), [marker])
+
+
+# ---- everything that is written --------------------------------------------------------
+
+
+def pipeline_values(now_ns: int) -> Iterator[tuple[str, bytes | None]]:
+    """Records that are read and records that are refused, full of every marker."""
+    at = {"start_ns": now_ns - 10**9, "end_ns": now_ns}
+    for i, marker in enumerate(ALL.values()):
+        trace = f"{i:032x}".replace("0", "a")
+        for j in range(6):  # the same call again and again: an alert that names the tool
+            span = native(trace_id=marker if j % 2 else trace, span_id=f"{i}-{j}", kind="tool",
+                          end_time=now_ns + j, tool=marker, agent=marker, service="shop",
+                          tool_arguments={"q": marker}, tool_result=marker)  # fmt: skip
+            yield "read", encode(span)
+        for _, value in messages(marker, [content(marker, **at), *list(named(marker, **at))[-12:]]):
+            yield "read", value
+        for span in natives(marker, now_ns):
+            yield "read", encode(span | {"env": f"{i}"})
+        for reason, values in refused(marker, now_ns).items():
+            yield from ((reason, value) for value in values)
+
+
+def dump(bench: Bench) -> bytes:
+    """All that lies in the store and on every topic but the spans topic."""
+    spans = bench.config().topics.spans
+    topics = [topic for name, topic in bench.bus._topics.items() if name != spans]
+    records = [r for topic in topics for part in topic.partitions for r in part.records]
+    told = [(r.key, r.value, r.headers) for r in records]
+    state = [(s.windows, s.runs, s.labels, s.blobs, s.out, s.dirty) for s in bench.store._shards]
+    return pickle.dumps((told, state)) + bench.metrics.render()
+
+
+async def fill(bench: Bench) -> set[str]:
+    """Send them all, under keys and headers that are markers too; what they were refused for."""
+    await ensure(bench.config(), bench.bus.admin())
+    watch = Watch(bench.config(), bench.bus, bench.store, bench.clock, bench.metrics, load_rules())
+    bench.tasks.append(asyncio.create_task(watch.run(bench.stop)))
+    bench.start()
+    await watch.assigned(frozenset(range(bench.config().shards)))
+    producer, topic, now_ns = bench.bus.producer(), bench.config().topics, T0_MS * 1_000_000
+    bench.clock.ms = T0_MS
+    markers, sent = list(ALL.values()), 0
+    for sent, (_, value) in enumerate(pipeline_values(now_ns), 1):
+        marker = markers[sent % len(markers)]
+        headers = [("traceparent", marker.encode()), (marker, marker.encode())]
+        await producer.send(topic.spans, value=value, key=marker.encode(), headers=headers)
+    await bench.settle(sent)
+    bench.clock.advance(600_000)
+    await bench.until(lambda: bool(bench.bus.records(topic.alerts)))
+    await asyncio.sleep(0.3)  # several ticks
+    letters = bench.bus.records(topic.dlq)
+    return {dict(letter.headers)["dlq.reason"].decode() for letter in letters}
+
+
+SETTINGS: dict[str, Any] = {
+    "limits": {"max_spans": 100, "max_record_bytes": 300_000},
+    "ingest": {"flush_interval_s": 0.05, "max_records": 2_000, "max_rejected_share": 1.0},
+    "watch": {"tick_s": 0.05},
+    "allowed_models": ["m"],
+}
+
+
+async def test_nothing_that_is_written_holds_any_content(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure("debug", "json")
+    bench = Bench(SETTINGS)
+    reasons = await fill(bench)
+    await bench.end()
+    assert reasons == set(Reason), "a dead letter for each reason there is"
+    assert bench.bus.records(bench.config().topics.alerts)
+    written = dump(bench)
+    said = "".join(capsys.readouterr()).encode()
+    assert b"resumed" in said
+    assert REDACTED.encode() in written
+    assert found_in(written + said, ALL.values()) == set()
+
+
+async def test_with_originals_kept_the_dead_letters_alone_hold_content() -> None:
+    bench = Bench(SETTINGS | {"dlq": {"keep_original": True}})
+    await fill(bench)
+    await bench.end()
+    topic = bench.bus.topic(bench.config().topics.dlq)
+    letters = [r for part in topic.partitions for r in part.records]
+    assert found_in(pickle.dumps([(r.key, r.value, r.headers) for r in letters]), ALL.values())
+    for part in topic.partitions:
+        part.records.clear()
+    assert found_in(dump(bench), ALL.values()) == set()
+
+
+# ---- the rule for names ----------------------------------------------------------------
+
+FINE = (
+    "support", "Airline Triage Agent", "Senior Research Analyst", "Delegate work to coworker",
+    "transfer_to_billing", "gpt-5-mini-2025-08-07", "claude-3-5-sonnet@20240620",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "/chat/{id}", "GET /v1/orders/:id",
+    "@scope/package@1.2.3", "java.net.SocketTimeoutException", "429", "1.2.3+build.5", "客服助手",
+    "builtins.ValueError", "a" * 40, "sha256:" + "0a" * 32,
+    "tool-1700000000000",
+    "1763863267123456789", "0af76519-16cd-43dd-8448-eb211c80319c", "2026-11-23T02:14:07.1Z",
+    "task-sk-learn", "sk-learn-pipeline", "asia-southeast1-prod", "risk-engine", "Müller-Assistent",
+    "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_names_look_like_stays(name: str) -> None:
+    spans = decode_values(encode(native(agent=name, tool=name, kind="tool", route=name))).spans
+    assert spans.select("agent", "tool", "route").row(0) == (name,) * 3
+
+
+@pytest.mark.parametrize("marker", MARKERS.values(), ids=MARKERS)
+def test_what_breaks_a_rule_is_redacted_in_every_column(marker: str) -> None:
+    values = {name: [marker] for name in WORDS} | {"trace_id": [marker]}
+    nothing = {name: [None] for name in SPAN_SCHEMA if name not in values}
+    [row] = redact(pl.DataFrame(values | nothing, schema_overrides=SPAN_SCHEMA), KEY).to_dicts()
+    assert {row[name] for name in WORDS} == {REDACTED}
+    assert row["trace_id"] != marker
+    assert len(row["trace_id"]) == 32
+
+
+@given(st.lists(st.sampled_from([*MARKERS.values(), *FINE, "", "x"]), min_size=1, max_size=9))
+def test_what_a_name_becomes_depends_on_nothing_but_itself(names: list[str]) -> None:
+    together = decode_values(*[encode(native(agent=n, trace_id=n or "t")) for n in names]).spans
+    for i, name in enumerate(names):
+        alone = decode_values(encode(native(agent=name, trace_id=name or "t"))).spans
+        assert alone.drop("row").equals(together.filter(pl.col("row") == i).drop("row"))
+
+
+@given(st.text())
+def test_what_is_not_suspected_is_not_private(name: str) -> None:
+    """The search of whole columns misses nothing that the judgement of one name would find."""
+    if name and is_private(name, 1):
+        spans = decode_values(encode(native(model=f"m {name}", trace_id=name))).spans
+        assert spans.is_empty() or spans["trace_id"][0] != name.strip()
+
+
+def test_runs_whose_trace_ids_are_redacted_stay_apart_and_whole() -> None:
+    ids = [MARKERS["email"], MARKERS["card"], MARKERS["email"]]
+    spans = decode_values(*[encode(native(trace_id=i)) for i in ids]).spans
+    first, second, third = spans["trace_id"]
+    assert first == third != second
+
+
+def test_a_timeout_is_known_by_its_message_before_the_message_goes() -> None:
+    said = "the request to the model has timed out after 30 s"
+    [span] = decode_values(encode(native(error_class=said))).spans.to_dicts()
+    assert (span["timeout"], span["error_class"]) == (True, REDACTED)
+
+
+def test_half_an_address_is_not_left_where_a_name_is_cut() -> None:
+    for pad in range(180, 200):
+        name = "x" * pad + "-jane.doe@mail.example.com"
+        assert decode_values(encode(native(agent=name))).spans["agent"][0] == REDACTED
