@@ -43,6 +43,7 @@ _VERCEL_KINDS = {
     "doEmbed": Kind.EMBEDDING,
     "doRerank": Kind.RERANK,
 }
+_LANGGRAPH_ENDS = frozenset({"__start__", "__end__"})
 _SENTRY_TYPES = {"agent": Kind.AGENT, "ai_client": Kind.LLM, "tool": Kind.TOOL}
 _LANGFUSE_TYPES = {"generation": Kind.LLM, "chain": Kind.STEP, "retriever": Kind.RETRIEVAL}
 _TASK_KINDS = {"workflow": Kind.WORKFLOW, "task": Kind.STEP, "agent": Kind.AGENT, "tool": Kind.TOOL}
@@ -178,6 +179,16 @@ def always(kind: Kind) -> Convert:
         return None if value is None or value == "" else kind.value
 
     return convert
+
+
+def node(value: Any) -> str | None:
+    """A node of LangGraph that is gone to: a name, or the first of several. Its end is none."""
+    name = finish_reason(value)
+    return None if name in _LANGGRAPH_ENDS else name
+
+
+def goto(value: Any) -> str | None:
+    return Kind.HANDOFF.value if node(value) else None
 
 
 def content(value: Any) -> Any:

@@ -1,6 +1,9 @@
 """Spans of the OpenAI Agents SDK as its exporter sends them: one, or `{"data": [...]}`.
 
-A batch also holds `trace` objects, which name the workflow of the spans beside them.
+A batch also holds `trace` objects, which name the workflow of the spans beside them. The SDK
+sends each once, so later batches of a trace say nothing of it: a processor of one's own should
+put the service into the spans' `metadata` (`deploy/examples/openai_agents_service`), or into
+the record's headers. Without either the workflow's name stands in.
 """
 
 from __future__ import annotations
@@ -13,7 +16,13 @@ from tocsin.flow.decode.convert import text
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.native import MALFORMED
 from tocsin.flow.decode.otlp_span import Row, WireSpan
-from tocsin.flow.decode.semantics import AGENTS_TABLE, Offer
+from tocsin.flow.decode.semantics import (
+    AGENTS_METADATA_TABLE,
+    AGENTS_TABLE,
+    RESOURCE_TABLE,
+    Offer,
+    resolve,
+)
 from tocsin.types import Kind, Reason
 
 
@@ -26,6 +35,7 @@ class _Head(Struct, gc=False):
     id: Raw = plain.ABSENT
     trace_id: Raw = plain.ABSENT
     workflow_name: Raw = plain.ABSENT
+    metadata: Raw = plain.ABSENT
 
 
 class _Span(Struct, gc=False):
@@ -37,6 +47,7 @@ class _Span(Struct, gc=False):
     ended_at: str | None = None
     span_data: Raw = plain.ABSENT
     error: Raw = plain.ABSENT
+    metadata: Raw = plain.ABSENT
 
 
 class _Error(Struct, gc=False):
@@ -58,7 +69,15 @@ _ERRORS = {
     "Error getting response": "model_error",
     "Error streaming response": "model_error",
     "Guardrail tripwire triggered": "guardrail_tripwire_triggered",
+    "Invalid JSON": "invalid_json",
     "Invalid JSON provided": "invalid_json",
+    "Tool execution cancelled": "tool_cancelled",
+    "Error in agent run": "agent_error",
+    "Apply patch tool not found": "tool_not_found",
+    "Computer tool not found": "tool_not_found",
+    "Custom tool not found": "tool_not_found",
+    "Local shell tool not found": "tool_not_found",
+    "Shell tool not found": "tool_not_found",
 }
 #: What `span_data.type` is; of a `custom` span, what `data.sdk_span_type` is.
 _KINDS = {
@@ -88,15 +107,20 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Raw]]:
     items = [Raw(data)] if batch is None else batch
     plain.check_count(len(items), limits)
     heads = [_head(item) for item in items]
-    workflows: dict[bytes, Row] = {}
-    for head in heads:
-        if bytes(head.object) == _TRACE and (name := text(plain.value(head.workflow_name))):
-            workflows[bytes(head.id)] = {"service": name, "workflow": name}
+    traces = {bytes(head.id): _trace(head) for head in heads if bytes(head.object) == _TRACE}
     return [
-        (workflows.get(bytes(head.trace_id), {}), item)
+        (traces.get(bytes(head.trace_id), {}), item)
         for head, item in zip(heads, items, strict=True)
         if bytes(head.object) != _TRACE
     ]
+
+
+def _trace(head: _Head) -> Row:
+    """What a `trace` says of its spans."""
+    said = resolve(plain.offered(plain.attributes(head.metadata), RESOURCE_TABLE))
+    if name := text(plain.value(head.workflow_name)):
+        said |= {"service_else": name, "workflow": name}
+    return said
 
 
 def _head(item: Raw) -> _Head:
@@ -114,6 +138,7 @@ def wire_span(raw: Raw, _limits: Limits) -> WireSpan:
             raise RefusedError(Reason.UNKNOWN_FORMAT, "object")
         failed = bytes(span.error) != b"null"
         made = _offered(plain.attributes(span.span_data))
+        made += plain.offered(plain.attributes(span.metadata), AGENTS_METADATA_TABLE)
         if failed and (named := _ERRORS.get(_decode_error(span.error).message or "")):
             made.append(("error_type", plain.BEST, named))
     except MALFORMED as error:

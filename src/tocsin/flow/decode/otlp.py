@@ -16,12 +16,10 @@ from tocsin.flow.decode.canonical import RAW_SCHEMA
 from tocsin.flow.decode.instant import UNREADABLE
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.otlp_span import Row, WireSpan, read_span
-from tocsin.flow.extract import CALLS
-from tocsin.types import Kind, Reason, Reject
+from tocsin.flow.decode.related import relate
+from tocsin.flow.decode.semantics import RESOURCE_TABLE, Offer, offers, resolve
+from tocsin.types import Reason, Reject
 
-_CALLS = frozenset(kind.value for kind in CALLS)
-#: Between these and a model call inside them lies another piece of work: not the same call.
-_BOUNDARIES = frozenset(kind.value for kind in (Kind.TOOL, Kind.AGENT, Kind.HANDOFF))
 #: OTel's own default for a service that has no name.
 _UNNAMED = "unknown_service"
 _INT64_MAX = 2**63 - 1
@@ -48,14 +46,18 @@ class Rows:
     key: bytes
     rows: list[Row] = field(default_factory=list)
 
-    def read(self, row: int, data: bytes, wire: Wire) -> list[Reject]:
+    def read(
+        self, row: int, data: bytes, wire: Wire, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> list[Reject]:
         """Adds the spans of one message; gives a reject for each that cannot be used.
 
-        Raises RefusedError if the message as a whole cannot be read, or holds no span.
+        Headers named like attributes of a resource (`service.name`) say what the message
+        leaves out. Raises RefusedError if it cannot be read as a whole, or holds no span.
         """
         messages = wire.messages(data, self.limits)
         if not messages:
             raise RefusedError(Reason.EMPTY)
+        named = _named(headers) if headers else {}
         read: list[Row] = []
         rejects = []
         for item, (resource, message) in enumerate(messages):
@@ -67,8 +69,12 @@ class Rows:
                 rejects.append(Reject(row, error.reason, error.detail, item))
                 continue
             span["row"], span["item"] = row, item
+            if named:
+                span |= {field: value for field, value in named.items() if field not in span}
+            if "service" not in span and "service_else" in span:
+                span["service"] = span["service_else"]
             read.append(span)
-        _count_once(read)
+        relate(read)
         self.rows += read
         return rejects
 
@@ -91,35 +97,10 @@ def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
         return pl.Series(name, [UNREADABLE if v and v > _INT64_MAX else v for v in values], dtype)
 
 
-def _count_once(spans: Sequence[Row]) -> None:
-    """Where one call was traced twice (two instrumentations, one around the other), keep one.
-
-    Of model calls the innermost with usage counts, and the outer ones become steps. Of tool
-    calls the outer one counts, since only it has the arguments; the MCP client's span inside
-    becomes `other`. Only spans of one message are compared: whatever arrives apart stays.
-    """
-    if len(spans) < 2:
-        return
-    by_id = {(span["trace_id"], span["span_id"]): span for span in spans}
-    seen: set[int] = set()
-    for span in spans:
-        parent = by_id.get((span["trace_id"], span["parent_id"]))
-        if span["kind"] in _CALLS and ("input_tokens" in span or "output_tokens" in span):
-            while (
-                parent
-                and parent is not span
-                and parent["kind"] not in _BOUNDARIES
-                and id(parent) not in seen
-            ):
-                seen.add(id(parent))
-                if parent["kind"] in _CALLS:
-                    parent["kind"] = Kind.STEP.value
-                parent = by_id.get((parent["trace_id"], parent["parent_id"]))
-        elif (
-            parent
-            and parent is not span
-            and span["kind"] == Kind.TOOL == parent["kind"]
-            and "mcp" in span
-            and span.get("tool") == parent.get("tool")
-        ):
-            span["kind"] = Kind.OTHER.value
+def _named(headers: Sequence[tuple[str, bytes]]) -> Row:
+    """What a record's headers say of the resource its spans are from."""
+    found: list[Offer] = []
+    for name, value in headers:
+        if name in RESOURCE_TABLE and value:
+            found += offers(name, value.decode(errors="replace"), RESOURCE_TABLE)
+    return resolve(found)

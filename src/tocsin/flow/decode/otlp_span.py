@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from tocsin.flow.decode.canonical import TRANSFER_UNNAMED
 from tocsin.flow.decode.convert import vercel_kind
 from tocsin.flow.decode.fingerprint import fingerprint, parse
 from tocsin.flow.decode.limits import Limits, RefusedError
@@ -55,7 +56,10 @@ _SENTRY_HANDOFF = re.compile(r"handoff from (.+) to (.+)")
 _OPENINFERENCE_HANDOFF = re.compile(r"handoff to (.+)")
 #: OTel's span name, any-agent's, and Google ADK's.
 _AGENT_NAME = re.compile(r"(?:invoke_agent|agent_run) \[?(.+?)\]?")
-_ADK_TRANSFER, _ADK_TARGET = "transfer_to_agent", "agent_name"
+#: The argument in which a tool that hands over names the target: Google ADK and Strands,
+#: CrewAI, Agno, LlamaIndex.
+_TARGETS = ("agent_name", "coworker", "member_id", "to_agent")
+_UNNAMED, _LLAMA_INDEX = re.compile(TRANSFER_UNNAMED), "handoff"
 #: Google ADK reports parallel calls once more as one span of this tool.
 _ADK_MERGED = "(merged tools)"
 
@@ -113,8 +117,10 @@ def _tool(row: Row, name: str, arguments: Any, result: Any, limits: Limits, key:
     tool = row.get("tool")
     if tool == _ADK_MERGED:
         return _OTHER
-    if tool == _ADK_TRANSFER and (target := _adk_target(arguments)):
-        row.setdefault("handoff_to", target)
+    if tool and (tool == _LLAMA_INDEX or _UNNAMED.match(tool)):
+        target = _target(arguments)
+        if target and len(target) <= limits.max_string:
+            row.setdefault("handoff_to", target)
     # OpenInference writes the agents' names where content goes. The span's own name must
     # repeat the target, or this could be anybody's text.
     named = _OPENINFERENCE_HANDOFF.fullmatch(name)
@@ -125,10 +131,10 @@ def _tool(row: Row, name: str, arguments: Any, result: Any, limits: Limits, key:
     return _TOOL
 
 
-def _adk_target(arguments: Any) -> str | None:
+def _target(arguments: Any) -> str | None:
     value = parse(arguments) if isinstance(arguments, str) else arguments
-    target = value.get(_ADK_TARGET) if isinstance(value, dict) else None
-    return target if isinstance(target, str) else None
+    found = [value.get(name) for name in _TARGETS] if isinstance(value, dict) else []
+    return next((target for target in found if isinstance(target, str)), None)
 
 
 def _names(row: Row, kind: str, name: str) -> None:

@@ -32,8 +32,9 @@ SPAN_FIELDS: Fields = {
         "gen_ai.handoff.to_agent": c.always(Kind.HANDOFF),
         "gen_ai.handoff.from_agent": c.always(Kind.HANDOFF),
         "gen_ai.transfer.mode": c.always(Kind.HANDOFF),
-        "langgraph.command.goto_node": c.always(Kind.HANDOFF),
-        "langgraph.command.goto_nodes": c.always(Kind.HANDOFF),
+        "gen_ai.transfer.target.name": c.always(Kind.HANDOFF),
+        "langgraph.command.goto_node": c.goto,
+        "langgraph.command.goto_nodes": c.goto,
         "openinference.span.kind": c.operation,
         "gen_ai.operation.name": c.operation,
         "gen_ai.operation.type": c.sentry_type,
@@ -222,8 +223,8 @@ SPAN_FIELDS: Fields = {
     "handoff_to": {
         "gen_ai.handoff.to_agent": c.text,
         "gen_ai.transfer.target.name": c.text,
-        "langgraph.command.goto_node": c.text,
-        "langgraph.command.goto_nodes": c.finish_reason,
+        "langgraph.command.goto_node": c.node,
+        "langgraph.command.goto_nodes": c.node,
     },
     "score_name": dict.fromkeys(
         (
@@ -285,25 +286,32 @@ RESOURCE_FIELDS: Fields = {
 #: `span_data` of the OpenAI Agents SDK, each field under its span's type.
 AGENTS_FIELDS: Fields = {
     "agent": dict.fromkeys(("agent.name", "turn.data.agent_name", "task.data.agent_name"), c.text),
-    "workflow": {"task.data.workflow_name": c.text},
+    "workflow": {"task.data.name": c.text, "task.data.workflow_name": c.text},
     "stage": {"guardrail.name": c.text},
     "tool": {"function.name": c.text},
     "model_requested": dict.fromkeys(
-        ("generation.model", "response.model", "transcription.model", "speech.model"), c.text
+        ("generation.model", "transcription.model", "speech.model"), c.text
     ),
+    # The SDK exports no model of a response; a processor that adds it finds the served one.
+    "model": {"response.model": c.text},
     "input_tokens": dict.fromkeys(("usage.input_tokens", "usage.prompt_tokens"), c.count),
     "output_tokens": dict.fromkeys(("usage.output_tokens", "usage.completion_tokens"), c.count),
     "total_tokens": {"usage.total_tokens": c.count},
     "cache_read_tokens": dict.fromkeys(
         ("input_tokens_details.cached_tokens", "usage.cached_input_tokens"), c.count
     ),
-    "cache_write_tokens": {"usage.cache_write_input_tokens": c.count},
+    "cache_write_tokens": dict.fromkeys(
+        ("input_tokens_details.cache_write_tokens", "usage.cache_write_input_tokens"), c.count
+    ),
     "reasoning_tokens": {"output_tokens_details.reasoning_tokens": c.count},
     "handoff_from": {"handoff.from_agent": c.text},
     "handoff_to": {"handoff.to_agent": c.text},
     "arguments": {"function.input": c.content},
     "result": {"function.output": c.content},
 }
+
+#: `metadata` of its spans and traces, which a processor writes: what OTel's resource says.
+AGENTS_METADATA: Fields = {**RESOURCE_FIELDS, "agent": {"gen_ai.agent.name": c.text}}
 
 #: What Langfuse itself keeps of an observation, for those whose attributes do not say it.
 LANGFUSE_FIELDS: Fields = {
@@ -349,6 +357,7 @@ SPAN_TABLE = _by_attribute(SPAN_FIELDS)
 RESOURCE_TABLE = _by_attribute(RESOURCE_FIELDS)
 EVENT_TABLE = _by_attribute(EVENT_FIELDS)
 AGENTS_TABLE = _by_attribute(AGENTS_FIELDS)
+AGENTS_METADATA_TABLE = _by_attribute(AGENTS_METADATA)
 LANGFUSE_TABLE = _by_attribute(LANGFUSE_FIELDS)
 
 

@@ -54,13 +54,14 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Raw]]:
     return [({}, part) for part in plain.parts(data, limits)]
 
 
-def wire_span(raw: Raw, _limits: Limits) -> WireSpan:
+def wire_span(raw: Raw, limits: Limits) -> WireSpan:
     """Raises RefusedError if the span cannot be used."""
     try:
         span = _decode_span(raw)
         found = {key: _untyped(value) for key, value in (span.attributes or {}).items()}
     except MALFORMED as error:
         raise plain.refused(error) from None
+    limits.check_attributes(len(found))
     end = span.timestamp if span.end_timestamp is None else span.end_timestamp
     status = span.status or ""
     made = plain.offered(span.data, SPAN_TABLE, RESOURCE_TABLE)
@@ -91,7 +92,7 @@ def _own(span: _Span) -> list[Offer]:
         if text:
             made += offers(name, text, table)
     if span.project_id is not None:
-        made.append(("service", plain.WORST, str(span.project_id)))
+        made.append(("service_else", plain.WORST, str(span.project_id)))
     return made
 
 
