@@ -193,6 +193,11 @@ class WatchConfig(Section):
     tick_s: float = Field(1.0, ge=0.05, le=60)
     #: Windows of history that statistical rules ask for before they say anything.
     warmup_windows: int = Field(288, ge=10, le=100_000)
+    #: A group of series that opens more than three times this, over a week, must show stronger
+    #: evidence from then on.
+    false_episodes_per_day: float = Field(0.05, gt=0, le=100)
+    #: Critical alerts of statistical rules a service may open in a day; more are warnings.
+    pages_per_day: int = Field(5, ge=1, le=1_000)
     #: The pipeline counts as stalled once it is so far behind the clock, s.
     stalled_after_s: float = Field(300.0, ge=1)
 

@@ -4,7 +4,9 @@ Live watch, replay and the tests inside rule files all run this class. The same 
 the same events byte for byte, after a restore too: whatever outlasts a window is in blobs.
 
     m:<start>        a closed window      q:<start>   a closed quarter of an hour
-    a:<fingerprint>  an alert's state     k:models    which models each service has used
+    d:<start>        the hours of a day, six weeks of them
+    a:<fingerprint>  an alert's state     k:names     which models, error classes ... it has met
+    g:governor       which groups and services rang lately
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import numpy as np
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.extract import MONOTONE
 from tocsin.flow.grade import Graded, grade, known
+from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
-from tocsin.flow.judge import judge, judge_open, signals, sketches
+from tocsin.flow.judge import judge, judge_open, signals, sketches, weekly
 from tocsin.flow.judge.detectors.unexpected import is_warm
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.runs import judge_runs
-from tocsin.flow.lifecycle import AlertState, advance, policies_of
+from tocsin.flow.lifecycle import AlertState, Budget, Governor, advance, governor, policies_of
 from tocsin.types import ChangedRun, ChangedSeries, Finding, WindowFrame, split_series
 
 
@@ -39,6 +42,10 @@ class DetectSettings:
     allowed_models: tuple[str, ...] = ()
     #: Shell patterns of tools that are meant to be polled, beside those of the loop rule.
     poll_tools: tuple[str, ...] = ()
+    #: The wall clock that habits follow, its holidays and quiet hours.
+    calendar: Calendar = field(default_factory=Calendar)
+    #: How many alarms may be false before statistical rules must show more.
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,16 @@ class ShardDetector:
         self._rules = tuple(_with_polls(rule, settings.poll_tools) for rule in rules)
         self._policies = policies_of(self._rules, settings.window_s)
         self._run_rules = tuple(rule for rule in self._rules if rule.detector == "loop")
-        self._history = History(settings.window_s, signals(self._rules), sketches(self._rules))
+        self._history = History(
+            settings.window_s,
+            signals(self._rules),
+            sketches(self._rules),
+            settings.calendar,
+            weekly(self._rules),
+        )
         self._known = known.Known()
+        self._governor = Governor(settings.budget)
+        self._evidence = {r.id: r.evidence["p"] for r in self._rules if "p" in r.evidence}
         self._states: dict[str, AlertState] = {}
         self._now_ms = 0  # event time reached; it never goes back
 
@@ -80,6 +95,8 @@ class ShardDetector:
                 self._states[key[2:]] = AlertState.decode(raw)
         if known.BLOB in blobs:
             self._known.restore(blobs[known.BLOB])
+        if governor.BLOB in blobs:
+            self._governor.restore(blobs[governor.BLOB])
 
     def close(self, frame: WindowFrame, now_ms: int) -> Outcome:
         """Judge a closed window, then learn from it.
@@ -108,9 +125,9 @@ class ShardDetector:
         )
         outcome = self._advance([*self._unheard(early), *findings], now_ms)
         blobs = {**outcome.blobs, **passed}
-        models = self._learn_models(graded)
-        if models is not None:
-            blobs[known.BLOB] = models
+        names = self._learn_names(graded)
+        if names is not None:
+            blobs[known.BLOB] = names
         blobs |= self._history.learn(frame, excluded)
         return Outcome(outcome.events, blobs)
 
@@ -169,11 +186,12 @@ class ShardDetector:
             watched[state.rule].add(state.group)
         return watched
 
-    def _learn_models(self, graded: Graded) -> bytes | None:
-        rows = graded.history.catalog.of_view("calls_by_model")
-        names = graded.history.catalog.names
-        met = sorted(names[row] for row in rows[graded.current["n"][rows] > 0])
-        return self._known.learn(met, graded.at, lambda name: is_warm(graded, name))
+    def _learn_names(self, graded: Graded) -> bytes | None:
+        catalog, met = graded.history.catalog, graded.current["n"] > 0
+        names = sorted(
+            catalog.names[row] for view in known.KEEP_S for row in catalog.of_view(view) if met[row]
+        )
+        return self._known.learn(names, graded.at, lambda name: is_warm(graded, name))
 
     def _advance(self, findings: Sequence[Finding], now_ms: int) -> Outcome:
         self._now_ms = max(self._now_ms, now_ms)
@@ -182,8 +200,9 @@ class ShardDetector:
         # alert may not expire because of it.
         last = self._history.last
         closed_ms = None if last is None else (last + self._settings.window_s) * 1_000
+        heard = self._governor.govern(findings, before, self._evidence)
         self._states, events = advance(
-            before, findings, self._now_ms, self._policies, closed_ms=closed_ms
+            before, heard, self._now_ms, self._policies, closed_ms=closed_ms
         )
         blobs: dict[str, bytes | None] = {
             f"a:{key}": state.encode()
@@ -191,6 +210,9 @@ class ShardDetector:
             if state is not before.get(key)
         }
         blobs |= {f"a:{key}": None for key in before if key not in self._states}
+        rang = self._governor.learn(events)
+        if rang is not None:
+            blobs[governor.BLOB] = rang
         return Outcome(events, blobs)
 
 

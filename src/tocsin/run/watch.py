@@ -15,6 +15,7 @@ from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.lifecycle import Budget
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.run.changes import ChangeFeed
 from tocsin.run.tick import Fenced, ShardOwner
@@ -144,4 +145,8 @@ def detect_settings(config: Config) -> DetectSettings:
         warmup_windows=config.watch.warmup_windows,
         allowed_models=config.allowed_models,
         poll_tools=config.poll_tools,
+        budget=Budget(
+            episodes_a_day=config.watch.false_episodes_per_day,
+            pages_a_day=config.watch.pages_per_day,
+        ),
     )
