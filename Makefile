@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint type bench clean FORCE
+.PHONY: help setup demo test quick lint type bench fuzz clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
@@ -23,6 +23,9 @@ type: setup ## check types
 bench: setup ## measure speed: Kafka to Redis beside a bare poll loop, then each stage
 	@for part in ingest store decode cost detect; do \
 		echo "== $$part"; $(BIN)/python tests/bench/bench_$$part.py || exit 1; done
+fuzz: setup ## throw mutated messages at decode for ten minutes, or SECONDS=n
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[fuzz]'
+	@$(BIN)/python tests/fuzz/run.py $(or $(SECONDS),600)
 clean: ## remove all that was made here
 	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
