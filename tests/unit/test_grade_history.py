@@ -105,6 +105,13 @@ def test_a_restored_history_expects_the_same(windows: int, gap: slice) -> None:
         sketch.counts(live.sketches["duration"].baseline, mine),
         sketch.counts(back.sketches["duration"].baseline, theirs),
     )
+    for name in live.weeks.names:
+        assert np.array_equal(
+            live.weeks.hours(name, mine, at, 48),
+            back.weeks.hours(name, theirs, at, 48),
+            equal_nan=True,
+        )
+    assert np.array_equal(live.weeks.age(mine, at), back.weeks.age(theirs, at))
     for q in (0.5, 0.95):
         assert np.array_equal(
             sketch.quantile(live.sketches["duration"].baseline, mine, q)[0],

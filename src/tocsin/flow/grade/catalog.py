@@ -6,7 +6,8 @@ is an address, never an order: whatever is said to the outside is ordered by nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -26,9 +27,11 @@ class Catalog:
         self.names: list[str] = []
         self._row: dict[str, int] = {}
         self._free: list[int] = []
+        self.changes = 0  # how often a name got or lost its row
         self._view = np.empty(0, np.int16)
         self._groups: dict[tuple[str, ...], tuple[dict[Group, int], list[Group], list[int]]] = {}
         self._by_view: dict[str, np.ndarray] = {}
+        self._matching: dict[tuple[object, ...], np.ndarray] = {}
         self._latest: tuple[object, np.ndarray] = ((), np.empty(0, np.int64))
 
     def __len__(self) -> int:
@@ -55,6 +58,29 @@ class Catalog:
             found = np.flatnonzero(self._view[: len(self.names)] == _VIEW_ID[view])
             self._by_view[view] = found
         return found
+
+    def matching(self, view: str, where: Mapping[str, Sequence[str]]) -> np.ndarray:
+        """The rows of a view whose dimensions each match one of some shell patterns, ascending."""
+        if not where:
+            return self.of_view(view)
+        key = (view, *((dim, *patterns) for dim, patterns in sorted(where.items())))
+        found = self._matching.get(key)
+        if found is None:
+            rows = [
+                row
+                for row in self.of_view(view).tolist()
+                if all(
+                    any(fnmatchcase(value, pattern) for pattern in where[dim])
+                    for dim, value in self.dims(row).items()
+                    if dim in where
+                )
+            ]
+            found = self._matching[key] = np.array(rows, np.int64)
+        return found
+
+    def dims_of(self, view: str) -> tuple[str, ...]:
+        """The dimensions of a view."""
+        return _DIMS[view]
 
     def dims(self, row: int) -> dict[str, str]:
         """Dimension -> value of a row."""
@@ -89,6 +115,8 @@ class Catalog:
             self._free.append(row)
         self._groups.clear()
         self._by_view.clear()
+        self._matching.clear()
+        self.changes += 1
         self._latest = ((), np.empty(0, np.int64))
 
     def in_view(self, rows: np.ndarray, view: str) -> np.ndarray:
@@ -114,4 +142,6 @@ class Catalog:
         self._row[name] = row
         self._view[row] = _VIEW_ID.get(split_series(name)[0], -1)
         self._by_view.clear()
+        self._matching.clear()
+        self.changes += 1
         return row

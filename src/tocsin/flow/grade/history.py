@@ -1,4 +1,4 @@
-"""The past of one shard: minutes of the last hours, quarter-hours of the last day.
+"""The past of one shard: minutes of the last hours, quarter-hours of the last day, and weeks.
 
 A value is NaN where nothing is known (before a series was born, a window that was not
 evaluated) and 0 where the series lived and was silent. What was judged anomalous is
@@ -6,7 +6,8 @@ evaluated) and 0 where the series lived and was silent. What was judged anomalou
 
 The store holds the same past as blobs, `m:<start>` a closed window and `q:<start>` a closed
 quarter of an hour, each with its exclusions. `restore` from them gives the same history as
-having lived through it, bit for bit, because both go through `learn`.
+having lived through it, bit for bit, because both go through `learn`. The hours of the last
+six weeks (`weeks.py`) are made of the quarters as each hour closes, and have blobs of their own.
 
 A signal whose every window of the last day is excluded has no baseline left, is *not ready*,
 and so learns again: that is how a level shift is accepted, after 24 hours.
@@ -15,13 +16,16 @@ and so learns again: that is how a level shift is accepted, after 24 hours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
+from tocsin.flow.grade.calendars import HOUR_S, Calendar
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import decode, encode, merge, totals
 from tocsin.flow.grade.ring import Slide
 from tocsin.flow.grade.sketch_past import QUARTER_S, SketchPast
+from tocsin.flow.grade.weeks import Kept, Weeks, kept_of, statistics, sum_of_quarters
 from tocsin.types import WindowFrame
 
 MINUTES_S = 3 * 3600  # how far back single windows are kept
@@ -50,11 +54,17 @@ class History:
     """See the module.
 
     `signals` are the count signals that some rule reads (keys of SIGNAL_FIELDS), `sketches`
-    the distributions (keys of SKETCH_PREFIX).
+    the distributions (keys of SKETCH_PREFIX) and the views each is read of (None = all). `views` narrows what is kept by the hour: a
+    signal or distribution to the views some rule reads it of; others are kept of every view.
     """
 
     def __init__(
-        self, window_s: int, signals: Sequence[str], sketches: Sequence[str] = ("duration",)
+        self,
+        window_s: int,
+        signals: Sequence[str],
+        sketches: Kept = MappingProxyType({"duration": None}),
+        calendar: Calendar | None = None,
+        views: Kept | None = None,
     ) -> None:
         if QUARTER_S % window_s:
             raise ValueError(f"window_s must divide {QUARTER_S}, got {window_s}")
@@ -75,7 +85,20 @@ class History:
         self._born = np.empty(0, np.int64)  # start of the quarter of the first window, s
         self._seen = np.empty(0, np.int64)  # start of the last window with events, s
         self._frames: dict[int, tuple[WindowFrame, dict[str, list[str]]]] = {}
-        self.sketches = {name: SketchPast(name, window_s, QUARTERS) for name in sketches}
+        known = views or {}
+        self.sketches = {
+            name: SketchPast(name, window_s, QUARTERS, self.catalog, read)
+            for name, read in sketches.items()
+        }
+        self.weeks = Weeks(
+            self.catalog,
+            calendar or Calendar(),
+            kept_of(
+                {signal: known.get(signal) for signal in self.signals},
+                {name: known.get(name, read) for name, read in sketches.items()},
+            ),
+        )
+        self._evaluated: set[int] = set()  # quarters of the running hour that are whole
 
     # ---- reading -----------------------------------------------------------------------
 
@@ -85,13 +108,19 @@ class History:
         values[self._minute_out[signal].last(skip=skip)[rows] > 0] = np.nan
         return values
 
-    def quarters(self, signal: str, rows: np.ndarray, before: int, mark: str = "") -> np.ndarray:
-        """The same of the quarter-hours that ended at or before `before` (epoch s)."""
+    def quarters(
+        self, signal: str, rows: np.ndarray, before: int, mark: str = "", *, raw: bool = False
+    ) -> np.ndarray:
+        """The same of the quarter-hours that ended at or before `before` (epoch s).
+
+        `raw` gives what was excluded, too.
+        """
         skip = 0
         if self.last_quarter is not None:
             skip = max(0, (self.last_quarter + QUARTER_S - before + QUARTER_S - 1) // QUARTER_S)
         values: np.ndarray = self._quarter[signal].last(skip=skip)[rows].astype(float)
-        values[self._quarter_out[mark or signal].last(skip=skip)[rows] > 0] = np.nan
+        if not raw:
+            values[self._quarter_out[mark or signal].last(skip=skip)[rows] > 0] = np.nan
         return values
 
     def trailing(self, signal: str, rows: np.ndarray, windows: int) -> np.ndarray:
@@ -176,6 +205,7 @@ class History:
 
     def restore(self, blobs: Mapping[str, bytes]) -> None:
         """Live through the stored past: old quarter-hours, then windows. Only when empty."""
+        self.weeks.restore(blobs)
         minutes = sorted(int(key[2:]) for key in blobs if key.startswith("m:"))
         first = minutes[0] // QUARTER_S * QUARTER_S if minutes else None
         quarters = sorted(int(key[2:]) for key in blobs if key.startswith("q:"))
@@ -234,8 +264,8 @@ class History:
                 excluded[signal] = sorted({*excluded.get(signal, ()), *found})
         if len(held) < len(starts):
             excluded[_PARTIAL] = [""]
-        self._push_quarter(frame, excluded)
         blobs: dict[str, bytes | None] = {f"q:{start}": encode(frame, excluded)}
+        blobs |= self._push_quarter(frame, excluded)
         horizon = start + QUARTER_S - MINUTES_S
         for old in [at for at in self._frames if at // QUARTER_S * QUARTER_S < horizon]:
             del self._frames[old]
@@ -245,7 +275,9 @@ class History:
         blobs[f"q:{start - QUARTERS * QUARTER_S}"] = None
         return blobs
 
-    def _push_quarter(self, frame: WindowFrame, excluded: Mapping[str, Sequence[str]]) -> None:
+    def _push_quarter(
+        self, frame: WindowFrame, excluded: Mapping[str, Sequence[str]]
+    ) -> dict[str, bytes | None]:
         start, rows = frame.start, self.rows(frame.series)
         while self.last_quarter is not None and self.last_quarter + QUARTER_S < start:
             for slide in self._quarter_slides():
@@ -267,12 +299,29 @@ class History:
         seen = np.zeros(len(self._born), np.float32)
         seen[rows] = 1.0
         self._seen_quarter.push(seen)
-        for name, past in self.sketches.items():
-            learnt = rows.copy()
-            out = {self.catalog.find(series) for series in excluded.get(name, ())}
-            learnt[np.isin(rows, list(out))] = -1
-            past.push_quarter(frame, learnt)
+        for past in self.sketches.values():
+            past.push_quarter(frame, rows, excluded)
+        if _PARTIAL not in excluded:
+            self._evaluated.add(start)
+        blobs = self._close_hour(start) if (start + QUARTER_S) % HOUR_S == 0 else {}
         self._age_out(start)
+        return blobs
+
+    def _close_hour(self, quarter: int) -> dict[str, bytes | None]:
+        """The quarter-hour `quarter` ends an hour: hand its values to the weeks."""
+        hour = quarter // HOUR_S
+        known = len([at for at in self._evaluated if at // HOUR_S == hour]) >= 2
+        self._evaluated.clear()
+        if self.weeks.last is not None and hour <= self.weeks.last:
+            return {}  # restored
+        values = {}
+        for signal in self.signals:
+            parts: np.ndarray = self._quarter[signal].last(4).astype(float)
+            parts[self._quarter_out[signal].last(4) > 0] = np.nan
+            values[signal] = sum_of_quarters(parts[: len(self.catalog)])
+        for name, past in self.sketches.items():
+            values |= statistics(name, past.hour(hour * HOUR_S), len(self.catalog))
+        return self.weeks.push(hour, values, known=known)
 
     def _quarter_slides(self) -> list[Slide]:
         return [*self._quarter.values(), *self._quarter_out.values(), self._seen_quarter]

@@ -30,9 +30,26 @@ def signals(rules: Sequence[RuleSpec]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(rule.signal for rule in rules if rule.signal in SIGNAL_FIELDS))
 
 
-def sketches(rules: Sequence[RuleSpec]) -> tuple[str, ...]:
-    """The distributions that the rules' baselines are made of."""
-    return tuple(dict.fromkeys(rule.signal for rule in rules if rule.signal in SKETCH_PREFIX))
+def sketches(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
+    """The distributions that the rules read, and the views each is read of."""
+    read: dict[str, set[str]] = {}
+    for rule in rules:
+        detector = WINDOWED.get(rule.detector)
+        for signal, views in detector.reads(rule).items() if detector else ():
+            if signal in SKETCH_PREFIX:
+                read.setdefault(signal, set()).update(views)
+    return {signal: frozenset(views) for signal, views in sorted(read.items())}
+
+
+def weekly(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
+    """The views of which the past is kept by the hour: of each signal, and of `n` all of them."""
+    views: dict[str, set[str]] = {"n": set()}
+    for rule in rules:
+        if rule.detector in WINDOWED:
+            read = {*rule.views, *rule.contributors}
+            views["n"] |= read
+            views.setdefault(rule.signal, set()).update(read)
+    return {signal: frozenset(found) for signal, found in views.items()}
 
 
 def judge(
@@ -56,8 +73,9 @@ def judge(
         said = detector.judge(rule, graded, groups)
         findings += fold(rule, graded, said, groups)
         signal = detector.excludes(rule)
-        if signal is not None and said.breach.any():
-            excluded.setdefault(signal, []).append(said.excluded())
+        if signal is not None:
+            for key, rows in said.excluded(signal, graded).items():
+                excluded.setdefault(key, []).append(rows)
     return findings, {
         signal: np.unique(np.concatenate(rows)) for signal, rows in sorted(excluded.items())
     }
@@ -82,7 +100,10 @@ def judge_open(
         detector = WINDOWED.get(rule.detector)
         if detector is None or detector.judge_open is None or rule.persistence.m > 1:
             continue
-        these = np.flatnonzero(graded.history.catalog.in_view(rows, rule.views[0]))
+        catalog, view = graded.history.catalog, rule.views[0]
+        these = np.flatnonzero(catalog.in_view(rows, view))
+        if rule.where:
+            these = these[np.isin(rows[these], catalog.matching(view, rule.where))]
         if not len(these):
             continue
         said = detector.judge_open(
