@@ -179,49 +179,6 @@ def test_events_give_the_first_token_and_the_evaluation(transport: str) -> None:
     assert (row["ttft_ns"], row["score_name"], row["score"]) == (5_000_000, "csat", 0.5)
 
 
-@pytest.mark.parametrize(
-    ("attributes", "name", "expected"),
-    [
-        (
-            {
-                "gen_ai.operation.name": "handoff",
-                "gen_ai.handoff.from_agent": "a",
-                "gen_ai.handoff.to_agent": "b",
-            },
-            "a → b.handoff",
-            ("a", "b"),
-        ),
-        ({"sentry.op": "gen_ai.handoff"}, "handoff from a to b", ("a", "b")),
-        (
-            {"openinference.span.kind": "TOOL", "input.value": "a", "output.value": "b"},
-            "handoff to b",
-            ("a", "b"),
-        ),
-        (
-            {"langgraph.command.source_node": "a", "langgraph.command.goto_nodes": '["b"]'},
-            "goto b",
-            ("a", "b"),
-        ),
-        (TOOL | {"gen_ai.tool.name": "transfer_to_b", "gen_ai.agent.name": "a"}, "", ("a", "b")),
-        (
-            {"gen_ai.tool.name": "transfer_to_agent", "tool_arguments": {"agent_name": "b"}},
-            "",
-            (None, "b"),
-        ),
-        (
-            TOOL | {"gen_ai.transfer.mode": "pass_control", "gen_ai.transfer.target.name": "b"},
-            "",
-            (None, "b"),
-        ),
-    ],
-)  # fmt: skip
-def test_every_encoding_of_a_handoff_is_one(
-    transport: str, attributes: dict[str, Any], name: str, expected: tuple[str | None, str]
-) -> None:
-    row = _one(transport, attributes, name=name)
-    assert (row["kind"], (row["handoff_from"], row["handoff_to"])) == ("handoff", expected)
-
-
 def test_a_tool_called_like_a_handoff_keeps_its_content_to_itself(transport: str) -> None:
     attributes = {
         "openinference.span.kind": "TOOL", "tool.name": "mail",
