@@ -111,3 +111,27 @@ def test_revoked_shards_are_let_go_and_do_not_count_as_stalled() -> None:
         assert not watch._owned
 
     play(act)
+
+
+def test_a_pipeline_that_falls_behind_says_so_once_and_says_when_it_is_over() -> None:
+    """A partition without an owner holds the watermark back: no flatline, but one alert of us."""
+
+    async def act(bench: Bench, _: Watch) -> None:
+        await published(bench, ROWS[:80])
+        consumer = bench.tasks[-1]
+        consumer.cancel()  # the only ingest worker is gone
+        await asyncio.gather(consumer, return_exceptions=True)
+        bench.tasks.remove(consumer)
+        for _ in range(40):
+            bench.clock.set(bench.clock.now_ms() + 30_000)
+            await asyncio.sleep(0.06)
+        opened = await told(bench, "opened")
+        assert (opened.rule, opened.severity) == ("pipeline_stalled", "critical")
+        bench.start("again")
+        await asyncio.sleep(0.2)
+        bench.clock.set(bench.clock.now_ms() + 30_000)  # now it is idle, and caught up
+        over = await told(bench, "cleared")
+        assert over.alert_id == opened.alert_id
+        assert [e.rule for e in events(bench)] == ["pipeline_stalled", "pipeline_stalled"]
+
+    play(act)

@@ -6,6 +6,7 @@ the same events byte for byte, after a restore too: whatever outlasts a window i
     m:<start>        a closed window      q:<start>   a closed quarter of an hour
     d:<start>        the hours of a day, six weeks of them
     a:<fingerprint>  an alert's state     k:names     which models, error classes ... it has met
+    r:o:<trace>      a run that is waited for    r:b:<cell>  what runs were like
     g:governor       which groups and services rang lately
 """
 
@@ -23,10 +24,10 @@ from tocsin.flow.grade import Graded, grade, known
 from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
-from tocsin.flow.judge import judge, judge_open, signals, sketches, weekly
+from tocsin.flow.judge import judge, judge_open, pipeline, signals, sketches, weekly
 from tocsin.flow.judge.detectors.unexpected import is_warm
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.runs import judge_runs
+from tocsin.flow.judge.runs import RunTrack
 from tocsin.flow.lifecycle import AlertState, Budget, Governor, advance, governor, policies_of
 from tocsin.types import ChangedRun, ChangedSeries, Finding, WindowFrame, split_series
 
@@ -64,7 +65,8 @@ class ShardDetector:
         self._settings = settings
         self._rules = tuple(_with_polls(rule, settings.poll_tools) for rule in rules)
         self._policies = policies_of(self._rules, settings.window_s)
-        self._run_rules = tuple(rule for rule in self._rules if rule.detector == "loop")
+        self._policies[pipeline.POLICY.rule] = pipeline.POLICY
+        self._runs = RunTrack(self._rules)
         self._history = History(
             settings.window_s,
             signals(self._rules),
@@ -95,8 +97,14 @@ class ShardDetector:
                 self._states[key[2:]] = AlertState.decode(raw)
         if known.BLOB in blobs:
             self._known.restore(blobs[known.BLOB])
+        last = self._history.last
+        self._runs.restore(blobs, 0 if last is None else (last + self._settings.window_s) * 1_000)
         if governor.BLOB in blobs:
             self._governor.restore(blobs[governor.BLOB])
+
+    def see(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> None:
+        """Take note of runs that moved, before windows that hold their steps are closed."""
+        self._runs.see(runs, labels)
 
     def close(self, frame: WindowFrame, now_ms: int) -> Outcome:
         """Judge a closed window, then learn from it.
@@ -123,7 +131,8 @@ class ShardDetector:
             rows,
             {signal: column[rows] for signal, column in graded.current.items()},
         )
-        outcome = self._advance([*self._unheard(early), *findings], now_ms)
+        still = self._runs.close((frame.start + frame.seconds) * 1_000)
+        outcome = self._advance([*self._unheard(early), *findings, *still], now_ms)
         blobs = {**outcome.blobs, **passed}
         names = self._learn_names(graded)
         if names is not None:
@@ -139,7 +148,7 @@ class ShardDetector:
         now_ms: int,
     ) -> Outcome:
         """Judge what needs no closed window: counters that can only grow, and runs."""
-        findings = [*judge_runs(self._run_rules, runs, labels)]
+        findings = self._runs.judge(runs, labels)
         windows: dict[int, list[ChangedSeries]] = defaultdict(list)
         for one in changed:
             if self._is_next(one.window):
@@ -147,6 +156,12 @@ class ShardDetector:
         for window in sorted(windows):
             findings += self._unheard(self._judge_open(window, windows[window]))
         return self._advance(findings, now_ms)
+
+    def behind(self, low_ms: int, now_ms: int, after_ms: int) -> Outcome:
+        """Judge the pipeline itself: `low_ms` is evaluated, `now_ms` is the clock."""
+        is_open = any(s.is_open() for s in self._states.values() if s.rule == pipeline.POLICY.rule)
+        finding = pipeline.stalled(low_ms, now_ms - low_ms, after_ms, is_open=is_open)
+        return self._advance([finding], self._now_ms) if finding else Outcome()
 
     def _is_next(self, window: int) -> bool:
         """Whether the past that the window is judged by is all there (see Graded.skip)."""
@@ -204,7 +219,8 @@ class ShardDetector:
         self._states, events = advance(
             before, heard, self._now_ms, self._policies, closed_ms=closed_ms
         )
-        blobs: dict[str, bytes | None] = {
+        blobs: dict[str, bytes | None] = self._runs.blobs()
+        blobs |= {
             f"a:{key}": state.encode()
             for key, state in self._states.items()
             if state is not before.get(key)

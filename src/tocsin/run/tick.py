@@ -17,12 +17,14 @@ from tocsin.bus.base import Producer
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.frontier import closed_windows, low_watermark
 from tocsin.flow.overlay import ChangeTable, overlaid
-from tocsin.flow.shard import ShardDetector
+from tocsin.flow.shard import Outcome, ShardDetector
 from tocsin.store.base import Store
 from tocsin.types import RUN_HEADER, STEP, Look, Saved
 
 #: Counters live this share of their time to live before a window counts as gone.
 _SAFE = 0.9
+#: How far apart the lag is compared with what it was.
+_LAG_EVERY_MS = 60_000
 
 
 class Fenced(Exception):  # noqa: N818 - a condition, not a fault: another worker took over
@@ -44,11 +46,14 @@ class ShardOwner:
     metrics: m.Metrics
     #: What was changed of late; part of what is saved, so that a repeat says the same.
     changes: ChangeTable = field(default_factory=ChangeTable)
+    stalled_after_ms: int = 300_000
     seen: int = 0
     closed: int = 0  # windows closed so far, by this owner
     labels: dict[str, str] = field(default_factory=dict)
     #: Event time up to which the whole topic was complete at the last tick, ms.
     low_ms: int | None = None
+    _lag_was: tuple[int, int] | None = None  # (clock, lag), a minute ago or less, ms
+    _shrinks: bool = True
 
     @classmethod
     async def claim(
@@ -63,27 +68,33 @@ class ShardOwner:
         retention_s: int,
         metrics: m.Metrics,
         changes: ChangeTable | None = None,
+        stalled_after_ms: int = 300_000,
     ) -> ShardOwner:
         """Take the shard over: fence the former owner, restore, publish what it left behind."""
         epoch = await store.claim(shard)
         detector.restore(await store.load(shard))
         owner = cls(
             shard, epoch, detector, store, producer, topic, window_s, retention_s, metrics,
-            ChangeTable() if changes is None else changes,
+            ChangeTable() if changes is None else changes, stalled_after_ms,
         )  # fmt: skip
         await owner._publish(await store.outbox(shard))
         return owner
 
-    async def tick(self) -> tuple[AlertEvent, ...]:
-        """Evaluate whatever is closable or has moved. Raises Fenced."""
+    async def tick(self, now_ms: int | None = None) -> tuple[AlertEvent, ...]:
+        """Evaluate whatever is closable or has moved. Raises Fenced.
+
+        Args:
+            now_ms: the clock, if our own lag is to be judged too (by shard 0).
+        """
         look = await self.store.look(self.shard, self.seen)
         if look.epoch != self.epoch:
             raise Fenced
         starts = self._closable(look)
-        if not starts and look.seq == self.seen:
+        lag = self._lag(now_ms)
+        if not starts and look.seq == self.seen and not lag.events:
             return ()
-        events: list[AlertEvent] = []
-        blobs: dict[str, bytes | None] = {}
+        events = list(lag.events)
+        blobs = dict(lag.blobs)
         for frame in await self.store.windows(self.shard, starts, self.window_s) if starts else ():
             outcome = self.detector.close(frame, (frame.start + frame.seconds) * 1_000)
             events += outcome.events
@@ -104,6 +115,18 @@ class ShardOwner:
         self.closed += len(starts)
         await self._publish(outbox)
         return tuple(events)
+
+    def _lag(self, now_ms: int | None) -> Outcome:
+        """Judge our own lag. One that shrinks is a catch-up, and no news."""
+        if now_ms is None or self.shard or self.low_ms is None:
+            return Outcome()
+        behind_ms = now_ms - self.low_ms
+        if self._lag_was is None or now_ms - self._lag_was[0] >= _LAG_EVERY_MS:
+            self._shrinks = self._lag_was is None or behind_ms < self._lag_was[1]
+            self._lag_was = now_ms, behind_ms
+        if behind_ms > self.stalled_after_ms and self._shrinks:
+            return Outcome()
+        return self.detector.behind(self.low_ms, now_ms, self.stalled_after_ms)
 
     def _closable(self, look: Look) -> list[int]:
         self.low_ms = low_watermark(look.positions, look.partitions)

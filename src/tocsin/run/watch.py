@@ -96,7 +96,7 @@ class Watch:
         started = time.perf_counter()
         try:
             owner = self._owned.get(shard) or await self._claim(shard)
-            events = await owner.tick() if owner else ()
+            events = await owner.tick(self._clock.now_ms()) if owner else ()
         except Fenced:
             # Someone else has claimed it, or the store has lost our claim. As long as the
             # group says that it is ours, we claim it again: a flushed Redis heals like this.
@@ -122,6 +122,7 @@ class Watch:
             retention_s=self._config.redis.window_ttl_s,
             metrics=self._metrics,
             changes=None if self._changes is None else self._changes.table,
+            stalled_after_ms=int(self._config.watch.stalled_after_s * 1_000),
         )
         if shard not in self._assigned:
             return None
