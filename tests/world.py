@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from conservation import check_books
 from native import encode
 from oracle import Windows
 from tocsin.bus.kafka import KafkaBus
@@ -33,6 +34,9 @@ class World:
     settings: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"t{uuid4().hex[:8]}")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    #: What the books said when the spans topic was last deleted: its records are gone.
+    booked_before: Counter[tuple[int, str]] = field(default_factory=Counter)
+    ingested: bool = False  # whether a stage that writes books was ever started
 
     def env(self) -> dict[str, str]:
         return {
@@ -73,6 +77,7 @@ class World:
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         """A stage as a process of its own; what it says is in the test's folder."""
         number = len(self.processes)
+        self.ingested |= args[0] in {"ingest", "up"}
         with (self.folder / f"{number}-{args[0]}.log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tocsin", *args],
@@ -114,7 +119,7 @@ class World:
         raise AssertionError(f"not within {seconds} s: {what}\n{logs}")
 
     def store(self) -> RedisStore:
-        return RedisStore(self.redis_url, prefix=self.name)
+        return RedisStore(self.redis_url, prefix=self.name, shards=self.config().shards)
 
     async def publish(
         self, rows: Iterable[Mapping[str, Any]], per_second: float | None = None
@@ -166,10 +171,34 @@ class World:
 
     async def account(self) -> Counter[str]:
         """The books of all partitions: outcome -> spans."""
-        store = self.store()
         books: Counter[str] = Counter()
+        for (_, outcome), spans in (await self.books()).items():
+            books[outcome] += spans
+        return books
+
+    async def books(self) -> Counter[tuple[int, str]]:
+        """(partition, outcome) -> spans."""
+        store = self.store()
+        books: Counter[tuple[int, str]] = Counter()
         for shard in range(self.config().shards):
-            for (_, outcome), spans in (await store.account(shard)).items():
-                books[outcome] += spans
+            books.update(await store.account(shard))
         await store.close()
         return books
+
+    async def check_conservation(self) -> None:
+        """Assert the law of conservation, at whatever instant the stages have ended."""
+        config, store = self.config(), self.store()
+        partitions = range(config.topics.spans_partitions)
+        positions = await store.positions(partitions)
+        await store.close()
+        keeps = {p: positions.get((p % config.shards, p)) for p in partitions}
+        nexts = {p: at.next for p, at in keeps.items() if at is not None}
+        books = await self.books()
+        books.subtract(self.booked_before)
+        spans, dead = await self.read(config.topics.spans), await self.read(config.topics.dlq)
+        check_books(config, spans, dead, books, nexts)
+
+    async def forget_spans(self) -> None:
+        """Before the spans topic is deleted: check the law, and hold only what comes to it."""
+        await self.check_conservation()
+        self.booked_before = await self.books()

@@ -47,7 +47,7 @@ class Histogram(Metric):
     buckets: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-# ---- ingest: consumed = aggregated + late + filtered + dead-lettered, in spans -------------
+# ---- ingest: consumed = aggregated + late + duplicate + filtered + dead-lettered, in spans --
 
 RECORDS_CONSUMED = Counter(
     "records_consumed_total", ("topic",), "Kafka records read.", "Flat while lag grows: restart."
@@ -69,6 +69,12 @@ SPANS_LATE = Counter(
 )
 SPANS_FILTERED = Counter(
     "spans_filtered_total", (), "Spans no view asks for.", "Normal for plain HTTP or DB spans."
+)
+SPANS_DUPLICATE = Counter(
+    "spans_duplicate_total",
+    (),
+    "Spans read again that were counted before (a restart, a rebalance): refused by their offsets.",
+    "Normal after a crash. Steady: two workers read one partition (clock stop, zombie).",
 )
 DEAD_LETTERED = Counter(
     "dlq_records_total",

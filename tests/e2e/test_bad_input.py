@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import msgspec
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from native import encode, fleet
@@ -35,9 +36,11 @@ def poison(valid: dict) -> dict[str, bytes | None]:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("keep_original", [False, True], ids=["redacted", "originals"])
 async def test_every_kind_of_bad_record_is_dead_lettered_and_the_good_ones_are_counted(
-    world: World,
+    world: World, keep_original: bool
 ) -> None:
+    world.settings = {"TOCSIN_DLQ__KEEP_ORIGINAL": str(keep_original)}
     now = time.time_ns() // 60_000_000_000 * 60_000_000_000
     rows = list(fleet(5, now - 120_000_000_000, 60, GOOD // 60))
     valid = msgspec.json.decode(encode(rows[0]))
@@ -71,6 +74,14 @@ async def test_every_kind_of_bad_record_is_dead_lettered_and_the_good_ones_are_c
         reason, value = sent.pop(at)
         assert headers["dlq.reason"] == reason
         assert headers["dlq.original.topic"] == topic
+        assert headers["dlq.size"] == str(len(value or b""))
+        if not keep_original:
+            assert headers["dlq.redacted"] == "true"
+            assert (letter.key or b"").startswith(b"hmac:")
+            envelope = msgspec.json.decode(letter.value or b"")
+            assert (envelope["reason"], envelope["size"]) == (reason, len(value or b""))
+            assert len(letter.value or b"") < 4_096
+            continue
         assert letter.key == b"k"
         if value is None or len(value) <= 256 << 10:
             assert letter.value == value

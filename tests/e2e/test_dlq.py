@@ -15,7 +15,8 @@ from world import World
 async def test_refused_records_are_listed_and_count_after_they_are_sent_again(
     world: World,
 ) -> None:
-    world.settings = {"TOCSIN_LIMITS__MAX_SPANS": "3"}  # the mistake: too tight a cap
+    kept = {"TOCSIN_DLQ__KEEP_ORIGINAL": "true"}
+    world.settings = kept | {"TOCSIN_LIMITS__MAX_SPANS": "3"}  # the mistake: too tight a cap
     now = time.time_ns() // 60_000_000_000 * 60_000_000_000
     rows = list(fleet(5, now - 120_000_000_000, 60, 2))
     spans = [msgspec.json.decode(encode(row)) for row in rows]
@@ -24,7 +25,9 @@ async def test_refused_records_are_listed_and_count_after_they_are_sent_again(
     producer = KafkaBus(world.config().kafka).producer()
     await producer.start()
     for value in [*bundles, *good, b"hello"]:
-        await producer.send(world.config().topics.spans, value=value, key=b"k")
+        await producer.send(
+            world.config().topics.spans, value=value, key=b"k", headers=[("traceparent", b"00-0a")]
+        )
     await producer.stop()
     ingest = world.start("ingest")
 
@@ -43,7 +46,7 @@ async def test_refused_records_are_listed_and_count_after_they_are_sent_again(
 
     ingest.terminate()
     assert ingest.wait(20) == 0
-    world.settings = {}
+    world.settings = kept
     world.start("ingest")
     chosen = ("dlq", "replay", "--reason", "too_many_spans", "--since", "1h")
     dry = world.run(*chosen)
@@ -60,12 +63,42 @@ async def test_refused_records_are_listed_and_count_after_they_are_sent_again(
 
     await world.until(counted, 60, "the bundles counted")
     assert (await world.account())["aggregated"] == len(rows)
+    again = [r for r in await world.read(world.config().topics.spans) if len(r.headers) > 1]
+    assert len(again) == len(bundles)
+    assert {r.headers[0] for r in again} == {("traceparent", b"00-0a")}, "headers come back, too"
     first = min(letters, key=lambda x: x["original"]["offset"])["original"]
     at = ("--partition", str(first["partition"]), "--offset", str(first["offset"]))
     one = world.run("dlq", "show", "--payload", "--json", *at)
     [letter] = [json.loads(line) for line in one.stdout.splitlines()]
     assert letter["key"] == "k"
     assert letter["payload"].encode() == bundles[0]
+
+
+async def test_by_default_letters_are_redacted_counted_and_not_sent_again(world: World) -> None:
+    producer = KafkaBus(world.config().kafka).producer()
+    await producer.start()
+    for value in (b"hello", b"{"):
+        await producer.send(world.config().topics.spans, value=value, key=b"jane@example.com")
+    await producer.stop()
+    world.start("ingest")
+
+    async def refused() -> bool:
+        return (await world.account())["dead_lettered"] == 2
+
+    await world.until(refused, 60, "both refused")
+    shown = world.run("dlq", "show", "--json", "--payload")
+    assert shown.returncode == 0, shown.stderr
+    assert "2 redacted" in shown.stderr
+    letters = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert all(x["redacted"] and x["key"].startswith("hmac:") for x in letters)
+    assert {json.loads(x["payload"])["format"] for x in letters} == {"text", "json"}
+    for options in ((), ("--yes",)):
+        sent = world.run("dlq", "replay", *options)
+        assert sent.returncode == 1
+        assert "0 records (0 bytes)" in sent.stdout
+        assert "2 records left out, redacted" in sent.stdout
+        assert "dlq.keep_original" in sent.stdout
+    assert len(await world.read(world.config().topics.spans)) == 2
 
 
 def test_a_broker_that_is_not_there_is_one_sentence(world: World) -> None:

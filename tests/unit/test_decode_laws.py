@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 import pytest
@@ -25,6 +27,7 @@ from unit.decode_samples import (
     native,
     otlp,
 )
+from unit.wire_samples import MANY, MESSAGES
 
 SMALL = Limits(max_bytes=2_000, max_depth=4, max_spans=3)
 GOOD = encode(native())
@@ -276,3 +279,38 @@ SEEDS = [
 def test_no_bytes_make_decode_raise(value: bytes) -> None:
     decoded = decode_values(value)
     assert decoded.spans.height + len(decoded.rejects) > 0
+
+
+@pytest.mark.parametrize("wire", [*MESSAGES, "otlp_json", "otlp_protobuf"])
+def test_a_span_of_too_many_attributes_is_refused_and_no_other(wire: str) -> None:
+    write = MESSAGES.get(wire) or partial(otlp, wire.removeprefix("otlp_"))
+    few = Otlp(dict(CALL.attributes), span_id="00f067aa0ba902b7")
+    many = Otlp(dict(CALL.attributes) | {f"a{i}": 1 for i in range(60)})
+    limits = Limits(max_attributes=50)
+    decoded = decode_values(write(many), write(few), limits=limits)
+    assert decoded.spans["span_id"].to_list() == [few.span_id]
+    assert [(r.row, r.reason, r.detail) for r in decoded.rejects] == [
+        (0, Reason.TOO_LARGE, "attributes")
+    ]
+    if wire in (*MANY, "otlp_json", "otlp_protobuf"):
+        both = decode_values(write(few, many, few), limits=limits)
+        assert (both.spans.height, [r.item for r in both.rejects]) == (2, [1])
+
+
+def test_bombs_are_refused_in_the_time_of_their_size() -> None:
+    """A hundred thousand brackets, ten thousand attributes, megabytes in one name."""
+    attributes = dict(CALL.attributes) | {f"a{i}": "x" for i in range(10_000)}
+    megabytes = "x" * 900_000
+    values = [
+        encode(native(x=1))[:-1] + b',"y":' + DEEP.encode() + b"}",
+        otlp("json", Otlp(attributes)), otlp("protobuf", Otlp(attributes)),
+        encode(native(trace_id=megabytes)), b"[" * 900_000, b"{" * 900_000,
+        b'{"a":' * 150_000, encode(native(score=1))[:-1] + b"1" * 900_000 + b"}",
+    ]  # fmt: skip
+    named = encode(native(agent="x" * 300_000, tool="a@" * 150_000, route="1 " * 150_000))
+    begin = time.process_time()
+    decoded = decode_values(*values, named)
+    assert time.process_time() - begin < 3
+    assert {r.row for r in decoded.rejects} == set(range(len(values)))
+    [span] = decoded.spans.to_dicts()
+    assert all(len(span[name]) <= LIMITS.max_string for name in ("agent", "tool", "route"))

@@ -14,6 +14,10 @@ from tocsin.flow.event_time import TimeRules, place, watermark
 from tocsin.flow.fold import ShardDelta, fold
 from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
 
+#: What becomes of a span: each is on the books under exactly one of these, by the log alone.
+#: aggregated: folded into windows and its run. late: its window had closed before it came;
+#: counted, never folded. filtered: of kind `other` (HTTP, databases), which no view asks for.
+#: dead_lettered: refused, with a letter; a record that is no message at all counts as one span.
 AGGREGATED, LATE, FILTERED, DEAD_LETTERED = "aggregated", "late", "filtered", "dead_lettered"
 _NOTHING = ShardDelta((), (), ())
 _BOOK = ("partition", "offset", "outcome")
@@ -87,6 +91,29 @@ class Batch:
         delta = self._parts[part].get(shard, _NOTHING)
         return self._flush(shard, fences, delta, self._after(self.book, fences))
 
+    def repeated(self, flush: ShardFlush, expected: Mapping[int, int | None]) -> int:
+        """How many spans of a refused flush are *duplicates*: read again, and booked before.
+
+        A crash between merge and commit, a rebalance or a zombie makes a worker read offsets
+        that the shards have. Their fences refuse them, so they enter no book and no counter
+        a second time; that they came is counted by the process that read them (metrics.py).
+        Each partition's are told by the shard that keeps its books, hence once. A span that
+        its producer sent twice has two offsets, and is two spans.
+        """
+        spans = 0
+        for fence in flush.fences:
+            reached = expected.get(fence.partition)
+            if self._keeps(flush.shard, fence.partition) and (reached or 0) > fence.first:
+                mine = (pl.col("partition") == fence.partition) & pl.col("offset").is_between(
+                    fence.first, min(reached or 0, fence.next), closed="left"
+                )
+                spans += self.book.filter(mine).height
+        return spans
+
+    def _keeps(self, shard: int, partition: int) -> bool:
+        """Each partition's books are kept by one shard, so that they are counted once."""
+        return partition % self.settings.shards == shard
+
     @staticmethod
     def _after(rows: pl.DataFrame, fences: Mapping[int, Fence]) -> pl.DataFrame:
         keep = pl.lit(value=False)
@@ -97,8 +124,7 @@ class Batch:
     def _flush(
         self, shard: int, fences: Mapping[int, Fence], delta: ShardDelta, book: pl.DataFrame
     ) -> ShardFlush:
-        """Each partition's books are kept by one shard, so that they are counted once."""
-        mine = [p for p in fences if p % self.settings.shards == shard]
+        mine = [p for p in fences if self._keeps(shard, p)]
         account: tuple[tuple[int, str, int], ...] = ()
         if mine and not book.is_empty():
             rows = book.filter(pl.col("partition").is_in(mine)).group_by("partition", "outcome")

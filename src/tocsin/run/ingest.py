@@ -158,6 +158,9 @@ class Ingest:
                     self._count(sent[reply.shard])
                 else:
                     self._metrics.add(m.FENCED_WRITES, stage="ingest")
+                    repeated = batch.repeated(sent[reply.shard], reply.expected)
+                    self._metrics.add(m.SPANS_CONSUMED, repeated)
+                    self._metrics.add(m.SPANS_DUPLICATE, repeated)
                     again = self._cut(batch, sent[reply.shard], reply, rewinds)
                     flushes += [again] if again else []
         else:
@@ -269,6 +272,7 @@ def settings_of(config: Config) -> Settings:
             max_depth=limits.max_depth,
             max_spans=limits.max_spans,
             max_string=limits.max_string,
+            max_attributes=limits.max_attributes,
         ),
         fingerprint_key=config.fingerprint_bytes,
         time=TimeRules(

@@ -124,14 +124,16 @@ def _owner(span: Raw) -> str:
         return ""  # refused with its reason when it is read as a span
 
 
-def wire_span(span: Any, _limits: Limits) -> WireSpan:
+def wire_span(span: Any, limits: Limits) -> WireSpan:
     """Raises RefusedError if the span cannot be used."""
     if not isinstance(span, Raw):
+        limits.check_attributes(len(span.tags))
         return _from_protobuf(span)
     try:
         read = _decode_span(span)
     except MALFORMED as error:
         raise plain.refused(error) from None
+    limits.check_attributes(len(read.tags or ()))
     start, end = plain.span_of(_instant(read.start_time), _duration(read.duration))
     parents = [
         _id(ref.span_id or ref.span_id_ui, _SPAN_HEX, "parent_id")

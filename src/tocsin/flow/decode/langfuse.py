@@ -57,7 +57,7 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Raw]]:
     return [({}, observation) for observation in observations]
 
 
-def wire_span(raw: Raw, _limits: Limits) -> WireSpan:
+def wire_span(raw: Raw, limits: Limits) -> WireSpan:
     """Raises RefusedError if the observation cannot be used."""
     try:
         read = _decode_observation(raw)
@@ -65,8 +65,10 @@ def wire_span(raw: Raw, _limits: Limits) -> WireSpan:
         raise plain.refused(error) from None
     start = plain.iso_ns(read.start_time, "start_time")
     metadata = _metadata(read.metadata)
+    inner = _inner(metadata, "attributes")
+    limits.check_attributes(max(len(metadata), len(inner)))
     made = plain.offered(metadata, SPAN_TABLE)  # its callback handler for LangChain
-    made += plain.offered(_inner(metadata, "attributes"), SPAN_TABLE)
+    made += plain.offered(inner, SPAN_TABLE)
     made += plain.offered(_inner(metadata, "resourceAttributes"), RESOURCE_TABLE)
     first = read.completion_start_time
     return WireSpan(

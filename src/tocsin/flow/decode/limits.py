@@ -9,12 +9,23 @@ from tocsin.types import Reason
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps on untrusted input. What exceeds one is refused, except names, which are cut."""
+    """Caps on untrusted input. What exceeds one is refused, except names, which are cut.
+
+    A message is not decompressed here: no format that is read packs a value inside a record
+    (a gzip or zstd one is UNKNOWN_FORMAT), and Kafka's batches are unpacked by the client one
+    at a time, so `max_bytes` is of the unpacked value.
+    """
 
     max_bytes: int = 1_048_576  # of one message; the collector's own cap is 1,000,000
     max_depth: int = 32  # nesting of a value that is read (what is skipped may be deeper)
     max_spans: int = 10_000  # in one message
     max_string: int = 200  # characters of a name; longer names are cut, longer ids refused
+    max_attributes: int = 4_096  # of a span, an event or a resource; native spans have none
+
+    def check_attributes(self, count: int) -> None:
+        """Raises RefusedError for more attributes than there may be."""
+        if count > self.max_attributes:
+            raise RefusedError(Reason.TOO_LARGE, "attributes")
 
 
 class RefusedError(Exception):

@@ -169,6 +169,7 @@ def _id(value: str | None, form: re.Pattern[str], field: str) -> str:
 
 def _offered(attributes: list[_KeyValue] | None, table: Table, limits: Limits) -> list[Offer]:
     offered: list[Offer] = []
+    limits.check_attributes(len(attributes or ()))
     for attribute in attributes or ():
         key = attribute.key
         if key and key in table:

@@ -74,6 +74,7 @@ def _spans(traces: Any, limits: Limits) -> Iterator[tuple[Row, Any]]:
 def wire_span(span: Any, limits: Limits) -> WireSpan:
     """Raises RefusedError if the span cannot be used."""
     trace_id, span_id, events = span.trace_id, span.span_id, span.events
+    limits.check_attributes(len(span.attributes))
     if len(trace_id) != _TRACE_BYTES or trace_id == _NO_TRACE:
         _check_id(trace_id, "trace_id")
     if len(span_id) != _SPAN_BYTES or span_id == _NO_SPAN:
@@ -101,6 +102,7 @@ def _check_id(value: bytes, field: str) -> None:
 
 def _event(event: Any, limits: Limits) -> Event:
     offered: list[Offer] = []
+    limits.check_attributes(len(event.attributes))
     for raw in event.attributes:
         attribute = KeyValue.FromString(raw)
         if attribute.key in EVENT_TABLE:

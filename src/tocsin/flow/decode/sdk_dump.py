@@ -75,12 +75,13 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Raw]]:
     return [({}, span) for span in spans]
 
 
-def wire_span(raw: Raw, _limits: Limits) -> WireSpan:
+def wire_span(raw: Raw, limits: Limits) -> WireSpan:
     """Raises RefusedError if the span cannot be used."""
     try:
         span = _decode_span(raw)
     except MALFORMED as error:
         raise plain.refused(error) from None
+    limits.check_attributes(len(span.attributes or ()))
     context, parent = span.context or _Context(), span.parent or _Context()
     made = plain.offered(span.attributes, SPAN_TABLE)
     if span.resource:

@@ -71,14 +71,16 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Any]]:
     return [({}, span) for span in spans]
 
 
-def wire_span(span: Any, _limits: Limits) -> WireSpan:
+def wire_span(span: Any, limits: Limits) -> WireSpan:
     """Raises RefusedError if the span cannot be used."""
     if not isinstance(span, Raw):
+        limits.check_attributes(len(span.tags))
         return _from_protobuf(span)
     try:
         read = _decode_span(span)
     except MALFORMED as error:
         raise plain.refused(error) from None
+    limits.check_attributes(len(read.tags or ()))
     tags = {
         key: plain.value(raw)
         for key, raw in (read.tags or {}).items()

@@ -1,0 +1,83 @@
+"""The law of conservation, to the span: consumed = aggregated + late + filtered + dead-lettered.
+
+The left side is counted here from the log alone: every record below the offset that a shard
+says it expects next, decoded anew. The right side is the shard's books, kept in the same step
+as its counters. Deliveries of offsets that were counted before (`duplicate`) are on no book;
+`tests/unit/test_ingest.py` holds their metric to the law.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from tocsin.config import Config
+from tocsin.flow.decode import decode
+from tocsin.run.batch import AGGREGATED, DEAD_LETTERED, FILTERED, LATE
+from tocsin.run.ingest import settings_of
+from tocsin.run.letters import Letter, letter_of
+from tocsin.types import Reason, Record
+
+OUTCOMES = {AGGREGATED, LATE, FILTERED, DEAD_LETTERED}
+_BY_TIME = {Reason.FUTURE, Reason.TOO_OLD}  # refused after decode
+
+#: Spans by (partition, outcome).
+Books = Mapping[tuple[int, str], int]
+
+
+def check_books(
+    config: Config,
+    spans: Sequence[Record],
+    dead: Sequence[Record],
+    books: Books,
+    nexts: Mapping[int, int],
+) -> None:
+    """Assert the law for each partition of the spans topic.
+
+    Args:
+        config: what ingest ran with; a record that was refused whole may have been so under
+            tighter limits.
+        spans: all records of the spans topic; records beyond `nexts` are left out.
+        dead: all records of the dead-letter topic.
+        books: what the shards say became of each partition's spans.
+        nexts: partition -> the next offset that the shard which keeps its books expects.
+    """
+    assert {outcome for _, outcome in books} <= OUTCOMES
+    letters = _letters(config, dead, nexts)
+    consumed: Counter[int] = Counter()
+    refused: Counter[int] = Counter()
+    for record in spans:
+        if record.offset < nexts.get(record.partition, 0):
+            mine = letters.get((record.partition, record.offset), [])
+            consumed[record.partition] += _spans_in(record, mine, config)
+            refused[record.partition] += sum(letter.spans for letter in mine)
+    for partition in nexts:
+        booked = {o: books.get((partition, o), 0) for o in sorted(OUTCOMES)}
+        told = f"partition {partition}: {consumed[partition]} spans, books {booked}"
+        assert sum(booked.values()) == consumed[partition], told
+        assert booked[DEAD_LETTERED] == refused[partition], f"{told}, letters of {refused}"
+
+
+def _letters(
+    config: Config, dead: Sequence[Record], nexts: Mapping[int, int]
+) -> dict[tuple[int, int], list[Letter]]:
+    """The letters of each record, each refusal once: a crash may repeat a letter."""
+    found: dict[tuple[int, int], dict[str, Letter]] = {}
+    for record in dead:
+        letter = letter_of(record)
+        assert letter is not None, "every dead letter can be read"
+        topic, partition, offset = letter.origin
+        if topic == config.topics.spans and offset < nexts.get(partition, 0):
+            found.setdefault((partition, offset), {})[letter.reason] = letter
+    return {place: list(by_reason.values()) for place, by_reason in found.items()}
+
+
+def _spans_in(record: Record, letters: Sequence[Letter], config: Config) -> int:
+    """How many spans a record counts for; one that was refused whole counts as one."""
+    if any(not letter.items and letter.reason not in _BY_TIME for letter in letters):
+        return sum(letter.spans for letter in letters)
+    settings = settings_of(config)
+    decoded = decode([record], settings.limits, settings.fingerprint_key)
+    refused = sum(letter.spans for letter in letters if letter.reason not in _BY_TIME)
+    assert len(decoded.rejects) == refused, f"no letter for some of {record}"
+    return decoded.spans.height + refused
