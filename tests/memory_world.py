@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from conservation import check_books
 from native import encode, fleet
 from oracle import Windows
 from spans import T0_NS
@@ -85,6 +86,17 @@ class Bench:
             for (_, outcome), spans in shard.account.items():
                 books[outcome] += spans
         return books
+
+    def check_conservation(self) -> None:
+        """Assert the law of conservation, to the span (`conservation.py`)."""
+        topics = self.config().topics
+        books: Counter[tuple[int, str]] = Counter()
+        for shard in self.store._shards:
+            books.update(shard.account)
+        keeps = [self.store._shards[p % SHARDS].positions.get(p) for p in range(PARTITIONS)]
+        nexts = {p: at.next for p, at in enumerate(keeps) if at is not None}
+        spans, dead = self.bus.records(topics.spans), self.bus.records(topics.dlq)
+        check_books(self.config(), spans, dead, books, nexts)
 
     def windows(self) -> Windows:
         total: Windows = {}

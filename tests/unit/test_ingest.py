@@ -13,7 +13,14 @@ import pytest
 from memory_world import HALF, ROWS, SHARDS, Bench, published
 from oracle import count
 from tocsin.bus.memory import MemoryBus
-from tocsin.metrics import REWINDS, SPANS_AGGREGATED
+from tocsin.metrics import (
+    REWINDS,
+    SPANS_AGGREGATED,
+    SPANS_CONSUMED,
+    SPANS_DUPLICATE,
+    SPANS_FILTERED,
+    SPANS_LATE,
+)
 from tocsin.run.dead_letters import RejectedTooMany
 from tocsin.run.topics import ensure
 from tocsin.store.memory import _Shard
@@ -90,6 +97,51 @@ def test_a_twin_that_reads_everything_too_adds_nothing() -> None:
         await published(bench, ROWS)
         assert bench.windows() == count(ROWS)
         assert bench.books() == Counter(aggregated=len(ROWS))
+
+    play(act)
+
+
+def test_each_delivery_is_counted_once_whether_it_was_new_or_a_repeat() -> None:
+    """consumed = aggregated + late + duplicate + filtered + dead-lettered, for the processes."""
+    readers = ("one", "two", "three")
+    other = [row | {"kind": "other", "span_id": f"o{i}"} for i, row in enumerate(ROWS[-50:])]
+
+    async def act(bench: Bench) -> None:
+        for group in readers:
+            bench.start(group)
+        producer, topic = bench.bus.producer(), bench.config().topics.spans
+        await bench.publish(ROWS)
+        for _ in range(7):
+            await producer.send(topic, value=b"{")
+        await bench.publish(other)
+        sent = len(ROWS) + 7 + len(other)
+        await bench.settle(sent)
+        read = bench.metrics.read
+        await bench.until(lambda: read(SPANS_CONSUMED) >= sent * len(readers))
+        assert read(SPANS_DUPLICATE) == sent * (len(readers) - 1)
+        booked = read(SPANS_AGGREGATED) + read(SPANS_LATE) + read(SPANS_FILTERED)
+        assert booked == sent - 7
+        assert read(SPANS_CONSUMED) == sent * len(readers)
+        assert bench.books() == Counter(aggregated=len(ROWS), filtered=len(other), dead_lettered=7)
+        bench.check_conservation()
+
+    play(act, ingest={"flush_interval_s": 0.01, "max_records": 50, "max_rejected_share": 1.0})
+
+
+@pytest.mark.parametrize("outcome", ["aggregated", "late", "dead_lettered"])
+def test_the_audit_sees_a_single_span_that_is_missing_or_twice_on_the_books(outcome: str) -> None:
+    async def act(bench: Bench) -> None:
+        bench.start()
+        await published(bench, ROWS[:100])
+        bench.check_conservation()
+        account = next(s.account for s in bench.store._shards if s.account)
+        place = (next(iter(account))[0], outcome)
+        for by in (1, -1):
+            account[place] = account.get(place, 0) + by
+            with pytest.raises(AssertionError, match="partition"):
+                bench.check_conservation()
+            account[place] -= by
+        bench.check_conservation()
 
     play(act)
 
