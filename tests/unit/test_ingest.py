@@ -104,7 +104,8 @@ def test_a_twin_that_reads_everything_too_adds_nothing() -> None:
 def test_each_delivery_is_counted_once_whether_it_was_new_or_a_repeat() -> None:
     """consumed = aggregated + late + duplicate + filtered + dead-lettered, for the processes."""
     readers = ("one", "two", "three")
-    other = [row | {"kind": "other", "span_id": f"o{i}"} for i, row in enumerate(ROWS[-50:])]
+    plain = {"kind": "other", "tool": None, "handoff_to": None}
+    other = [row | plain | {"span_id": f"o{i}"} for i, row in enumerate(ROWS[-50:])]
 
     async def act(bench: Bench) -> None:
         for group in readers:
