@@ -95,6 +95,8 @@ class ShardOwner:
             return ()
         events = list(lag.events)
         blobs = dict(lag.blobs)
+        if starts and look.runs:
+            self.detector.see(look.runs, await self._names(look))
         for frame in await self.store.windows(self.shard, starts, self.window_s) if starts else ():
             outcome = self.detector.close(frame, (frame.start + frame.seconds) * 1_000)
             events += outcome.events

@@ -38,7 +38,7 @@ from tocsin.flow.alert import AlertEvent
 from tocsin.flow.grade.frames import canonical
 from tocsin.flow.grade.sketch import LOG_GAMMA
 from tocsin.flow.judge.rules import DIMS, RuleError, RuleSpec, RuleTest, read_rules
-from tocsin.flow.judge.runs import run_case as run_of
+from tocsin.flow.judge.runs.cases import Look, looks
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import WindowFrame, join_series
 
@@ -173,13 +173,22 @@ def _opened(rule: RuleSpec, test: RuleTest) -> Iterator[tuple[int, AlertEvent]]:
     settings = DetectSettings(test.window_s, test.warmup, test.allowed_models)
     detector = ShardDetector(0, [rule.model_copy(update={"inhibited_by": ()})], settings)
     if test.runs is not None:
-        run, labels = run_of(str(test.runs))
-        outcome = detector.open([], [run], labels, 2**52)
-        yield from ((1, event) for event in outcome.events if event.status == "firing")
+        *before, last = looks(test.runs)
+        for look in before:
+            list(_looked(detector, look))
+        yield from ((1, event) for event in _looked(detector, last) if event.status == "firing")
     frames = frames_of(test.series, window_s=test.window_s, seed=test.seed)
     for number, frame in enumerate(frames, 1):
         outcome = detector.close(frame, (frame.start + frame.seconds) * 1000)
         yield from ((number, event) for event in outcome.events if event.status == "firing")
+
+
+def _looked(detector: ShardDetector, look: Look) -> Iterator[AlertEvent]:
+    """What runs that move raise, and then the time that passes over them."""
+    yield from detector.open([], look.runs, look.labels, look.closed_ms).events
+    minute = look.closed_ms // 60_000 * 60
+    for end_s in (minute, minute + 180):  # a run is over after two minutes of silence
+        yield from detector.close(frame_of(end_s - 60, 60, {}), end_s * 1_000).events
 
 
 def _complaint(test: RuleTest, opened: Sequence[tuple[int, AlertEvent]]) -> str:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What one detector reads, and the defaults it ships with. `open` admits any key."""
+    """What one detector reads, and the defaults it ships with. `open` admits any key.
+
+    `of` is what it judges: windows of series, runs as they move, or runs that stand still.
+    """
 
     effect: Mapping[str, float] = field(default_factory=dict)
     evidence: Mapping[str, float] = field(default_factory=dict)
     volume: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     open: bool = False
+    of: Literal["windows", "runs", "pauses"] = "windows"
 
 
 #: Detector -> its row.
@@ -42,6 +46,28 @@ DETECTORS: Mapping[str, Keys] = {
         {"p": 1e-4, "early_p": 1e-6},
         {"n": 200.0, "wide_n": 500.0, "baseline": 1000.0},
     ),
-    # Runs, step by step: loops, ping-pong, storms (flow/judge/runs.py).
-    "loop": Keys(open=True),
+    # Runs, step by step: loops, ping-pong, storms (flow/judge/runs).
+    "loop": Keys(open=True, of="runs"),
+    # Nesting of agents: `critical` times the limit is worse.
+    "depth": Keys({"depth": 3.0, "critical": 2.0, "idle_s": 900.0}, of="runs"),
+    # Children of one span at a time, agents of one run; `ratio` times the 99th percentile.
+    "fan_out": Keys(
+        {"children": 10.0, "agents": 20.0, "ratio": 3.0, "critical": 50.0, "idle_s": 900.0},
+        of="runs",
+    ),
+    # Tokens and cost beyond `ratio` medians in circles; steps; hard caps (0 = none).
+    "burn": Keys(
+        {
+            "ratio": 10.0,
+            "loop_score": 0.5,
+            "steps": 50.0,
+            "steps_ratio": 2.0,
+            "cap_tokens": 0.0,
+            "cap_usd": 0.0,
+            "idle_s": 900.0,
+        },
+        of="runs",
+    ),
+    # Runs that stand still: `ratio` times the longest usual run, of services that end theirs.
+    "orphan": Keys({"silent_s": 1800.0, "ratio": 5.0, "ended": 20.0, "left": 0.05}, of="pauses"),
 }

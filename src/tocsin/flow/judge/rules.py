@@ -139,7 +139,7 @@ class RuleSpec(_Closed):
             for dim in self.group_by:
                 if dim not in DIMS[view]:
                     _fail(f"group_by {dim!r} is not a dimension of view {view!r}", DIMS[view])
-        if not keys.open and not self.views:
+        if keys.of == "windows" and not self.views:
             _fail("views is empty", DIMS)
         return self
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
+from tocsin.flow.judge.keys import DETECTORS
 from tocsin.flow.judge.rules import RuleSpec
 
 _HOUR_S: Final = 3_600
@@ -37,7 +38,7 @@ class Policy:
     @classmethod
     def of(cls, rule: RuleSpec, window_s: int = 60) -> Self:
         """The policy a rule states; `window_s` is the width of the pipeline's windows."""
-        runs = rule.detector == "loop"
+        runs = DETECTORS[rule.detector].of == "runs"
         step_s = window_s * rule.every
         stale_s = rule.effect.get("idle_s", 900) if runs else max(_STALE_S, 4 * step_s)
         return cls(

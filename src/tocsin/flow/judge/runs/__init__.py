@@ -1,8 +1,18 @@
-"""Judgements of runs (traces): runaway loops."""
+"""Judgements of runs (traces): loops, depth, fan-out, burn, and runs that never end."""
 
 from tocsin.flow.judge.runs.cases import run_case
-from tocsin.flow.judge.runs.judge import RunRule, judge_runs
+from tocsin.flow.judge.runs.judge import RUNS, judge_runs
 from tocsin.flow.judge.runs.loops import LoopLimits
-from tocsin.flow.judge.runs.settings import RunSettings, run_settings
+from tocsin.flow.judge.runs.settings import RunRule, RunSettings, run_settings
+from tocsin.flow.judge.runs.track import RunTrack
 
-__all__ = ["LoopLimits", "RunRule", "RunSettings", "judge_runs", "run_case", "run_settings"]
+__all__ = [
+    "RUNS",
+    "LoopLimits",
+    "RunRule",
+    "RunSettings",
+    "RunTrack",
+    "judge_runs",
+    "run_case",
+    "run_settings",
+]

@@ -8,18 +8,26 @@
     [search(a)=1 llm] x3                   three times over; `x3` repeats one step as well
     @planner                               the following steps are this agent's
     +600                                   ten minutes pass
+    llm:5000                               a model call of 5,000 tokens (1,000 if not said)
+    writer{ llm read(f)=x }                a span of agent `writer` around these steps
+    @worker/2  done/2                      steps under the worker's span number 2, which is open
+                                           beside others; that span ends
     end                                    the root span ends: the run is over
 
-Steps end one second apart, unless `+` says otherwise.
+Steps end one second apart, unless `+` says otherwise. A case may also say what came before:
+
+    {before: "llm read(f)=x end", times: 200, then: "llm read(f)=x +2400"}
+
+The runs of `before` end seven hours earlier, one a second, so that they are known by `then`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,9 +45,50 @@ from tocsin.types import (
 )
 
 _TOKEN: Final = re.compile(r"\[|\](?:\s*x(\d+))?|x(\d+)|[^\s\[\]]+")
-_STEP: Final = re.compile(r"(\w+)(?:\(([^)]*)\))?(?:=(\S+)|!(\S+))?")
+_STEP: Final = re.compile(r"(\w+)(?::(\d+))?(?:\(([^)]*)\))?(?:=(\S+)|!(\S+))?")
 _KINDS: Final = tuple(Kind)
 _LLM_TOKENS: Final = 1_000
+EPOCH_MS: Final = 1_700_000_000_000
+_LATER_MS: Final = 7 * 3600 * 1000 + 3600 * 1000
+#: The span that all of a run is in; `end` ends it.
+_ROOT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a case brings at a time: runs that moved, and the windows that close after it."""
+
+    runs: tuple[ChangedRun, ...]
+    labels: Mapping[str, str]
+    closed_ms: int
+
+
+def looks(case: Any) -> list[Look]:
+    """The looks of a case: a text, or a mapping of `before`, `times` and `then`.
+
+    Raises:
+        ValueError: it is neither, or a word of a text is no step.
+    """
+    if isinstance(case, str):
+        return [_look([case], EPOCH_MS)]
+    if not isinstance(case, dict) or set(case) != {"before", "times", "then"}:
+        raise ValueError(f"runs is a text, or before, times and then; not {case!r}")
+    before = _look([case["before"]] * int(case["times"]), EPOCH_MS)
+    then = _look([case["then"]], EPOCH_MS + _LATER_MS)
+    return [before, replace(then, labels={**before.labels, **then.labels})]
+
+
+def _look(texts: list[str], start_ms: int) -> Look:
+    """Runs a second apart, each under a trace id of its own."""
+    runs, labels, reached = [], dict[str, str](), start_ms
+    for i, text in enumerate(texts):
+        writer = _Writer(f"t{start_ms}-{i}", "prod", "shop", at_ms=start_ms + 1_000 * i)
+        for word in expand(text):
+            writer.add(word)
+        runs.append(writer.run())
+        labels |= writer.labels
+        reached = max(reached, writer.at_ms)
+    return Look(tuple(runs), labels, reached)
 
 
 def run_case(
@@ -88,31 +137,60 @@ class _Writer:
     env: str
     service: str
     agent: str = "agent"
-    at_ms: int = 1_700_000_000_000
+    at_ms: int = EPOCH_MS
+    parent: int = _ROOT
     rows: list[tuple[int, ...]] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+    inside: list[tuple[str, int]] = field(default_factory=list)  # agents and spans around us
+    opened: dict[int, str] = field(default_factory=dict)  # agents of numbered spans
+    first_ms: int = 0
 
     def add(self, word: str) -> None:
+        self.first_ms = self.first_ms or self.at_ms
         if word[0] == "@":
-            self.agent = word[1:]
+            self.agent, _, number = word[1:].partition("/")
+            self.parent = _hash(self.trace_id, "span", number) if number else _ROOT
+            self.opened[self.parent] = self.agent
         elif word[0] == "+":
             self.at_ms += int(float(word[1:]) * 1000)
         elif word == "end":
-            self._row(Kind.AGENT, NONE, None, None, None, parent=0)
+            self._row(Kind.AGENT, NONE, parent=0, span=_ROOT)
+        elif word.startswith("done/"):
+            span = _hash(self.trace_id, "span", word[5:])
+            self.agent = self.opened[span]
+            self._row(Kind.AGENT, NONE, parent=_ROOT, span=span)
+        elif word[-1] == "{":
+            self.inside.append((self.agent, self.parent))
+            self.agent = word[:-1]
+            self.parent = _hash(self.trace_id, "in", str(len(self.rows)), str(len(self.inside)))
+        elif word == "}":
+            self._close()
         elif ">" in word:
             self.agent, target = word.split(">", 1)
-            self._row(Kind.HANDOFF, target, None, None, None)
+            self._row(Kind.HANDOFF, target)
             self.agent = target
         else:
-            match = _STEP.fullmatch(word)
-            if match is None:
-                raise ValueError(f"{word!r} is no step; like search(args)=result, llm!429, a>b")
-            name, args, result, error = match.groups()
-            self._row(Kind.LLM if name == "llm" else Kind.TOOL, name, args, result, error)
+            self._step(word)
+
+    def _close(self) -> None:
+        if not self.inside:
+            raise ValueError("a } without its agent{")
+        span = self.parent
+        outer, self.parent = self.inside.pop()
+        self._row(Kind.AGENT, NONE, span=span, parent=self.parent)
+        self.agent = outer
+
+    def _step(self, word: str) -> None:
+        match = _STEP.fullmatch(word)
+        if match is None:
+            raise ValueError(f"{word!r} is no step; like search(args)=result, llm!429, a>b")
+        name, tokens, args, result, error = match.groups()
+        kind = Kind.LLM if name == "llm" else Kind.TOOL
+        self._row(kind, name, args, result, error, tokens=int(tokens or _LLM_TOKENS))
 
     def _row(
-        self, kind: Kind, act: str, args: str | None, result: str | None, error: str | None,
-        *, parent: int = 1,
+        self, kind: Kind, act: str, args: str | None = None, result: str | None = None,
+        error: str | None = None, *, parent: int | None = None, span: int = 0, tokens: int = 0,
     ) -> None:  # fmt: skip
         self.at_ms += 1_000
         names = (self.env, self.service, self.agent, kind.value, act)
@@ -123,19 +201,22 @@ class _Writer:
             + (args is not None) * STEP_HAS_ARGS
             + (result is not None) * STEP_HAS_RESULT
         )
-        tokens = _LLM_TOKENS if kind is Kind.LLM else 0
+        tokens = tokens if kind is Kind.LLM else 0
+        outcome = result or (str(tokens) if tokens != _LLM_TOKENS and tokens else "")
         sym = _hash(*names, args or "")
-        rsym = _hash(*names, args or "", error or "", result or "")
-        span = _hash(self.trace_id, str(len(self.rows)))
+        rsym = _hash(*names, args or "", error or "", outcome)
+        span = span or _hash(self.trace_id, str(len(self.rows)))
+        parent = self.parent if parent is None else parent
         self.rows.append(
             (self.at_ms, span, parent, sym, rsym, label, tokens, tokens, _KINDS.index(kind), flags)
         )
 
     def run(self) -> ChangedRun:
+        """The run as stored: all its totals, and its last steps."""
         steps = np.array(self.rows, STEP)
         tokens = sum(steps["tokens"].tolist())
-        header = np.array((RUN_VERSION, len(steps), tokens, tokens * 1e3, 0), RUN_HEADER)
-        return ChangedRun(self.trace_id, header.tobytes() + steps.tobytes())
+        header = (RUN_VERSION, len(steps), tokens, tokens * 1e3, self.first_ms)
+        return ChangedRun(self.trace_id, np.array(header, RUN_HEADER).tobytes() + steps.tobytes())
 
 
 def _hash(*parts: str) -> int:

@@ -6,8 +6,8 @@ runs hold some symbol three times; only those are looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,6 +37,9 @@ ACTS = kinds(Kind.TOOL, Kind.HANDOFF, Kind.RETRIEVAL, Kind.MEMORY)
 MODEL_CALLS = kinds(Kind.LLM, Kind.EMBEDDING, Kind.RERANK)
 HANDOFFS = kinds(Kind.HANDOFF)
 ROOTS = kinds(Kind.AGENT, Kind.WORKFLOW)
+#: What a model asks for, several at a time.
+CALLED = kinds(Kind.TOOL, Kind.RETRIEVAL)
+_STEPS = kinds(Kind.STEP)
 
 
 def comparable(steps: np.ndarray) -> np.ndarray:
@@ -51,34 +54,74 @@ def comparable(steps: np.ndarray) -> np.ndarray:
     return alike
 
 
-def suspects(runs: Sequence[ChangedRun], at_least: int) -> Iterator[tuple[ChangedRun, np.ndarray]]:
-    """The runs in which some comparable symbol occurs `at_least` times, with their steps.
+def closing(steps: np.ndarray) -> np.ndarray:
+    """Which steps may be the last of a run: bool, as `steps` (STEP).
 
-    Steps (STEP) come sorted by end, then arrival; a step delivered twice is there once.
-    A run that another version wrote is left out: it is gone within the hour.
+    An agent or a workflow that ended; or any step around all others. The root itself may be
+    a span of another kind, an HTTP request say, which no ring holds.
+    """
+    last: np.ndarray = ROOTS[steps["kind"]] | (_STEPS[steps["kind"]] & (steps["parent"] == 0))
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """The runs of one look in columns. Runs of another version and empty ones are left out."""
+
+    runs: Sequence[ChangedRun]
+    traces: Sequence[str]
+    totals: np.ndarray  # RUN_HEADER [runs]
+    steps: np.ndarray  # STEP [all steps], run after run, each in order of arrival
+    first: np.ndarray  # int64 [runs + 1]: where each run's steps begin
+
+    @property
+    def owner(self) -> np.ndarray:
+        """The run of each step: int64 [all steps]."""
+        return np.repeat(np.arange(len(self.traces)), np.diff(self.first))
+
+    def of(self, run: int) -> np.ndarray:
+        """The steps of one run by end, then arrival, each span once (its first end counts)."""
+        return in_order(self.steps[self.first[run] : self.first[run + 1]])
+
+    def count(self, chosen: np.ndarray) -> np.ndarray:
+        """How many of the chosen steps (bool [all steps]) each run has: int64 [runs]."""
+        before = np.concatenate(([0], np.cumsum(chosen)))
+        counts: np.ndarray = before[self.first[1:]] - before[self.first[:-1]]
+        return counts
+
+    def rolled(self, run: int) -> bool:
+        """Whether older steps of the run have left its ring."""
+        held = self.first[run + 1] - self.first[run]
+        return bool(self.totals["spans"][run] > held)
+
+
+def rings(runs: Sequence[ChangedRun]) -> Rings:
+    """Unpack what a look brought.
 
     Raises:
         ValueError: a run's state is not a RUN_HEADER and whole STEPs.
     """
-    header = RUN_HEADER.itemsize
-    bodies = [run.state[header:] for run in runs]
-    steps = np.frombuffer(b"".join(bodies), STEP)
-    counts = np.array([len(body) for body in bodies], np.int64) // STEP.itemsize
-    ends = np.concatenate(([0], np.cumsum(counts)))
-    if ends[-1] != len(steps):
+    size = RUN_HEADER.itemsize
+    heads = np.frombuffer(b"".join([run.state[:size] for run in runs]), RUN_HEADER)
+    counts = np.array([len(run.state) - size for run in runs], np.int64)
+    if (counts % STEP.itemsize).any() or len(heads) != len(runs):
         raise ValueError("a run's state is not whole steps: cannot be read")
-    chosen = comparable(steps)
-    owner = np.repeat(np.arange(len(runs), dtype=np.uint64), counts)[chosen]
+    good = np.flatnonzero((heads["version"] == RUN_VERSION) & (counts > 0))
+    kept = [runs[i] for i in good.tolist()]
+    steps = np.frombuffer(b"".join([run.state[size:] for run in kept]), STEP)
+    first = np.concatenate(([0], np.cumsum(counts[good] // STEP.itemsize)))
+    return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first)
+
+
+def suspects(seen: Rings, at_least: int) -> list[int]:
+    """The runs in which some comparable symbol occurs `at_least` times."""
+    chosen = comparable(seen.steps)
+    owner = seen.owner[chosen].astype(np.uint64)
     # 24 bits of run, 40 of symbol: two symbols of one run that collide only cost a look.
-    keys = np.sort((owner << np.uint64(40)) | (steps["sym"][chosen] >> np.uint64(24)))
+    keys = np.sort((owner << np.uint64(40)) | (seen.steps["sym"][chosen] >> np.uint64(24)))
     gap = at_least - 1
     hits = np.unique(keys[gap:][keys[gap:] == keys[: -gap or None]] >> np.uint64(40))
-    bounds = list(pairwise(ends.tolist()))
-    for index in hits.tolist():
-        run = runs[index]
-        if np.frombuffer(run.state, RUN_HEADER, 1)["version"][0] == RUN_VERSION:
-            first, end = bounds[index]
-            yield run, in_order(steps[first:end])
+    return [int(hit) for hit in hits]
 
 
 def in_order(steps: np.ndarray) -> np.ndarray:

@@ -22,18 +22,22 @@ class RunSettings:
     poll_tools: tuple[str, ...]
 
 
-class LoopRule(Protocol):
-    """The part of a rule that holds its numbers."""
+class RunRule(Protocol):
+    """What a rule must say to be judged on runs; a RuleSpec does."""
 
     @property
     def id(self) -> str: ...
+    @property
+    def detector(self) -> str: ...
+    @property
+    def group_by(self) -> Sequence[str]: ...
     @property
     def effect(self) -> Mapping[str, float]: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
 
 
-def run_settings(rule: LoopRule) -> RunSettings:
+def run_settings(rule: RunRule) -> RunSettings:
     """The thresholds under `effect` and the patterns under `options.poll_tools`.
 
     Raises:

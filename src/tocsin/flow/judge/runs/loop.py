@@ -1,0 +1,237 @@
+"""Loops: which runs go in circles now, since when, and what it has cost so far.
+
+The alert's group is the rule's `group_by` (env, service, agent, tool by default), so a
+hundred runs that loop the same way are one alert; each run is a series within it and stays
+the same one when the start of its loop has rolled out of the ring. Every threshold found in
+the ring is told each time, at the event time at which it first held: findings depend on the
+steps only, never on how many arrived at once, and lifecycle forgets what it knows already.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from tocsin.flow.judge.runs.loops import (
+    Action,
+    Family,
+    Loop,
+    LoopLimits,
+    find_loops,
+    progress_after,
+)
+from tocsin.flow.judge.runs.names import Names, Reader, joined
+from tocsin.flow.judge.runs.ring import (
+    ACTS,
+    HANDOFFS,
+    MODEL_CALLS,
+    ROOTS,
+    Rings,
+    comparable,
+    suspects,
+)
+from tocsin.flow.judge.runs.settings import RunRule, run_settings
+from tocsin.types import (
+    NONE,
+    STEP_COST_UNKNOWN,
+    STEP_ERROR,
+    STEP_HAS_ARGS,
+    STEP_HAS_RESULT,
+    Finding,
+    join_series,
+)
+
+#: Between two thresholds a loop is retold at least this often, so that its run is seen to live.
+_RETELL_MS: Final = 60_000
+_UNITS: Final[Mapping[Family, str]] = {"cycle": "cycles", "ping_pong": "cycles"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One suspect: its steps (STEP) in time order, and their names."""
+
+    trace_id: str
+    steps: np.ndarray
+    names: Sequence[Names]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """A sequence of actions that is searched for loops, and each one's index in the run."""
+
+    actions: Sequence[Action]
+    at: Sequence[int]
+
+
+def judge(rule: RunRule, seen: Rings, reader: Reader) -> list[Finding]:
+    """What a loop rule says of the runs that moved, in order of event time within a loop."""
+    settings = run_settings(rule)
+    limits = settings.limits
+    polls = _matcher(settings.poll_tools)
+    findings: list[Finding] = []
+    for i in suspects(seen, min(limits.repeat, limits.cycle)):
+        steps = seen.of(i)
+        run = _Run(seen.traces[i], steps, reader.names(steps))
+        for lane, loop in _loops(run, polls, limits):
+            findings.extend(_as(rule, told) for told in _tell(run, lane, loop, limits))
+    return findings
+
+
+def _loops(run: _Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tuple[_Lane, Loop]]:
+    """Loops of each agent on its own, of agents among each other, and of failing models."""
+    acts = np.flatnonzero(ACTS[run.steps["kind"]])
+    whole = _lane(run, acts, polls)
+    agents = [run.names[i].agent for i in whole.at]
+    for agent in dict.fromkeys(agents):
+        alone = [i for i, name in zip(whole.at, agents, strict=True) if name == agent]
+        lane = whole if len(alone) == len(whole.at) else _lane(run, np.array(alone), polls)
+        yield from ((lane, loop) for loop in find_loops(lane.actions, limits))
+    if len(set(agents)) > 1:
+        for loop in find_loops(whole.actions, limits):
+            if len(set(agents[loop.start : loop.stop])) > 1:
+                yield whole, loop
+    if (MODEL_CALLS[run.steps["kind"]] & (run.steps["flags"] & STEP_ERROR > 0)).any():
+        work = ACTS[run.steps["kind"]] | MODEL_CALLS[run.steps["kind"]]
+        lane = _lane(run, np.flatnonzero(work), polls, models=True)
+        for loop in find_loops(lane.actions, limits, max_period=1):
+            loop.family = "model_errors"
+            yield lane, loop
+
+
+def _lane(run: _Run, at: np.ndarray, polls: re.Pattern[str], *, models: bool = False) -> _Lane:
+    """The actions at these indices; with `models`, only model calls can be alike."""
+    steps = run.steps[at]
+    alike = comparable(steps)
+    if models:
+        alike &= MODEL_CALLS[steps["kind"]]
+    flags = steps["flags"]
+    error = (flags & STEP_ERROR) != 0
+    handoff = HANDOFFS[steps["kind"]]
+    evidence = error | handoff | ((flags & STEP_HAS_RESULT) != 0)
+    # Without arguments only the same error makes two calls the same.
+    blind = ((flags & STEP_HAS_ARGS) == 0) & ~handoff
+    sym = np.where(blind, steps["rsym"], steps["sym"])
+    columns = (steps["end_ms"], sym, steps["rsym"], alike, evidence, error, handoff)
+    indices = at.tolist()
+    poll = [polls.match(run.names[i].act) is not None for i in indices]
+    rows = zip(*(column.tolist() for column in columns), poll, strict=True)
+    return _Lane([Action(*row) for row in rows], indices)
+
+
+def _tell(run: _Run, lane: _Lane, loop: Loop, limits: LoopLimits) -> list[Finding]:
+    """The loop's thresholds as findings, signs of life between them, and its end."""
+    told = [_breach(run, lane, loop, mark.index, mark.count, critical=mark.critical)
+            for mark in loop.marks]  # fmt: skip
+    told.extend(_life(run, lane, loop))
+    over = _over(run, lane, loop, limits)
+    if over is not None:
+        told.append(_finding(run, lane, loop, over, breach=False))
+    return sorted(told, key=lambda finding: finding.at_ms)
+
+
+def _life(run: _Run, lane: _Lane, loop: Loop) -> Iterator[Finding]:
+    """One finding a minute and one before every pause, so that an expiry is exact."""
+    mark = loop.marks[0]
+    last = lane.actions[mark.index].at_ms
+    marks = {m.index: m for m in loop.marks}
+    for i in range(mark.index + 1, loop.stop):
+        mark = marks.get(i, mark)
+        at_ms = lane.actions[i].at_ms
+        ends = i + 1 == loop.stop
+        pause = ends or lane.actions[i + 1].at_ms - at_ms >= _RETELL_MS
+        if i not in marks and (pause or at_ms - last >= _RETELL_MS):
+            yield _breach(run, lane, loop, i, mark.count, critical=mark.critical)
+            last = at_ms
+
+
+def _over(run: _Run, lane: _Lane, loop: Loop, limits: LoopLimits) -> int | None:
+    """Index of the step that ended the loop: progress, or the end of the whole run."""
+    ends = []
+    progress = progress_after(lane.actions, loop, limits.progress)
+    if progress is not None:
+        ends.append(lane.at[progress])
+    root = ROOTS[run.steps["kind"]] & (run.steps["parent"] == 0)
+    root[: lane.at[loop.stop - 1]] = False
+    ends.extend(np.flatnonzero(root)[:1].tolist())
+    return min(ends, default=None)
+
+
+def _breach(run: _Run, lane: _Lane, loop: Loop, i: int, count: int, *, critical: bool) -> Finding:
+    return _finding(run, lane, loop, lane.at[i], breach=True, count=count, critical=critical)
+
+
+def _finding(
+    run: _Run, lane: _Lane, loop: Loop, upto: int, *, breach: bool, count: int = 0,
+    critical: bool = False,
+) -> Finding:  # fmt: skip
+    """What is known of the loop at step `upto` of the run; `rule` is filled in later."""
+    first = lane.at[loop.start]
+    burnt = run.steps[first : upto + 1]
+    tokens = int(burnt["tokens"].sum(dtype=np.int64))
+    priced = not (burnt["flags"] & STEP_COST_UNKNOWN).any()
+    cost = int(burnt["cost_micro"].sum(dtype=np.int64)) * 1_000 if priced else None
+    shape = lane.at[loop.start : loop.start + loop.period] if loop.period > 1 else [first]
+    names = [run.names[i] for i in shape]
+    agent, tool = joined(n.agent for n in names), joined(n.act for n in names)
+    at_ms, onset_ms = int(run.steps["end_ms"][upto]), int(run.steps["end_ms"][first])
+    group = {"env": names[0].env, "service": names[0].service, "agent": agent, "tool": tool,
+             "trace_id": run.trace_id, "family": loop.family}  # fmt: skip
+    return Finding(
+        rule="",
+        series=join_series("run", names[0].env, names[0].service, run.trace_id),
+        group=tuple(group.items()),
+        window=onset_ms // 1_000,  # a run has no windows: the second it began to loop
+        at_ms=at_ms,
+        breach=breach,
+        clear=not breach,
+        severity="critical" if critical else "warning",
+        signal="repeats",
+        unit=_UNITS.get(loop.family, "calls"),
+        observed=float(count),
+        expected=None,
+        bound=float(loop.bound),
+        n=count,
+        score=count / loop.bound,
+        at_least=breach,
+        confidence="high",
+        summary=_summary(loop, count, agent, tool, tokens, cost) if breach else "",
+        tokens_burnt=tokens,
+        cost_burnt_nano=cost,
+        traces=(run.trace_id,),
+    )
+
+
+def _as(rule: RunRule, finding: Finding) -> Finding:
+    """The finding as this rule's, grouped by its dimensions."""
+    values = dict(finding.group)
+    group = tuple((name, values.get(name, NONE)) for name in rule.group_by)
+    return replace(finding, rule=rule.id, group=group)
+
+
+def _summary(loop: Loop, count: int, agent: str, tool: str, tokens: int, cost: int | None) -> str:
+    who = "An agent" if agent == NONE else f"Agent {agent}"
+    what = {
+        "repeat": f"called {tool} {count} times in a row with the same arguments",
+        "retry_storm": f"called {tool} {count} times in a row and got the same error",
+        "model_errors": f"called model {tool} {count} times in a row and got the same error",
+        "cycle": f"went {count} times through the same {loop.period} steps ({tool})",
+        "ping_pong": f"handed the run back and forth {count} times ({tool})",
+        "poll": f"polled {tool} {count} times without a change",
+    }[loop.family]
+    if loop.family in {"repeat", "cycle"} and loop.bound == 3:
+        what += " and the same result"
+    burnt = f"; {tokens:,} tokens" if tokens else ""
+    burnt += f", ${cost / 1e9:,.4f}" if cost else ""
+    return f"{who} {what}{burnt}{' burnt so far' if burnt else ''}."
+
+
+@lru_cache(maxsize=32)
+def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all the patterns; none at all matches nothing."""
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)", re.IGNORECASE)
