@@ -23,6 +23,11 @@ VALUES: Final[tuple[Any, ...]] = (
     {"stringValue": "x"}, {"intValue": "99999999999999999999"}, {"doubleValue": "NaN"},
     {"arrayValue": {"values": [{"kvlistValue": {"values": []}}]}}, {"bytesValue": "AA=="},
 )  # fmt: skip
+#: A value is mostly replaced by one of its own kind: that goes further in.
+_LIKE: Final[dict[type, tuple[Any, ...]]] = {
+    kind: tuple(value for value in VALUES if type(value) is kind) + VALUES[:25]
+    for kind in (int, float, list, dict)
+}
 _NUMBERS: Final = (0, 1, 127, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
 
 
@@ -78,7 +83,10 @@ def _change(node: Any, key: Any, places: list[tuple[Any, Any]], rng: random.Rand
         case 3 if isinstance(node, list):
             node.extend(node[key : key + 1] * rng.choice((1, 2, 60)))
         case _:
-            node[key] = json.loads(json.dumps(rng.choice(VALUES)))
+            value = rng.choice(_LIKE.get(type(node[key]), VALUES))
+            if isinstance(node[key], str) and rng.random() < 0.5:
+                value = str(value)  # OTLP and Zipkin write numbers as text
+            node[key] = json.loads(json.dumps(value))
 
 
 def _protobuf(value: bytes, rng: random.Random) -> bytes | None:
