@@ -9,7 +9,7 @@ as its counters. Deliveries of offsets that were counted before (`duplicate`) ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tocsin.config import Config
 from tocsin.flow.decode import decode
@@ -20,6 +20,8 @@ from tocsin.types import Reason, Record
 
 OUTCOMES = {AGGREGATED, LATE, FILTERED, DEAD_LETTERED}
 _BY_TIME = {Reason.FUTURE, Reason.TOO_OLD}  # refused after decode
+
+_AT_ONCE = 20_000
 
 #: Spans by (partition, outcome).
 Books = Mapping[tuple[int, str], int]
@@ -46,11 +48,11 @@ def check_books(
     letters = _letters(config, dead, nexts)
     consumed: Counter[int] = Counter()
     refused: Counter[int] = Counter()
-    for record in spans:
-        if record.offset < nexts.get(record.partition, 0):
-            mine = letters.get((record.partition, record.offset), [])
-            consumed[record.partition] += _spans_in(record, mine, config)
-            refused[record.partition] += sum(letter.spans for letter in mine)
+    below = [record for record in spans if record.offset < nexts.get(record.partition, 0)]
+    for record, accepted, rejected in _decoded(below, config):
+        mine = letters.get((record.partition, record.offset), [])
+        consumed[record.partition] += _spans_in(record, accepted, rejected, mine)
+        refused[record.partition] += sum(letter.spans for letter in mine)
     for partition in nexts:
         booked = {o: books.get((partition, o), 0) for o in sorted(OUTCOMES)}
         told = f"partition {partition}: {consumed[partition]} spans, books {booked}"
@@ -72,12 +74,22 @@ def _letters(
     return {place: list(by_reason.values()) for place, by_reason in found.items()}
 
 
-def _spans_in(record: Record, letters: Sequence[Letter], config: Config) -> int:
+def _decoded(records: Sequence[Record], config: Config) -> Iterator[tuple[Record, int, int]]:
+    """Each record, how many spans it gives, and how many rejects."""
+    settings = settings_of(config)
+    for first in range(0, len(records), _AT_ONCE):
+        some = records[first : first + _AT_ONCE]
+        decoded = decode(some, settings.limits, settings.fingerprint_key)
+        accepted = Counter(decoded.spans["row"].to_list())
+        rejected = Counter(reject.row for reject in decoded.rejects)
+        for row, record in enumerate(some):
+            yield record, accepted[row], rejected[row]
+
+
+def _spans_in(record: Record, accepted: int, rejected: int, letters: Sequence[Letter]) -> int:
     """How many spans a record counts for; one that was refused whole counts as one."""
     if any(not letter.items and letter.reason not in _BY_TIME for letter in letters):
         return sum(letter.spans for letter in letters)
-    settings = settings_of(config)
-    decoded = decode([record], settings.limits, settings.fingerprint_key)
     refused = sum(letter.spans for letter in letters if letter.reason not in _BY_TIME)
-    assert len(decoded.rejects) == refused, f"no letter for some of {record}"
-    return decoded.spans.height + refused
+    assert rejected == refused, f"{rejected} rejects, {refused} in letters: {record}"
+    return accepted + refused

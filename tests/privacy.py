@@ -9,7 +9,7 @@ from typing import Any
 
 from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.semantics import EVENT_TABLE, RESOURCE_TABLE, SPAN_TABLE
-from unit.decode_samples import END_NS, START_NS, TRACE, Otlp, encode, native, otlp
+from unit.decode_samples import END_NS, Otlp, encode, native, otlp
 from unit.wire_samples import MESSAGES, openai_agents
 
 #: Personal data and secrets that are told by their form, wherever they stand.
@@ -40,6 +40,8 @@ MARKERS: Mapping[str, str] = {
 }
 #: What no form tells: it may only stand where content goes, which is never read.
 NAMES: Mapping[str, str] = {"name": "Doemarker", "two": "Jane Doemarker", "hän": "Dœmärker"}
+
+ALL: Mapping[str, str] = {**MARKERS, **NAMES}
 
 
 def needles(markers: Iterable[str]) -> set[bytes]:
@@ -204,7 +206,7 @@ def refused(marker: str, now_ns: int) -> dict[str, list[bytes | None]]:
         ],
         "bad_value": [
             encode(span | {"output_tokens": -1}), encode(span | {"status": marker}),
-            encode(span | {"end_time": marker}), encode(span | {"trace_id": marker * 30}),
+            encode(span | {"end_time": marker}), encode(span | {"trace_id": marker * 60}),
             otlp("json", Otlp({"gen_ai.usage.input_tokens": -5, "gen_ai.prompt": marker})),
         ],
         "too_many_spans": [encode([span] * 101)],
@@ -213,7 +215,24 @@ def refused(marker: str, now_ns: int) -> dict[str, list[bytes | None]]:
     }  # fmt: skip
 
 
-__all__ = [
-    "MARKERS", "NAMES", "START_NS", "TRACE", "agents", "content", "found_in", "messages", "named",
-    "natives", "needles", "refused", "resources",
-]  # fmt: skip
+def everything(now_ns: int) -> Iterator[bytes | None]:
+    """Records that are read and records that are refused, full of every marker."""
+    at = {"start_ns": now_ns - 10**9, "end_ns": now_ns}
+    for i, marker in enumerate(MARKERS.values()):
+        trace = f"{i:032x}".replace("0", "a")
+        for j in range(6):  # the same call again and again: an alert that names the tool
+            span = native(trace_id=marker if j % 2 else trace, span_id=f"{i}-{j}", kind="tool",
+                          end_time=now_ns + j, tool=marker, agent=marker, service="shop",
+                          tool_arguments={"q": marker}, tool_result=marker)  # fmt: skip
+            yield encode(span)
+        for _, value in messages(marker, list(named(marker, **at))[-12:]):
+            yield value
+        for span in natives(marker, now_ns):
+            yield encode(span)
+    for marker in ALL.values():
+        for _, value in messages(marker, [content(marker, **at)]):
+            yield value
+        filled = {"tool_arguments": {marker: marker}, "tool_result": marker, marker: marker}
+        yield encode(native(kind="tool", tool="search", end_time=now_ns) | filled)
+        for values in refused(marker, now_ns).values():
+            yield from values

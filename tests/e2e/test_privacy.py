@@ -1,0 +1,87 @@
+"""On a real broker and Redis: of what spans hold, nothing is written but names and numbers."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+
+import redis
+
+from privacy import ALL, everything, found_in
+from tocsin.bus.kafka import KafkaBus
+from tocsin.run.letters import letter_of
+from tocsin.types import Reason, Record
+from world import World
+
+#: Every so many of the unit sweep's messages. No divisor of what repeats there.
+EVERY = 3
+
+
+def redis_bytes(world: World) -> bytes:
+    """Every key of this pipeline and all it holds, as it is sent, not as Redis packs it."""
+    held = []
+    with redis.Redis.from_url(world.redis_url) as client:
+        for key in client.scan_iter(f"{world.name}*", count=1_000):
+            kind = client.type(key)
+            read = {
+                b"string": client.get, b"hash": client.hgetall, b"set": client.smembers,
+                b"zset": lambda k: client.zrange(k, 0, -1),
+                b"list": lambda k: client.lrange(k, 0, -1),
+            }[kind]  # fmt: skip
+            value = read(key)
+            parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+            held += [key, *([parts] if isinstance(parts, bytes) else parts)]
+    return b"\n".join(held)
+
+
+def record_bytes(record: Record) -> bytes:
+    headers = b"\n".join(name.encode() + b"\n" + (value or b"") for name, value in record.headers)
+    return b"\n".join((record.key or b"", record.value or b"", headers))
+
+
+async def test_no_content_reaches_redis_or_any_topic_or_log(world: World) -> None:
+    world.settings = {
+        "TOCSIN_LIMITS__MAX_SPANS": "100",
+        "TOCSIN_LIMITS__MAX_RECORD_BYTES": "300000",
+        "TOCSIN_INGEST__MAX_REJECTED_SHARE": "1",
+        "TOCSIN_LOG__LEVEL": "debug",
+    }
+    config, markers = world.config(), list(ALL.values())
+    now_ns = time.time_ns()
+    refusals = [v for v in everything(now_ns) if v is None or len(v) > 300_000][:2]
+    values = [
+        v for v in islice(everything(now_ns), 0, None, EVERY) if v is None or len(v) < 900_000
+    ]
+    producer = KafkaBus(config.kafka).producer()
+    await producer.start()
+    for i, value in enumerate([*values, *refusals]):
+        marker = markers[i % len(markers)].encode()
+        headers = [("traceparent", marker), (marker.decode(), marker)]
+        await producer.send(config.topics.spans, value=value, key=marker, headers=headers)
+    await producer.flush()
+    await producer.stop()
+    world.start("up")
+
+    async def counted() -> bool:
+        return (await world.account()).total() >= len(values)
+
+    async def alerts() -> list[Record]:
+        return await world.read(config.topics.alerts)
+
+    await world.until(counted, 60, "all on the books")
+    await world.until(alerts, 60, "an alert, which repeats names")
+    world.stop()
+    await world.check_conservation()
+    letters = await world.read(config.topics.dlq)
+    found = [letter_of(letter) for letter in letters]
+    assert all(letter is not None and letter.redacted for letter in found)
+    assert {letter.reason for letter in found if letter} == set(Reason)
+    written = [*letters, *await alerts(), *await world.read(config.topics.flushes)]
+    logs = b"".join(path.read_bytes() for path in world.folder.glob("*.log"))
+    state = redis_bytes(world)
+    for where, data in (
+        ("redis", state), ("topics", b"\n".join(map(record_bytes, written))), ("logs", logs),
+    ):  # fmt: skip
+        assert len(data) > 500, where
+        assert found_in(data, markers) == set(), where
+    assert b"_redacted" in state
