@@ -79,6 +79,8 @@ class ShardDetector:
         self._evidence = {r.id: r.evidence["p"] for r in self._rules if "p" in r.evidence}
         self._states: dict[str, AlertState] = {}
         self._now_ms = 0  # event time reached; it never goes back
+        self._unjudged = False  # runs were seen that `open` has not judged yet
+        self._judged_ms = 0  # event time up to which runs were judged
 
     @property
     def states(self) -> Mapping[str, AlertState]:
@@ -105,6 +107,7 @@ class ShardDetector:
     def see(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> None:
         """Take note of runs that moved, before windows that hold their steps are closed."""
         self._runs.see(runs, labels)
+        self._unjudged = bool(runs)
 
     def close(self, frame: WindowFrame, now_ms: int) -> Outcome:
         """Judge a closed window, then learn from it.
@@ -149,6 +152,7 @@ class ShardDetector:
     ) -> Outcome:
         """Judge what needs no closed window: counters that can only grow, and runs."""
         findings = self._runs.judge(runs, labels)
+        self._unjudged = False
         windows: dict[int, list[ChangedSeries]] = defaultdict(list)
         for one in changed:
             if self._is_next(one.window):
@@ -210,6 +214,8 @@ class ShardDetector:
 
     def _advance(self, findings: Sequence[Finding], now_ms: int) -> Outcome:
         self._now_ms = max(self._now_ms, now_ms)
+        if not self._unjudged:
+            self._judged_ms = self._now_ms
         before = self._states
         # Alerts of windows age in windows: a partition that lags holds windows open, and an
         # alert may not expire because of it.
@@ -217,7 +223,12 @@ class ShardDetector:
         closed_ms = None if last is None else (last + self._settings.window_s) * 1_000
         heard = self._governor.govern(findings, before, self._evidence)
         self._states, events = advance(
-            before, heard, self._now_ms, self._policies, closed_ms=closed_ms
+            before,
+            heard,
+            self._now_ms,
+            self._policies,
+            closed_ms=closed_ms,
+            runs_ms=self._judged_ms,
         )
         blobs: dict[str, bytes | None] = self._runs.blobs()
         blobs |= {

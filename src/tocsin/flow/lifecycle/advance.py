@@ -32,12 +32,14 @@ def advance(
     policies: Mapping[str, Policy],
     *,
     closed_ms: int | None = None,
+    runs_ms: int | None = None,
 ) -> tuple[dict[str, AlertState], tuple[AlertEvent, ...]]:
     """The states (by fingerprint) after these findings and up to `now_ms`, and what changed.
 
     `now_ms` is the event time of the tick; it should not go back. Alerts of window rules grow
     old only up to `closed_ms`, the end of the last window that was judged (`now_ms` if not
-    given): while windows cannot close, for lag, nothing expires for want of judgement.
+    given): while windows cannot close, for lag, nothing expires for want of judgement. Those
+    of run rules grow old only up to `runs_ms`: what runs did up to then has been heard.
     States that have nothing more to say are gone from the result. A state whose rule has no
     policy any more expires.
 
@@ -48,11 +50,12 @@ def advance(
     order = tick.order
     heard = sorted(findings, key=lambda f: (f.at_ms, order[f.rule], f.rule, f.group, f.series))
     closed = now_ms if closed_ms is None else min(closed_ms, now_ms)
+    runs = now_ms if runs_ms is None else min(runs_ms, now_ms)
     for finding in heard:
         before = min(finding.at_ms, now_ms) - 1
-        tick.pass_time(before, min(before, closed))
+        tick.pass_time(min(before, runs), min(before, closed))
         tick.hear(finding)
-    tick.pass_time(now_ms, closed)
+    tick.pass_time(runs, closed)
     return tick.states, tuple(tick.events)
 
 

@@ -37,6 +37,7 @@ from tocsin.flow.judge.runs.ring import (
     suspects,
 )
 from tocsin.flow.judge.runs.settings import RunRule, run_settings
+from tocsin.flow.judge.runs.told import RECENT, RETELL_MS
 from tocsin.types import (
     NONE,
     STEP_COST_UNKNOWN,
@@ -47,8 +48,6 @@ from tocsin.types import (
     join_series,
 )
 
-#: Between two thresholds a loop is retold at least this often, so that its run is seen to live.
-_RETELL_MS: Final = 60_000
 _UNITS: Final[Mapping[Family, str]] = {"cycle": "cycles", "ping_pong": "cycles"}
 
 
@@ -136,16 +135,16 @@ def _tell(run: _Run, lane: _Lane, loop: Loop, limits: LoopLimits) -> list[Findin
 
 
 def _life(run: _Run, lane: _Lane, loop: Loop) -> Iterator[Finding]:
-    """One finding a minute and one before every pause, so that an expiry is exact."""
+    """One finding a minute, one before every pause, so that an expiry is exact; the newest all."""
     mark = loop.marks[0]
     last = lane.actions[mark.index].at_ms
     marks = {m.index: m for m in loop.marks}
     for i in range(mark.index + 1, loop.stop):
         mark = marks.get(i, mark)
         at_ms = lane.actions[i].at_ms
-        ends = i + 1 == loop.stop
-        pause = ends or lane.actions[i + 1].at_ms - at_ms >= _RETELL_MS
-        if i not in marks and (pause or at_ms - last >= _RETELL_MS):
+        recent = loop.stop - i <= RECENT
+        pause = recent or lane.actions[i + 1].at_ms - at_ms >= RETELL_MS
+        if i not in marks and (pause or at_ms - last >= RETELL_MS):
             yield _breach(run, lane, loop, i, mark.count, critical=mark.critical)
             last = at_ms
 

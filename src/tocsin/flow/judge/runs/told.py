@@ -19,6 +19,9 @@ from tocsin.types import NONE, STEP_COST_UNKNOWN, Finding, join_series
 
 #: A limit that stays broken is retold at least this often, so that its run is seen to live.
 RETELL_MS: Final = 60_000
+#: The newest steps are all told: what several runs of one alert have burnt together by some
+#: step of one of them is the same, whether a look brings one step of each or as many as these.
+RECENT: Final = 16
 BASELINE: Final = "runs of 14 days"
 
 
@@ -81,13 +84,14 @@ def tell(
 
 
 def _points(at_ms: np.ndarray, holds: np.ndarray, rank: np.ndarray) -> list[int]:
-    """Where to tell: each new rank, the step before a pause, the last, and one a minute."""
+    """Where to tell: each new rank, the step before a pause, the newest, and one a minute."""
     points: list[int] = []
     best, last = 0.0, 0
     where = np.flatnonzero(holds).tolist()
     times = at_ms.tolist()
     for k, i in enumerate(where):
-        pause = k + 1 == len(where) or times[where[k + 1]] - times[i] >= RETELL_MS
+        recent = len(where) - k <= RECENT
+        pause = recent or times[where[k + 1]] - times[i] >= RETELL_MS
         if rank[i] > best or pause or times[i] - last >= RETELL_MS:
             best, last = max(best, float(rank[i])), times[i]
             points.append(i)
