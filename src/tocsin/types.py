@@ -7,6 +7,7 @@ nano-USD. `at` is event time, `now` is the clock. The event time of a span is it
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,6 +160,58 @@ class Change:
     name: str  # of what was changed: the service, flag, prompt, setting or route
     value: str  # its version or variant from then on; may be empty
     source: str  # who says so
+    #: When it was told: its record's timestamp. Told again it is the same change.
+    told_ms: int = field(default=0, compare=False)
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS = re.compile(
+    r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? +)?"
+    r"(?P<from>\d\d):(?P<from_m>\d\d)-(?P<to>\d\d):(?P<to_m>\d\d)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """A range of wall-clock minutes, [start, end) of some days of the week (0 = Monday).
+
+    A range that ends at or before it starts runs into the next day.
+    """
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `22:00-06:00` (every day), `sat 00:00-24:00` or `mon-fri 20:00-07:00`.
+
+        Raises:
+            ValueError: the text is none of these.
+        """
+        found = _HOURS.fullmatch(text.strip().lower())
+        if found is None:
+            raise ValueError(f"{text!r} is no range of hours, like `mon-fri 20:00-07:00`")
+        days = frozenset(range(7))
+        if found["first"]:
+            names = (found["first"], found["last"] or found["first"])
+            for name in names:
+                if name not in _DAYS:
+                    raise ValueError(f"{text!r}: {name!r} is no day; known: {', '.join(_DAYS)}")
+            first, last = (_DAYS.index(name) for name in names)
+            days = frozenset((first + i) % 7 for i in range((last - first) % 7 + 1))
+        start = int(found["from"]) * 60 + int(found["from_m"])
+        end = int(found["to"]) * 60 + int(found["to_m"])
+        if max(start, end) > 1_440 or start == end or max(map(int, found.group(4, 6))) > 59:
+            raise ValueError(f"{text!r} is no range of hours within a day")
+        return cls(days, start, end)
+
+    def holds(self, weekday: int, minute: int) -> bool:
+        """Whether a minute of a day of the week lies in the range."""
+        if self.start < self.end:
+            return weekday in self.days and self.start <= minute < self.end
+        late = weekday in self.days and minute >= self.start
+        return late or ((weekday - 1) % 7 in self.days and minute < self.end)
 
 
 # ---- fold -> store -------------------------------------------------------------------
@@ -369,6 +422,115 @@ class Finding:
     cost_burnt_nano: int | None = None
     top: tuple[Contributor, ...] = ()
     traces: tuple[str, ...] = ()
+
+
+# ---- what a user promises --------------------------------------------------------------
+
+#: Which dimensions an objective may name together, beside env and service.
+OBJECTIVES: tuple[frozenset[str], ...] = tuple(
+    frozenset(names.split())
+    for names in ("", "agent", "route", "model", "provider", "tool", "stage", "route model",
+                  "agent tool")
+)  # fmt: skip
+_LEVELS: Mapping[str, float] = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """A latency objective: what quantiles of some series may be at most.
+
+    Dimensions are shell patterns; those left out are not looked at: with none, runs of the
+    service are meant, with a model its calls, with a tool its calls, with a stage its steps.
+    """
+
+    env: str = "*"
+    service: str = "*"
+    agent: str | None = None
+    route: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    tool: str | None = None
+    stage: str | None = None
+    #: Of what: how long it took, or the time to the first token of streamed model calls.
+    signal: Literal["duration", "ttft"] = "duration"
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    severity: Severity = "critical"
+
+    def __post_init__(self) -> None:
+        """Refuse an objective that no view can be held to."""
+        if self.names not in OBJECTIVES:
+            message = f"an objective cannot name {' and '.join(sorted(self.names))} together"
+            raise ValueError(message)
+        if not self.levels or any(ms <= 0 for _, ms in self.levels):
+            message = "an objective needs one of p50_ms, p90_ms, p95_ms, p99_ms, above 0"
+            raise ValueError(message)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The dimensions it names, beside env and service."""
+        return frozenset(self.where) - {"env", "service"}
+
+    @property
+    def where(self) -> dict[str, tuple[str, ...]]:
+        """Dimension -> pattern."""
+        dims = ("env", "service", "agent", "route", "model", "provider", "tool", "stage")
+        return {dim: (value,) for dim in dims if (value := getattr(self, dim)) is not None}
+
+    @property
+    def levels(self) -> tuple[tuple[float, float], ...]:
+        """(quantile 0..1, at most so many ms)."""
+        given = ((q, getattr(self, name)) for name, q in _LEVELS.items())
+        return tuple((q, ms) for q, ms in given if ms is not None)
+
+
+#: Which dimensions a budget may name together, beside env and service.
+BUDGETED: tuple[frozenset[str], ...] = tuple(
+    frozenset(names.split()) for names in ("", "agent", "route", "model", "provider", "route model")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CostBudget:
+    """What model calls may cost. Each series that matches has the budget for itself.
+
+    Dimensions are shell patterns, as of Slo. A budget lies within one service, since no shard
+    knows more; 0 is no limit of that kind. Days and months are those of the time zone.
+    """
+
+    env: str = "*"
+    service: str = "*"
+    agent: str | None = None
+    route: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    daily_usd: float = 0.0
+    monthly_usd: float = 0.0
+    per_call_usd: float = 0.0
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        """Refuse a budget that no view can be held to, or that limits nothing."""
+        if self.names not in BUDGETED:
+            message = f"a budget cannot name {' and '.join(sorted(self.names))} together"
+            raise ValueError(message)
+        limits = (self.daily_usd, self.monthly_usd, self.per_call_usd)
+        if min(limits) < 0 or not any(limits):
+            message = "a budget needs daily_usd, monthly_usd or per_call_usd above 0"
+            raise ValueError(message)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The dimensions it names, beside env and service."""
+        return frozenset(self.where) - {"env", "service"}
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Dimension -> pattern."""
+        dims = ("env", "service", "agent", "route", "model", "provider")
+        return {dim: value for dim in dims if (value := getattr(self, dim)) is not None}
 
 
 #: A series' (view, dimension values) back from its key.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from alerts import event
 from tocsin.flow.alert import AlertChange, AlertEvent
-from tocsin.flow.overlay import BEFORE_MS, TOLD, ChangeTable, overlay
+from tocsin.flow.overlay import BEFORE_MS, READ_MS, TOLD, ChangeTable, overlay
 from tocsin.types import Change
 
 ONSET = 100 * 60_000
@@ -22,8 +23,27 @@ def alert(**fields: Any) -> AlertEvent:
 
 
 def change(at_ms: int, value: str = "", **fields: str) -> Change:
-    told = {"kind": "deploy", "env": "prod", "service": "shop", "name": "shop", "source": ""}
+    told: dict[str, Any] = {
+        "kind": "deploy",
+        "env": "prod",
+        "service": "shop",
+        "name": "shop",
+        "source": "",
+    }
     return Change(at_ms=at_ms, value=value, **told | fields)
+
+
+def test_what_was_told_too_late_waits_for_the_next_event() -> None:
+    early, late = alert(), alert(at=ONSET + 600_000)
+    before = replace(change(ONSET, "1"), told_ms=early.at - READ_MS)
+    after = replace(change(ONSET, "2"), told_ms=early.at - READ_MS + 1)
+    assert told(early, before, after) == ["1"]
+    assert told(late, before, after) == ["1", "2"]
+
+
+def test_told_again_a_change_was_still_told_the_first_time() -> None:
+    first, again = (replace(change(ONSET, "1"), told_ms=at) for at in (ONSET, ONSET + 10**9))
+    assert told(alert(), first, again) == told(alert(), again, first) == ["1"]
 
 
 def told(event: AlertEvent, *changes: Change) -> list[str]:

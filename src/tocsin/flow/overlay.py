@@ -1,13 +1,15 @@
 """Alerts beside the changes made around their onset: what a person would ask first.
 
 An alert tells the changes of its environment and service from half an hour before its onset
-up to the event's own time, which is event time, not the clock: what is told depends on the
-alert and the changes alone. That somebody changed something is no proof that it is the cause.
+up to the event's own time, if they had been told by then. Both are times of the logs, not of
+the clock, so the event is a function of the two topics: made again from them, by a rebuilt
+worker or a replay, it has the same content. What is told too late stands in the alert's next
+event. That somebody changed something is no proof that it is the cause.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -17,6 +19,8 @@ from tocsin.types import EVERY, Change
 #: How long before the onset a change may lie, and how many an alert tells.
 BEFORE_MS: Final = 30 * 60_000
 TOLD: Final = 5
+#: It takes less than this until every worker has read what was told.
+READ_MS: Final = 1_000
 #: Changes kept of one environment and service, and in all: a flood pushes out its oldest.
 _KEPT, _PLACES = 256, 10_000
 
@@ -46,8 +50,10 @@ class ChangeTable:
             kept = self._places.setdefault(place, [])
             at = bisect_left(kept, change)
             if kept[at : at + 1] != [change]:
-                insort(kept, change)
+                kept.insert(at, change)
                 del kept[:-_KEPT]
+            elif change.told_ms < kept[at].told_ms:
+                kept[at] = change
 
     def forget(self, before_ms: int) -> None:
         """Let go of the changes before an instant, epoch ms."""
@@ -74,7 +80,12 @@ def overlay(event: AlertEvent, table: ChangeTable) -> AlertEvent:
     newest first. The onset of a window rule is only known to the window, so a change within
     the window of the onset counts as before it.
     """
-    found = table.between(event.env, event.service, event.onset - BEFORE_MS, event.at)
+    first_ms = event.onset - BEFORE_MS
+    found = [
+        change
+        for change in table.between(event.env, event.service, first_ms, event.at)
+        if change.told_ms <= event.at - READ_MS
+    ]
     onset_ms = event.onset + event.window_s * 1_000
     near = sorted(found, key=lambda change: (change.at_ms > onset_ms, -change.at_ms, change))
     told = [_told(change) for change in near]

@@ -18,12 +18,12 @@ from tocsin.bus.base import Bus, Consumer, TopicMissing
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.decode.changes import Changes, ChangeV1, decode_changes
-from tocsin.flow.overlay import ChangeTable
+from tocsin.flow.overlay import BEFORE_MS, ChangeTable
 from tocsin.run.dead_letters import letters
 from tocsin.run.ingest import settings_of
 from tocsin.types import Record
 
-#: How far back a worker looks, and keeps; alerts tell changes of half an hour before them.
+#: How far back a worker looks, and keeps, at least.
 KEPT_MS: Final = 24 * 3_600_000
 _RECORDS, _POLL_MS = 1_000, 500
 
@@ -34,6 +34,8 @@ class ChangeFeed:
     def __init__(self, config: Config, bus: Bus, clock: Clock, metrics: m.Metrics) -> None:
         self._config, self._bus, self._clock, self._metrics = config, bus, clock, metrics
         self._limits = settings_of(config).limits
+        # As far back as an alert may be made again.
+        self._kept_ms = max(KEPT_MS, config.rebuild_horizon_s * 1_000 + BEFORE_MS)
         self._log = log.get_logger("changes")
         self.table = ChangeTable()
         #: Set once the table holds what was on the topic at the start, or the feed has ended.
@@ -52,7 +54,7 @@ class ChangeFeed:
         consumer = self._bus.consumer(self._config.topics.changes, None)
         await consumer.start()
         try:
-            ends = await _rewind(consumer, self._clock.now_ms() - KEPT_MS)
+            ends = await _rewind(consumer, self._clock.now_ms() - self._kept_ms)
             while not stop.is_set():
                 if not self.ready.is_set() and await _reached(consumer, ends):
                     self.ready.set()
@@ -64,7 +66,7 @@ class ChangeFeed:
     def _take(self, records: Sequence[Record]) -> None:
         decoded = self._decode(records)
         self.table.add(decoded.changes)
-        self.table.forget(self._clock.now_ms() - KEPT_MS)
+        self.table.forget(self._clock.now_ms() - self._kept_ms)
         if records:
             self._metrics.add(m.CHANGES, len(decoded.changes), outcome="read")
             self._metrics.add(m.CHANGES, decoded.ignored, outcome="ignored")

@@ -135,7 +135,7 @@ def decode_changes(
             elif change.at_ms > record.timestamp + max_future_ms:
                 rejects.append(_reject(row, item, items, Reason.FUTURE, "at"))
             else:
-                changes.append(_clean(change, limits))
+                changes.append(_clean(change, limits, record.timestamp))
     return Changes(tuple(changes), tuple(rejects), ignored)
 
 
@@ -340,7 +340,7 @@ def _last(name: str) -> str:
     return name.rpartition("/")[2] or name
 
 
-def _clean(change: Change, limits: Limits) -> Change:
+def _clean(change: Change, limits: Limits, told_ms: int) -> Change:
     """Names as spans have them: without control characters, not too long, never empty."""
 
     def name(text: str) -> str:
@@ -355,4 +355,5 @@ def _clean(change: Change, limits: Limits) -> Change:
         name=name(change.name) or service,
         value=name(change.value),
         source=name(change.source.partition("?")[0]),
+        told_ms=told_ms,
     )
