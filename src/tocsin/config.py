@@ -6,15 +6,24 @@ that names a file to read it from. A wrong setting is one sentence with the reme
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import os
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import yaml
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -35,6 +44,7 @@ from tocsin.settings import (
     read_secret,
     why,
 )
+from tocsin.types import QuietHours, Slo
 
 __all__ = ["DEV_FINGERPRINT_KEY", "Config", "UserError", "load", "redact_url"]
 
@@ -86,8 +96,18 @@ class Config(BaseSettings):
     prices_file: Path | None = None
     #: Models you expect; any other raises `unexpected_model`. Empty: judge first-seen ones only.
     allowed_models: tuple[str, ...] = ()
+    #: IANA zone whose wall clock your traffic follows: Europe/Berlin, America/New_York, UTC.
+    timezone: str = "UTC"
+    #: Days on which traffic may drop (2026-12-25, ...); they also say nothing about usual days.
+    holidays: tuple[dt.date, ...] = ()
+    #: When traffic may drop: `22:00-06:00`, `sat-sun 00:00-24:00`. By itself Tocsin takes hours
+    #: for quiet that usually have less than a fifth of the median hour's traffic.
+    quiet_hours: tuple[str, ...] = ()
     #: Tools that poll: the same call without progress is no loop.
     poll_tools: tuple[str, ...] = ()
+    #: Latency objectives: `{service: shop, p95_ms: 5000}`, `{tool: "search*", p99_ms: 800}`,
+    #: `{model: "gpt-*", signal: ttft, p95_ms: 1500}`; beyond one, `slo_*` fires.
+    slos: tuple[Slo, ...] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -104,6 +124,23 @@ class Config(BaseSettings):
         path = init_settings.init_kwargs.get("config_file")
         file = InitSettingsSource(settings_cls, _read_yaml(Path(str(path))) if path else {})
         return init_settings, env_settings, file
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            msg = f"{value!r} is no IANA time zone, like Europe/Berlin or UTC"
+            raise ValueError(msg) from None
+        return value
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _ranges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            QuietHours.parse(text)
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -41,7 +41,10 @@ class View:
     needs: str = ""
 
 
-#: Columns made of others, for views only. `substituted` is the model that was asked for where
+_INPUT = pl.col("input_tokens")
+
+#: Columns made of others, for views only. `input_size` is a class of prompts that take about
+#: as long to read, so that a model can be compared with itself on like work. `substituted` is the model that was asked for where
 #: another family answered: `gpt-5` answered by `gpt-5-2026-08-01` is no substitution.
 DERIVED: Mapping[str, pl.Expr] = {
     "substituted": pl.when(
@@ -49,7 +52,15 @@ DERIVED: Mapping[str, pl.Expr] = {
         .str.split("/")
         .list.last()
         .str.starts_with(pl.col("model_requested").str.split("/").list.last())
-    ).then(pl.col("model_requested"))
+    ).then(pl.col("model_requested")),
+    "input_size": pl.when(_INPUT < 1_000)
+    .then(pl.lit("under 1k"))
+    .when(_INPUT < 8_000)
+    .then(pl.lit("1k to 8k"))
+    .when(_INPUT < 32_000)
+    .then(pl.lit("8k to 32k"))
+    .when(_INPUT >= 32_000)
+    .then(pl.lit("32k and more")),
 }
 
 VIEWS: tuple[View, ...] = (
@@ -60,6 +71,9 @@ VIEWS: tuple[View, ...] = (
     View("calls_by_agent", CALLS, ("env", "service", "agent"), monotone=True),
     View("calls_by_route", CALLS, ("env", "service", "route"), monotone=True),
     View("calls_by_model", CALLS, ("env", "service", "model"), monotone=True),
+    View(
+        "calls_by_model_input", CALLS, ("env", "service", "model", "input_size"), needs="input_size"
+    ),
     View("calls_by_route_model", CALLS, ("env", "service", "route", "model")),
     View("calls_by_provider", CALLS, ("env", "service", "provider")),
     View(

@@ -7,13 +7,14 @@ the same events byte for byte, after a restore too: whatever outlasts a window i
     d:<start>        the hours of a day, six weeks of them
     a:<fingerprint>  an alert's state     k:names     which models, error classes ... it has met
     r:o:<trace>      a run that is waited for    r:b:<cell>  what runs were like
+    l:<day>          what series with a budget cost
     g:governor       which groups and services rang lately
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,12 +25,21 @@ from tocsin.flow.grade import Graded, grade, known
 from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
+from tocsin.flow.grade.ledger import Ledger
 from tocsin.flow.judge import judge, judge_open, pipeline, signals, sketches, weekly
 from tocsin.flow.judge.detectors.unexpected import is_warm
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.runs import RunTrack
 from tocsin.flow.lifecycle import AlertState, Budget, Governor, advance, governor, policies_of
-from tocsin.types import ChangedRun, ChangedSeries, Finding, WindowFrame, split_series
+from tocsin.types import (
+    ChangedRun,
+    ChangedSeries,
+    CostBudget,
+    Finding,
+    Slo,
+    WindowFrame,
+    split_series,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +53,14 @@ class DetectSettings:
     allowed_models: tuple[str, ...] = ()
     #: Shell patterns of tools that are meant to be polled, beside those of the loop rule.
     poll_tools: tuple[str, ...] = ()
+    #: Latency objectives, beside those in the options of rules.
+    slos: tuple[Slo, ...] = ()
     #: The wall clock that habits follow, its holidays and quiet hours.
     calendar: Calendar = field(default_factory=Calendar)
+    #: Days a series must have lived before a baseline of its own may raise a critical alert.
+    young_days: float = 21.0
+    #: What model calls may cost.
+    cost_budgets: tuple[CostBudget, ...] = ()
     #: How many alarms may be false before statistical rules must show more.
     budget: Budget = field(default_factory=Budget)
 
@@ -57,13 +73,19 @@ class Outcome:
     blobs: Mapping[str, bytes | None] = field(default_factory=dict)
 
 
+#: Sees each window beside its past, before it is judged: for pictures of a backtest.
+Observer = Callable[[Graded], None]
+
+
 class ShardDetector:
     """See the module. Give it closed windows in order, and what moves in between."""
+
+    observer: Observer | None = None
 
     def __init__(self, shard: int, rules: Sequence[RuleSpec], settings: DetectSettings) -> None:
         self.shard = shard
         self._settings = settings
-        self._rules = tuple(_with_polls(rule, settings.poll_tools) for rule in rules)
+        self._rules = tuple(_configured(rule, settings) for rule in rules)
         self._policies = policies_of(self._rules, settings.window_s)
         self._policies[pipeline.POLICY.rule] = pipeline.POLICY
         self._runs = RunTrack(self._rules)
@@ -75,6 +97,8 @@ class ShardDetector:
             weekly(self._rules),
         )
         self._known = known.Known()
+        self._ledger = Ledger(settings.cost_budgets)
+        self._young_s = round(settings.young_days * 86_400)
         self._governor = Governor(settings.budget)
         self._evidence = {r.id: r.evidence["p"] for r in self._rules if "p" in r.evidence}
         self._states: dict[str, AlertState] = {}
@@ -97,6 +121,7 @@ class ShardDetector:
         for key, raw in blobs.items():
             if key.startswith("a:"):
                 self._states[key[2:]] = AlertState.decode(raw)
+        self._ledger.restore(blobs)
         if known.BLOB in blobs:
             self._known.restore(blobs[known.BLOB])
         last = self._history.last
@@ -124,7 +149,11 @@ class ShardDetector:
             self._known,
             warmup=self._settings.warmup_windows,
             allowed_models=self._settings.allowed_models,
+            young_s=self._young_s,
+            ledger=self._ledger,
         )
+        if self.observer is not None:
+            self.observer(graded)
         findings, excluded = judge(self._rules, graded, self._watched())
         bad = {finding.rule for finding in findings if finding.breach}
         rows = self._history.rows(frame.series)
@@ -140,7 +169,7 @@ class ShardDetector:
         names = self._learn_names(graded)
         if names is not None:
             blobs[known.BLOB] = names
-        blobs |= self._history.learn(frame, excluded)
+        blobs |= self._history.learn(frame, excluded) | self._ledger.learn(frame)
         return Outcome(outcome.events, blobs)
 
     def open(
@@ -185,6 +214,7 @@ class ShardDetector:
             self._settings.allowed_models,
             dict.fromkeys(self._history.signals, empty),
             {},
+            self._young_s,
         )
         columns = {
             signal: np.array(
@@ -243,8 +273,11 @@ class ShardDetector:
         return Outcome(events, blobs)
 
 
-def _with_polls(rule: RuleSpec, tools: tuple[str, ...]) -> RuleSpec:
-    if rule.detector != "loop" or not tools:
+def _configured(rule: RuleSpec, settings: DetectSettings) -> RuleSpec:
+    """The rule with what the configuration adds to its options."""
+    more = {"loop": ("poll_tools", settings.poll_tools), "slo": ("slos", settings.slos)}
+    name, added = more.get(rule.detector, ("", ()))
+    if not added:
         return rule
-    named = [*rule.options.get("poll_tools", ()), *tools]
-    return rule.model_copy(update={"options": {**rule.options, "poll_tools": named}})
+    options = {**rule.options, name: [*rule.options.get(name, ()), *added]}
+    return rule.model_copy(update={"options": options})

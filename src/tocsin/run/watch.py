@@ -14,12 +14,14 @@ from tocsin import metrics as m
 from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
+from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.lifecycle import Budget
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.run.changes import ChangeFeed
 from tocsin.run.tick import Fenced, ShardOwner
 from tocsin.store.base import Store
+from tocsin.types import QuietHours
 
 #: Ticks of one shard come no closer than this: notices from many workers are folded.
 _MIN_TICK_S = 0.1
@@ -146,6 +148,11 @@ def detect_settings(config: Config) -> DetectSettings:
         warmup_windows=config.watch.warmup_windows,
         allowed_models=config.allowed_models,
         poll_tools=config.poll_tools,
+        slos=config.slos,
+        calendar=Calendar(
+            config.timezone, config.holidays, tuple(map(QuietHours.parse, config.quiet_hours))
+        ),
+        young_days=config.watch.young_days,
         budget=Budget(
             episodes_a_day=config.watch.false_episodes_per_day,
             pages_a_day=config.watch.pages_per_day,

@@ -1,10 +1,13 @@
 """What a series' next window should hold, from its own past: mean, dispersion, habits.
 
-Fallback chain by what is known: the last three hours of windows; where too few of them may be
-learned from, the quarter-hours of the last day; else *not ready*, which is a state of its own
-and never "normal". From a day of age on, the same time yesterday (a quarter-hour either way)
-widens the expectation in both directions: a spike must stand out from both, and so must a
-silence, so that a nightly batch or a quiet lunch hour is no alarm on its second day.
+Fallback chain by what is known: the hour of the week from three weeks of age on, from three
+days on the hour of the day, of working days or of weekends (`habits.py`), each times the local
+level: how the last hour stood to its own habit. Else the last three hours of windows; where
+too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which
+is a state of its own and never "normal". Without a habit, from a day of age on, the same time
+yesterday (a quarter-hour either way) widens the expectation in both directions: a spike must
+stand out from both, and so must a silence, so that a nightly batch or a quiet lunch hour is no
+alarm on its second day. So does, on a holiday, what the last hours were.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade import tails
+from tocsin.flow.grade import local, tails
 from tocsin.flow.grade.history import History
 from tocsin.flow.grade.sketch_past import QUARTER_S
 
@@ -21,7 +24,15 @@ from tocsin.flow.grade.sketch_past import QUARTER_S
 _SPARSE = 5.0
 _LOCAL = 60  # windows that set the local level
 DAY_S = 86_400
-BASELINES = ("none", "last 3 h", "last 24 h", "last 3 h and same time yesterday")
+BASELINES = (
+    "none",
+    "last 3 h",
+    "last 24 h",
+    "last 3 h and same time yesterday",
+    "same time yesterday",
+    "same hour of earlier weeks",
+    "same hour of earlier days",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,8 @@ def expect(
         at: start of the window that is expected, epoch s.
         warmup: windows a series must have lived, but never more than a day.
         skip: newest windows to leave out for all rows.
-        quiet: seconds before `at` to leave out, row by row (a silence under judgement).
+        quiet: seconds before `at` to leave out, row by row (a silence under judgement); the
+            means are then those of a window between there and the end of `at`.
     """
     values = history.minutes(signal, rows, skip)
     if quiet is not None:
@@ -97,6 +109,14 @@ def expect(
         low[known] = np.minimum(level[known], yesterday[known].min(axis=1))
         high[known] = np.maximum(level[known], yesterday[known].max(axis=1))
         baseline = np.where(known, 3, baseline)
+    habit = local.habit(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
+    if habit is not None:
+        known = habit.kind > 0
+        free = known & (baseline > 0) & history.weeks.calendar.is_holiday(at)
+        size = np.where(known & (baseline == 0), 1 / habit.var, size)
+        low = np.select([free, known], [np.minimum(low, habit.low), habit.low], low)
+        high = np.select([free, known], [np.maximum(high, habit.high), habit.high], high)
+        baseline = np.where(known, habit.kind, baseline)
     ready = old & (baseline > 0)
     return Expected(ready, low, high, size, record, learned, np.where(ready, baseline, 0))
 

@@ -23,6 +23,7 @@ import numpy as np
 from tocsin.flow.grade.calendars import HOUR_S, Calendar
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import decode, encode, merge, totals
+from tocsin.flow.grade.habits import Habits
 from tocsin.flow.grade.ring import Slide
 from tocsin.flow.grade.sketch_past import QUARTER_S, SketchPast
 from tocsin.flow.grade.weeks import Kept, Weeks, kept_of, statistics, sum_of_quarters
@@ -40,6 +41,7 @@ SIGNAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("in", "out"),
     "cost": ("cost",),
     "score": ("sc",),
+    "unknown": ("un",),  # model calls whose cost nobody knows
 }
 #: What may be excluded beside the counts and the sketches: the parts of a whole.
 SHARE = "share"
@@ -54,8 +56,9 @@ class History:
     """See the module.
 
     `signals` are the count signals that some rule reads (keys of SIGNAL_FIELDS), `sketches`
-    the distributions (keys of SKETCH_PREFIX) and the views each is read of (None = all). `views` narrows what is kept by the hour: a
-    signal or distribution to the views some rule reads it of; others are kept of every view.
+    the distributions (keys of SKETCH_PREFIX) and the views each is read of (None = all).
+    `views` narrows what is kept by the hour: a signal or distribution to the views some rule
+    reads it of; others are kept of every view.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class History:
                 {name: known.get(name, read) for name, read in sketches.items()},
             ),
         )
+        self.habits = Habits(self.weeks)
         self._evaluated: set[int] = set()  # quarters of the running hour that are whole
 
     # ---- reading -----------------------------------------------------------------------
@@ -140,9 +144,13 @@ class History:
         return quarters
 
     def age(self, rows: np.ndarray, at: int) -> np.ndarray:
-        """Seconds from each row's birth (to the quarter-hour) to `at`."""
+        """Seconds from each row's birth (to the quarter-hour) to `at`, five weeks at most.
+
+        A series that paused for longer than a day is as old as its weeks are.
+        """
         born = self._born[rows]
-        return np.where(born < 0, 0, at - born)
+        age: np.ndarray = np.maximum(np.where(born < 0, 0, at - born), self.weeks.age(rows, at))
+        return age
 
     def silent_s(self, rows: np.ndarray, at: int) -> np.ndarray:
         """Seconds known to be without an event up to `at`; a long time to the quarter-hour.

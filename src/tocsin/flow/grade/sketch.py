@@ -20,6 +20,8 @@ from tocsin.types import WindowFrame
 #: Buckets a row may have; 4096 buckets of 1 % reach e^81, past any duration or count.
 WIDTH = 4096
 LOG_GAMMA = math.log(SKETCH_GAMMA)
+#: Single observations are cut here in sums, which then stay integers: 2^42 us are 50 days.
+_LARGEST = 2.0**42
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,8 @@ class Sketches:
 
     def rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First and last + 1 position of each row's buckets in `key`."""
-        return (
-            np.searchsorted(self.key, rows.astype(np.int64) * WIDTH),
-            np.searchsorted(self.key, (rows.astype(np.int64) + 1) * WIDTH),
-        )
+        beyond = len(self.starts) - 1
+        return self.starts[np.minimum(rows, beyond)], self.starts[np.minimum(rows + 1, beyond)]
 
     def only(self, rows: np.ndarray) -> Sketches:
         """The part that belongs to `rows` (any order, each once)."""
@@ -42,6 +42,16 @@ class Sketches:
         at = np.repeat(first - np.cumsum(np.append(0, last - first))[:-1], last - first)
         at += np.arange(len(at))
         return Sketches(self.key[at], self.count[at])
+
+    def without(self, rows: np.ndarray) -> Sketches:
+        """All but the part that belongs to `rows`."""
+        kept = ~np.isin(self.key // WIDTH, rows)
+        return Sketches(self.key[kept], self.count[kept])
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Position in `key` at which each row begins; its last entry is the length of `key`."""
+        return _cumulative(np.bincount(self.key // WIDTH))
 
     @cached_property
     def before(self) -> np.ndarray:
@@ -63,13 +73,22 @@ def add(parts: Iterable[Sketches]) -> Sketches:
     if len(given) < 2:
         return given[0] if given else EMPTY
     keys = np.concatenate([part.key for part in given])
-    counts = np.concatenate([part.count for part in given])
+    return from_cells(keys, np.concatenate([part.count for part in given]))
+
+
+def from_cells(keys: np.ndarray, counts: np.ndarray) -> Sketches:
+    """Sketches from keys in any order, each as often as it likes; counts are not negative."""
+    if not len(keys):
+        return EMPTY
     if counts.max() >> _COUNT_BITS:
         return Sketches(*sum_by_key(keys, counts))
-    packed = np.sort(keys << _COUNT_BITS | counts)
+    # Stable is a merge sort, and what comes here is a few sorted runs.
+    packed = np.sort(keys << _COUNT_BITS | counts, kind="stable")
     keys, counts = packed >> _COUNT_BITS, packed & ((1 << _COUNT_BITS) - 1)
     first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    return Sketches(keys[first], np.add.reduceat(counts, first))
+    sums = np.add.reduceat(counts, first)
+    kept = sums > 0
+    return Sketches(keys[first][kept], sums[kept])
 
 
 def subtract(whole: Sketches, part: Sketches) -> Sketches:
@@ -89,10 +108,10 @@ def of_frame(frame: WindowFrame, rows: np.ndarray, prefix: str = "d:") -> Sketch
     )
     if not len(frame.value):
         return EMPTY
-    row, cell = rows[frame.owner].astype(np.int64), bucket[frame.field]
-    kept = (row >= 0) & (cell >= 0)
-    keys = row[kept] * WIDTH + np.clip(cell[kept], 0, WIDTH - 1)
-    return Sketches(*sum_by_key(keys, frame.value[kept].astype(np.int64)))
+    mine = np.flatnonzero((bucket >= 0)[frame.field] & (rows >= 0)[frame.owner])
+    cell = np.minimum(bucket[frame.field[mine]], WIDTH - 1)
+    keys = rows[frame.owner[mine]].astype(np.int64) * WIDTH + cell
+    return from_cells(keys, frame.value[mine].astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +136,9 @@ def counts(sketches: Sketches, rows: np.ndarray) -> np.ndarray:
     return n
 
 
-def quantile(sketches: Sketches, rows: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
+def quantile(
+    sketches: Sketches, rows: np.ndarray, q: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Value and bucket of the q-quantile of each row: the ceil(q n)-th smallest, within 1 %.
 
     NaN and -1 where a row has no observation.
@@ -133,6 +154,15 @@ def quantile(sketches: Sketches, rows: np.ndarray, q: float) -> tuple[np.ndarray
     bucket = np.where(n > 0, sketches.key[at] % WIDTH, -1)
     value = np.where(n > 0, 2 * SKETCH_GAMMA ** bucket.astype(float) / (SKETCH_GAMMA + 1), np.nan)
     return value, bucket
+
+
+def total(sketches: Sketches, rows: np.ndarray) -> np.ndarray:
+    """Sum of the observations of each row, within 1 %: whole numbers, so in any order the same."""
+    first, last = sketches.rows(rows)
+    value = np.rint(2 * SKETCH_GAMMA ** (sketches.key % WIDTH) / (SKETCH_GAMMA + 1))
+    sums = _cumulative(sketches.count * np.minimum(value, _LARGEST).astype(np.int64))
+    found: np.ndarray = sums[last] - sums[first]
+    return found
 
 
 def above(sketches: Sketches, rows: np.ndarray, bucket: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ for the flush that never came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -27,15 +27,21 @@ Judged = tuple[list[Finding], dict[str, np.ndarray]]
 
 def signals(rules: Sequence[RuleSpec]) -> tuple[str, ...]:
     """The count signals that the rules' baselines are made of."""
-    return tuple(dict.fromkeys(rule.signal for rule in rules if rule.signal in SIGNAL_FIELDS))
+    read = [signal for rule in rules for signal in (rule.signal, *_reads(rule))]
+    return tuple(dict.fromkeys(signal for signal in read if signal in SIGNAL_FIELDS))
+
+
+def _reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
+    """The signals a rule reads, and of which views."""
+    detector = WINDOWED.get(rule.detector)
+    return detector.reads(rule) if detector is not None else {}
 
 
 def sketches(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
     """The distributions that the rules read, and the views each is read of."""
     read: dict[str, set[str]] = {}
     for rule in rules:
-        detector = WINDOWED.get(rule.detector)
-        for signal, views in detector.reads(rule).items() if detector else ():
+        for signal, views in _reads(rule).items():
             if signal in SKETCH_PREFIX:
                 read.setdefault(signal, set()).update(views)
     return {signal: frozenset(views) for signal, views in sorted(read.items())}
@@ -45,10 +51,13 @@ def weekly(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
     """The views of which the past is kept by the hour: of each signal, and of `n` all of them."""
     views: dict[str, set[str]] = {"n": set()}
     for rule in rules:
-        if rule.detector in WINDOWED:
+        if _reads(rule):
             read = {*rule.views, *rule.contributors}
             views["n"] |= read
             views.setdefault(rule.signal, set()).update(read)
+            for signal, found in _reads(rule).items():
+                views.setdefault(signal, set()).update(found)
+    views["n"].update(*views.values())
     return {signal: frozenset(found) for signal, found in views.items()}
 
 

@@ -17,13 +17,33 @@ default (prod, shop, ...), the field is `n` (or `in`, `out`, `cost` in nano-USD,
     calls_by_model model=gpt-5: "80x60"
     calls_by_service.out: "40000x60"
 
-Windows are of `window_s`, from a full quarter of an hour on. Everything runs through
-ShardDetector, the code that runs live. `runs` of run rules are in the language of
+Or it is a distribution beside the duration, whose events are counted elsewhere: `ttft` (ms) or
+`request_tokens`:
+
+    calls_by_service.request_tokens: "80@1200~0.6x60"
+
+or `score`, whose mean and spread (a normal distribution's) stand behind the @:
+
+    scores_by_name.score score_name=toxicity: "30@0.02~0.01x60"
+
+A mixture of distributions is written with &: `60@2000~0.5&20@9000~0.5x60`.
+
+Windows are of `window_s`, from a full quarter of an hour on, or from `start` (UTC, like
+2023-11-14T09:00). `hours` writes the `weeks` before that (4, six at most): totals of hours, of a
+day (24 items) or a week from Monday on (168), repeated by the clock of `timezone`; a series
+needs its `n` there. `holidays` and `quiet_hours` are those of the configuration:
+
+    start: 2023-11-14T09:00
+    hours: {runs_by_service: "60x7 6000x12 60x5"}
+    series: {runs_by_service: "100x30 40x20"}
+
+Everything runs through ShardDetector, the code that runs live. `runs` of run rules are in the language of
 `runs/cases.py`. A test says whether the rule `fires` or stays `silent`.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +55,16 @@ import numpy as np
 from scipy.special import ndtri
 
 from tocsin.flow.alert import AlertEvent
+from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.frames import canonical
 from tocsin.flow.grade.sketch import LOG_GAMMA
+from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.judge.case_weeks import blobs_of
+from tocsin.flow.grade.sketch_past import SKETCH_PREFIX
 from tocsin.flow.judge.rules import DIMS, RuleError, RuleSpec, RuleTest, read_rules
 from tocsin.flow.judge.runs.cases import Look, looks
 from tocsin.flow.shard import DetectSettings, ShardDetector
-from tocsin.types import WindowFrame, join_series
+from tocsin.types import QuietHours, WindowFrame, join_series
 
 #: Start of the first window: a full quarter of an hour, in November 2023.
 EPOCH: Final = 1_700_000_100
@@ -54,11 +78,15 @@ _KEY: Final = re.compile(r"(?P<view>\w+)(?:\.(?P<field>\w+))?(?P<dims>(?: +\w+=\
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One window of one series: a value, and how long each event takes (ms; 0 = not said)."""
+    """One window of one series: a value, and how long each event takes (ms; 0 = not said).
+
+    Of scores `median_ms` is the mean score. `others` are the further parts of a mixture.
+    """
 
     value: int
     median_ms: float = 0.0
     sigma: float = 0.0
+    others: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +103,31 @@ def parse_points(text: str, rng: np.random.Generator) -> list[Point | None]:
     """The windows a text describes; None where the series is missing. Raises ValueError."""
     points: list[Point | None] = []
     for word in text.split():
-        item = _ITEM.fullmatch(word)
-        if item is None:
+        items = [_ITEM.fullmatch(part) for part in word.split("&")]
+        if not all(items):
             raise ValueError(f"{word!r} is no item of a series, like 100x60")
-        times = int(item["times"] or 1)
-        if item["value"] == "_":
+        parts = [item for item in items if item is not None]
+        times = int(parts[-1]["times"] or 1)
+        if parts[0]["value"] == "_":
             points += [None] * times
             continue
-        levels: np.ndarray = float(item["value"]) + float(item["step"] or 0) * np.arange(times)
-        if item["noise"] and item["size"]:
-            size = float(item["size"])
-            levels = rng.negative_binomial(size, size / (size + levels))
-        elif item["noise"]:
-            levels = rng.poisson(levels)
-        median, sigma = float(item["median"] or 0), float(item["sigma"] or 0)
-        points += [Point(max(0, round(float(v))), median, sigma) for v in levels]
+        first, *others = (_levels(item, times, rng) for item in parts)
+        points += [
+            Point(one.value, one.median_ms, one.sigma, tuple(other[i] for other in others))
+            for i, one in enumerate(first)
+        ]
     return points
+
+
+def _levels(item: re.Match[str], times: int, rng: np.random.Generator) -> list[Point]:
+    levels: np.ndarray = float(item["value"]) + float(item["step"] or 0) * np.arange(times)
+    if item["noise"] and item["size"]:
+        size = float(item["size"])
+        levels = rng.negative_binomial(size, size / (size + levels))
+    elif item["noise"]:
+        levels = rng.poisson(levels)
+    median, sigma = float(item["median"] or 0), float(item["sigma"] or 0)
+    return [Point(max(0, round(float(v))), median, sigma) for v in levels]
 
 
 def parse_key(text: str) -> tuple[str, str]:
@@ -118,9 +155,9 @@ def frames_of(
         cells: dict[str, dict[str, int]] = defaultdict(dict)
         for name, counter, points in lines:
             point = points[i] if i < len(points) else None
-            if point is not None and point.value:
-                cells[name][counter] = point.value
-                cells[name] |= _durations(point)
+            for part in (point, *point.others) if point is not None else ():
+                if part.value:
+                    _count(cells[name], part, counter)
         frames.append(frame_of(start + i * window_s, window_s, cells))
     return frames
 
@@ -148,14 +185,30 @@ def frame_of(start: int, seconds: int, cells: Mapping[str, Mapping[str, int]]) -
     )
 
 
-def _durations(point: Point) -> dict[str, int]:
-    """Sketch fields of a window's durations: the exact quantiles of the log-normal."""
+def _count(cell: dict[str, int], point: Point, counter: str) -> None:
+    """Add a window's events of one kind to its counters."""
+    if counter == "score":
+        at = (np.arange(point.value) + 0.5) / point.value
+        scores = point.median_ms + point.sigma * ndtri(at)
+        found = {"n": point.value, "sc": int(np.rint(scores * 1_000).sum())}
+    else:
+        found = _sketch(point, counter)
+        if counter not in SKETCH_PREFIX:
+            found[counter] = point.value
+    for name, value in found.items():
+        cell[name] = cell.get(name, 0) + value
+
+
+def _sketch(point: Point, counter: str) -> dict[str, int]:
+    """Sketch fields of a window: the exact quantiles of the log-normal."""
     if not point.median_ms:
         return {}
+    unit = 1 if counter == "request_tokens" else 1_000  # tokens, or microseconds a ms
     at = (np.arange(point.value) + 0.5) / point.value
-    micros = np.maximum(point.median_ms * 1000 * np.exp(point.sigma * ndtri(at)), 1.0)
-    buckets, counts = np.unique(np.ceil(np.log(micros) / LOG_GAMMA), return_counts=True)
-    return {f"d:{int(b)}": int(n) for b, n in zip(buckets, counts, strict=True)}
+    values = np.maximum(point.median_ms * unit * np.exp(point.sigma * ndtri(at)), 1.0)
+    buckets, counts = np.unique(np.ceil(np.log(values) / LOG_GAMMA), return_counts=True)
+    prefix = SKETCH_PREFIX.get(counter, "d:")
+    return {f"{prefix}{int(b)}": int(n) for b, n in zip(buckets, counts, strict=True)}
 
 
 def run_test(rule: RuleSpec, test: RuleTest) -> CaseResult:
@@ -170,17 +223,43 @@ def run_test(rule: RuleSpec, test: RuleTest) -> CaseResult:
 
 def _opened(rule: RuleSpec, test: RuleTest) -> Iterator[tuple[int, AlertEvent]]:
     """(evaluation, event) of whatever the rule says while it is bad, counted from 1."""
-    settings = DetectSettings(test.window_s, test.warmup, test.allowed_models)
+    calendar = Calendar(
+        test.timezone, test.holidays, tuple(map(QuietHours.parse, test.quiet_hours))
+    )
+    settings = DetectSettings(
+        test.window_s, test.warmup, test.allowed_models, slos=test.slos, calendar=calendar
+    )
     detector = ShardDetector(0, [rule.model_copy(update={"inhibited_by": ()})], settings)
+    start = EPOCH if test.start is None else _start(test)
+    if test.hours:
+        detector.restore(_past(test, start, calendar))
     if test.runs is not None:
         *before, last = looks(test.runs)
         for look in before:
             list(_looked(detector, look))
         yield from ((1, event) for event in _looked(detector, last) if event.status == "firing")
-    frames = frames_of(test.series, window_s=test.window_s, seed=test.seed)
+    frames = frames_of(test.series, window_s=test.window_s, seed=test.seed, start=start)
     for number, frame in enumerate(frames, 1):
         outcome = detector.close(frame, (frame.start + frame.seconds) * 1000)
         yield from ((number, event) for event in outcome.events if event.status == "firing")
+
+
+def _start(test: RuleTest) -> int:
+    assert test.start is not None
+    start = round(test.start.replace(tzinfo=dt.UTC).timestamp())
+    if start % QUARTER_S:
+        raise ValueError(f"start: {test.start} is not a full quarter of an hour")
+    return start
+
+
+def _past(test: RuleTest, start: int, calendar: Calendar) -> dict[str, bytes]:
+    """The weeks before a test, as the store would hold them."""
+    rng = np.random.default_rng(test.seed)
+    totals = {
+        parse_key(key): [point.value if point else 0 for point in parse_points(text, rng)]
+        for key, text in test.hours.items()
+    }
+    return blobs_of(totals, start=start, weeks=test.weeks, calendar=calendar)
 
 
 def _looked(detector: ShardDetector, look: Look) -> Iterator[AlertEvent]:

@@ -32,19 +32,69 @@ DETECTORS: Mapping[str, Keys] = {
     "spike": Keys({"ratio": 10.0}, {"p": 1e-6}, {"n": 20.0}),
     # Silence against the chance of no event at all for so long.
     "flatline": Keys({"silent_s": 300.0}, {"p": 1e-6}, {"day_n": 100.0}),
+    # Three of four blocks of `width_s` at or below `part` of what the clock expects; blocks
+    # widen to 45 minutes until `n` events are expected. Hours below `quiet` of the usual are quiet.
+    "drop": Keys(
+        {"part": 0.5, "width_s": 300.0, "quiet": 0.2}, {"p": 1e-3, "joint": 1e-6}, {"n": 50.0}
+    ),
     # Parts of a whole: `points` of absolute change, `bound` its lower confidence limit.
     "share": Keys(
         {"points": 0.20, "bound": 0.10, "distance": 0.05},
         {"p": 1e-6, "bound_p": 1e-3},
         {"n": 100.0, "baseline": 1000.0},
     ),
-    # A name that must not occur (`not_allowed`) or never did before (`first_seen`).
+    # A name that must not occur (`not_allowed`), never did before (`first_seen`), or stands in
+    # for another model than was asked for (`substituted`).
     "unexpected": Keys({"share": 0.01, "requests": 5.0}, {}, {"n": 1.0}, {"reason": "not_allowed"}),
-    # A quantile of a duration against the same quantile of the baseline.
+    # A quantile of a distribution against the same quantile of its baselines; `add` is in ms or
+    # tokens, `tail` asks that it rose so much more than the median (0 = never asked).
     "quantile": Keys(
-        {"ratio": 1.2, "add_ms": 100.0, "q": 0.95},
-        {"p": 1e-4, "early_p": 1e-6},
+        {"ratio": 1.2, "add": 100.0, "q": 0.95, "tail": 0.0},
+        {"p": 1e-4, "e": 1e4},
         {"n": 200.0, "wide_n": 500.0, "baseline": 1000.0},
+        {"flat": {}, "strata": {}},
+    ),
+    # The part of calls that fail or time out, against an absolute threshold; `times` the usual
+    # rate (0 = never asked) where that is above `usual`. `early_e` is in windows: see grade.rates.
+    "rate": Keys(
+        {"rate": 0.05, "critical": 0.20, "short_s": 300.0, "times": 0.0, "usual": 0.005},
+        {"p": 0.01, "short_p": 0.05, "early_e": 1e6, "usual_p": 1e-3},
+        {"k": 7.0, "n": 50.0, "last": 100.0, "baseline": 300.0},
+    ),
+    # Errors of one class in ten minutes: `new` to its service, or a `spike` of a known one.
+    # `lift`: from so many times its part of the traffic on, a tool, model or route is named.
+    "error_class": Keys({"ratio": 3.0, "lift": 5.0}, {"p": 1e-6}, {"k": 10.0}, {"reason": "spike"}),
+    # A ratio of two sums against the last day: `ratio` times it or `points` more (0 = not asked),
+    # surely `bound` times; `flat`: the denominator rose by less (0 = not asked).
+    "ratio": Keys(
+        {"ratio": 1.5, "bound": 1.2, "points": 0.0, "flat": 0.0, "width_s": 900.0},
+        {"p": 1e-3},
+        {"n": 50.0, "k": 1.0},
+        {"per": "self"},
+    ),
+    # Objectives of latency: the share beyond a limit, at its lower confidence limit.
+    "slo": Keys({}, {"p": 1e-3}, {"n": 20.0}, {"slos": []}),
+    # A quantile over the median of the same look; `growth` is on the day's own ratio.
+    "tail": Keys(
+        {"q": 0.95, "ratio": 4.0, "growth": 1.25}, {"p": 1e-3}, {"n": 200.0, "baseline": 1000.0}
+    ),
+    # A stage's part of the time of its service's runs.
+    "stage": Keys({"share": 0.60, "points": 0.10}, {"p": 1e-3}, {"n": 30.0, "baseline": 200.0}),
+    # One single duration: over the day's p99.9, and over its longest.
+    "peak": Keys(
+        {"ratio": 3.0, "highest": 2.0}, {}, {"n": 1.0, "baseline": 2000.0}, {"max_ms": {}}
+    ),
+    # The mean of a score; `add` in its own unit, `ratio` on the usual mean.
+    "level": Keys(
+        {"add": 0.05, "ratio": 1.1},
+        {"p": 1e-4},
+        {"n": 30.0, "baseline": 200.0},
+        {"worse_up": [], "worse_down": []},
+    ),
+    # Money against the budgets of the configuration, by kind (burn, share, forecast, call), or
+    # a `day` dearer than the series' days. `share`: of a budget spent; `usd`: the least day.
+    "budget": Keys(
+        {"share": 0.8, "ratio": 1.5}, {"p": 1e-3}, {"n": 20.0, "usd": 1.0}, {"kind": "burn"}
     ),
     # Runs, step by step: loops, ping-pong, storms (flow/judge/runs).
     "loop": Keys(open=True, of="runs"),

@@ -16,6 +16,7 @@ since a misspelt threshold is a threshold that is not there.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -27,7 +28,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tocsin.flow.extract import VIEWS
 from tocsin.flow.judge.keys import DETECTORS
-from tocsin.types import Severity
+from tocsin.flow.judge.options import check
+from tocsin.types import CostBudget, Severity, Slo
 
 VERSION = 1
 SHIPPED = Path(__file__).with_name("rules")
@@ -89,6 +91,15 @@ class RuleTest(_Closed):
     warmup: Annotated[int, Field(ge=1)] = 30
     window_s: Annotated[int, Field(ge=1)] = 60
     allowed_models: tuple[str, ...] = ()
+    slos: tuple[Slo, ...] = ()
+    cost_budgets: tuple[CostBudget, ...] = ()
+    #: When the first window starts, UTC; and the weeks before it, by the hour: see cases.py.
+    start: dt.datetime | None = None
+    hours: dict[str, str] = Field(default_factory=dict)
+    weeks: Annotated[int, Field(ge=1, le=6)] = 4
+    timezone: str = "UTC"
+    holidays: tuple[dt.date, ...] = ()
+    quiet_hours: tuple[str, ...] = ()
     seed: int = 1
     #: The first evaluation that may fire and the last that must have, counted from 1.
     fires_from: int | None = None
@@ -108,6 +119,8 @@ class RuleSpec(_Closed):
     detector: str
     signal: Signal = "n"
     views: tuple[str, ...] = ()  # broadest first: the first that breaches leads the alert
+    #: Only series whose dimension matches one of some shell patterns: {score_name: ["*toxic*"]}.
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     effect: dict[str, float] = Field(default_factory=dict)
     evidence: dict[str, float] = Field(default_factory=dict)
     volume: dict[str, float] = Field(default_factory=dict)
@@ -132,6 +145,8 @@ class RuleSpec(_Closed):
             for key in getattr(self, section):
                 if key not in allowed and not keys.open:
                     _fail(f"{section}.{key} is not read by detector {self.detector!r}", allowed)
+        if not keys.open:
+            check(self.options)
         for view in self.views + self.contributors:
             if view not in DIMS:
                 _fail(f"view {view!r} is unknown", DIMS)
@@ -139,6 +154,9 @@ class RuleSpec(_Closed):
             for dim in self.group_by:
                 if dim not in DIMS[view]:
                     _fail(f"group_by {dim!r} is not a dimension of view {view!r}", DIMS[view])
+            for dim in self.where:
+                if dim not in DIMS[view]:
+                    _fail(f"where.{dim} is not a dimension of view {view!r}", DIMS[view])
         if keys.of == "windows" and not self.views:
             _fail("views is empty", DIMS)
         return self

@@ -8,18 +8,20 @@ member with one past; the sentence names the leader.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import BASELINES, DAY_S
+from tocsin.flow.grade.counts import BASELINES
+from tocsin.flow.grade.sketch_past import spoils
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.types import Contributor, Finding, Severity, join_series, split_series
 
 _MIN_PART, _MOST_PARTS = 0.03, 5
+_HOME = ("env", "service")  # the dimensions every series has
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,24 @@ class Verdicts:
     severity: tuple[Severity, ...] | None = None  # one an entry; None = the rule's
     top: Callable[[int], tuple[Contributor, ...]] | None = None
     at_least: bool = False
+    reach_s: np.ndarray | None = None  # how far each looked back; None = its window only
+    suspect: np.ndarray | None = None  # no breach, but nothing to learn from either
 
     def early(self) -> Verdicts:
         """The same of an open window: only what no later flush can change."""
         return replace(self, at_least=True, top=None)
 
-    def excluded(self) -> np.ndarray:
-        """The rows that must not be learned from."""
-        rows: np.ndarray = self.rows[self.breach]
-        return rows
+    def excluded(self, signal: str, graded: Graded) -> dict[str, np.ndarray]:
+        """The rows that must not be learned from, by the key they are excluded under."""
+        if self.suspect is not None:
+            rows = self.rows[self.breach | self.suspect]
+            return {signal: rows} if len(rows) else {}
+        rows = self.rows[self.breach]
+        if self.reach_s is None or not len(rows):
+            return {signal: rows} if len(rows) else {}
+        return spoils(
+            signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s
+        )
 
 
 def fold(rule: RuleSpec, graded: Graded, said: Verdicts, watched: set[Group]) -> list[Finding]:
@@ -81,11 +92,11 @@ def _finding(
     rule: RuleSpec, graded: Graded, said: Verdicts, i: int, group: Group, *, clear: bool
 ) -> Finding:
     row, breach = int(said.rows[i]), bool(said.breach[i])
-    statistical = bool(np.isfinite(said.p[i]))
-    young = bool(graded.history.age(np.array([row]), graded.at)[0] < DAY_S)
+    statistical = bool(np.isfinite(said.p[i]) and said.baseline[i])
+    young = bool(graded.history.age(np.array([row]), graded.at)[0] < graded.young_s)
     severity = said.severity[i] if said.severity else rule.severity
     if statistical and young and severity == "critical":
-        severity = "warning"  # on the first day no baseline is sure enough to wake anyone
+        severity = "warning"  # in its first weeks no baseline is sure enough to wake anyone
     calls = rule.views[0].startswith("calls_")
     return Finding(
         rule=rule.id,
@@ -126,42 +137,57 @@ def _total(graded: Graded, signal: str, row: int) -> int | None:
 def contributions(
     rule: RuleSpec, graded: Graded, row: int, expected: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[Contributor, ...]:
-    """Which parts of a series drive its change: (now - expected) of each over the whole rise.
+    """Which parts of a sum drive its change: (now - expected) of each over the whole rise."""
+
+    def rise(parts: np.ndarray) -> np.ndarray:
+        return graded.current[rule.signal][parts] - expected(parts)
+
+    return drivers(rule, graded, row, rise)
+
+
+def drivers(
+    rule: RuleSpec, graded: Graded, row: int, excess: Callable[[np.ndarray], np.ndarray]
+) -> tuple[Contributor, ...]:
+    """Which dimension values drive what happened to a series, the greatest part first.
 
     Parts are the series of the rule's `contributors` views that agree with the series in
-    every dimension it has; parts of the change below 3 % are left out.
+    every dimension it has, and have one more. `excess` says how much each part brings (rows
+    -> float, counted from 0); a part below 3 % of all of its view is left out.
     """
-    history = graded.history
-    dims = history.catalog.dims(row)
-    signal = rule.signal
+    dims = graded.history.catalog.dims(row)
     found: list[Contributor] = []
     for view in rule.contributors:
         extra = [dim for dim in DIMS[view] if dim not in dims]
         if len(extra) != 1 or not set(dims) <= set(DIMS[view]):
             continue
-        rows = np.array(
-            [
-                r
-                for r in history.catalog.of_view(view)
-                if dims.items() <= history.catalog.dims(int(r)).items()
-            ],
-            np.int64,
-        )
-        if not len(rows):
-            continue
-        rise = np.maximum(graded.current[signal][rows] - expected(rows), 0.0)
-        whole = rise.sum()
-        for part, r in zip(rise, rows, strict=True):
+        rows = parts_of(graded, view, dims)
+        brings = np.maximum(excess(rows), 0.0) if len(rows) else np.zeros(0)
+        whole = brings.sum()
+        for part, r in zip(brings, rows, strict=True):
             if whole > 0 and part / whole >= _MIN_PART:
-                value = history.catalog.dims(int(r))[extra[0]]
+                value = graded.history.catalog.dims(int(r))[extra[0]]
                 found.append(Contributor(extra[0], value, float(f"{part / whole:.3g}")))
     found.sort(key=lambda c: (-c.share, c.dimension, c.value))
     return tuple(found[:_MOST_PARTS])
 
 
+def parts_of(graded: Graded, view: str, dims: Mapping[str, str]) -> np.ndarray:
+    """The rows of a view that have these dimension values; `dims` names env and service."""
+    catalog = graded.history.catalog
+    rows = catalog.of_view(view)
+    numbers, groups = catalog.group_ids(rows, _HOME)
+    home = tuple((dim, dims[dim]) for dim in _HOME)
+    if home not in groups:
+        return np.empty(0, np.int64)
+    near = rows[numbers == groups.index(home)]
+    inside = [dims.items() <= catalog.dims(int(r)).items() for r in near]
+    found: np.ndarray = near[np.array(inside, bool)]
+    return found
+
+
 def rows_of(rule: RuleSpec, graded: Graded) -> np.ndarray:
-    """The rows of all views of a rule."""
-    parts = [graded.history.catalog.of_view(view) for view in rule.views]
+    """The rows of all views of a rule that its `where` admits."""
+    parts = [graded.history.catalog.matching(view, rule.where) for view in rule.views]
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 

@@ -6,7 +6,7 @@ one: a module here, its row below, and its row in `judge/keys.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,23 @@ import numpy as np
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SHARE
-from tocsin.flow.judge.detectors import flatline, quantile, share, spike, unexpected
+from tocsin.flow.judge.detectors import (
+    budget,
+    drop,
+    error_class,
+    flatline,
+    level,
+    peak,
+    quantile,
+    rate,
+    ratio,
+    share,
+    slo,
+    spike,
+    stage,
+    tail,
+    unexpected,
+)
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts
 
@@ -28,6 +44,10 @@ def _its_signal(rule: RuleSpec) -> str | None:
     return rule.signal
 
 
+def _its_views(rule: RuleSpec) -> Mapping[str, Collection[str]]:
+    return {rule.signal: rule.views}
+
+
 @dataclass(frozen=True, slots=True)
 class Windowed:
     """A detector of windows.
@@ -37,6 +57,7 @@ class Windowed:
         judge_open: (rule, graded, rows, values, events) -> verdicts of an open window, for
             signals that can only grow; None = it waits for the close.
         excludes: the baseline that a breach is kept out of: a signal, SHARE, or None.
+        reads: the distributions whose past it needs, and of which views.
     """
 
     judge: Callable[[RuleSpec, Graded, set[Group]], Verdicts]
@@ -44,12 +65,23 @@ class Windowed:
         Callable[[RuleSpec, Graded, np.ndarray, np.ndarray, np.ndarray], Verdicts] | None
     ) = None
     excludes: Callable[[RuleSpec], str | None] = _nothing
+    reads: Callable[[RuleSpec], Mapping[str, Collection[str]]] = _its_views
 
 
 WINDOWED: Mapping[str, Windowed] = {
+    "budget": Windowed(budget.judge, reads=budget.reads),
+    "error_class": Windowed(error_class.judge, excludes=_its_signal),
+    "drop": Windowed(drop.judge, excludes=_its_signal),
     "flatline": Windowed(flatline.judge, excludes=_its_signal),
-    "quantile": Windowed(quantile.judge, excludes=_its_signal),
+    "level": Windowed(level.judge, excludes=_its_signal),
+    "peak": Windowed(peak.judge),
+    "quantile": Windowed(quantile.judge, excludes=_its_signal, reads=quantile.reads),
+    "rate": Windowed(rate.judge, excludes=_its_signal),
+    "ratio": Windowed(ratio.judge, excludes=_its_signal, reads=ratio.reads),
     "share": Windowed(share.judge, excludes=lambda _: SHARE),
+    "slo": Windowed(slo.judge, reads=slo.reads),
     "spike": Windowed(spike.judge, spike.judge_open, _its_signal),
+    "stage": Windowed(stage.judge, reads=stage.reads),
+    "tail": Windowed(tail.judge),
     "unexpected": Windowed(unexpected.judge, unexpected.judge_open),
 }

@@ -1,186 +1,290 @@
-"""A quantile of the durations worse than the day's, from log-bucket sketches.
+"""A quantile of a distribution (durations, first token, tokens a call) worse than it was.
 
-Windows widen from 15 minutes to two hours until there are `wide_n` observations; below `n`
-nothing is said. The baseline is the last day up to two hours ago. Evidence is either of two:
-more observations beyond the baseline's quantile than a beta-binomial allows, or a shift of
-the mean log duration, which needs a quarter of the observations.
+Each series looks back over the least of 15 minutes to two hours that holds `n` observations,
+and over the least that holds `wide_n`: the first is soon, the second sure; either may breach.
+Three baselines are known as a series ages: the last day up to two hours ago, the same time
+yesterday, the same hour of earlier weeks. The effect must hold against the highest of them,
+so neither a busy hour of the day nor a busy Monday is a regression. Where a rule names
+`strata`, the day is brought into the mix of today first (`grade/strata.py`).
+
+Evidence is either of two: more observations beyond the usual quantile than a beta-binomial
+allows whose share wanders as it did all day; or a shift of the mean log, as an e-value, which
+needs a quarter of the observations and may be looked at every time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+
 import numpy as np
 
-from tocsin.flow.grade import Graded, sketch, tails
+from tocsin.flow.grade import Graded, looks, sketch, tails
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.shares import over_dispersion
-from tocsin.flow.grade.sketch_past import SketchPast
+from tocsin.flow.grade.counts import BASELINES
+from tocsin.flow.grade.evidence import mixture_e, needed, spread_of
+from tocsin.flow.grade.strata import standardise
+from tocsin.flow.judge.flat import is_flat
+from tocsin.flow.judge.options import flat_of, strata_of
 from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.judge.units import Unit, unit_of
 from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
 
-_WIDTHS_S = (900, 1800, 3600, 7200)
-#: A mean log duration wanders by 2 % from hour to hour with nothing wrong, and a share of slow
-#: calls by a tenth: floors, and what is taken while too few quarter-hours are known to fit it.
-_DRIFT, _RHO_UNKNOWN, _FITTED = 0.02, 0.005, 8
+#: What must be comparable of a mix: beyond that it is new, and nothing is said.
+_LEAST_PART = 0.5
+_DAY, _YESTERDAY, _WEEKS = (
+    BASELINES.index(name)
+    for name in ("last 24 h", "same time yesterday", "same hour of earlier weeks")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Columns, one entry a row, in the unit of the sketch."""
+
+    width: np.ndarray  # s
+    n: np.ndarray
+    value: np.ndarray
+    usual: np.ndarray  # NaN while there is no baseline
+    bound: np.ndarray  # the least value with the effect
+    ratio: np.ndarray  # 0 while there is no baseline
+    baseline: np.ndarray
+    p: np.ndarray
+    needed: np.ndarray  # observations that would show the least effect
+    breach: np.ndarray
+    clear: np.ndarray
+
+    def or_if_worse(self, other: _Look) -> _Look:
+        """The other look where only it breaches; clear only where both are."""
+        take = other.breach & ~self.breach
+        columns = {
+            field.name: np.where(take, getattr(other, field.name), getattr(self, field.name))
+            for field in fields(self)
+        }
+        return _Look(**{**columns, "clear": self.clear & other.clear})
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """What is compared with what: now and the last day, `n` and `m` observations."""
+
+    now: sketch.Sketches
+    base: sketch.Sketches
+    n: np.ndarray
+    m: np.ndarray
+
+
+def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
+    """The distributions a rule compares, with the finer views its strata are in."""
+    mine = {*rule.views, *strata_of(rule.options).values()}
+    flat = flat_of(rule.options)
+    other = flat.signal if flat and flat.signal else rule.signal
+    return {other: rule.views, rule.signal: mine}
 
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
-    """Every series with volume and a baseline, and those whose group has an alert."""
+    """Every series with volume, a baseline and the effect, and those that have an alert."""
     rows = rows_of(rule, graded)
-    width = _widths(rule, graded, rows)
-    kept = (width > 0) & (
-        (sketch.counts(_past(rule, graded).baseline, rows) >= rule.volume["baseline"])
-        | is_watched(rule, graded, rows, watched)
-    )
-    rows, width = rows[kept], width[kept]
-    kept = _is_slow(rule, graded, rows, width) | is_watched(rule, graded, rows, watched)
-    rows, width = rows[kept], width[kept]
-    return _verdicts(rule, graded, rows, width)
+    base = graded.history.sketches[rule.signal].baseline
+    narrow = looks.least(graded, rule.signal, rows, rule.volume["n"])
+    alerted = is_watched(rule, graded, rows, watched)
+    kept = (narrow > 0) & ((sketch.counts(base, rows) >= rule.volume["baseline"]) | alerted)
+    rows, narrow, alerted = rows[kept], narrow[kept], alerted[kept]
+    wide = looks.least(graded, rule.signal, rows, rule.volume["wide_n"])
+    wide = np.where(wide > 0, wide, looks.WIDTHS_S[-1])
+    slow = _may_be_slow(rule, graded, rows, narrow)
+    other = ~slow & (wide != narrow)
+    slow[other] = _may_be_slow(rule, graded, rows[other], wide[other])
+    kept = slow | alerted
+    rows, narrow, wide = rows[kept], narrow[kept], wide[kept]
+    look = _look(rule, graded, rows, narrow)
+    if (wide != narrow).any():
+        look = look.or_if_worse(_look(rule, graded, rows, wide))
+    return _verdicts(rule, graded, rows, look)
 
 
-def _is_slow(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Which rows may have the effect: so many slow ones that the quantile can be beyond the bound.
+def _may_be_slow(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Which rows may have the effect: enough slow ones for the quantile to pass the bound.
 
     Cheap, since it only counts: quantiles are taken of the few rows that pass.
     """
     q = rule.effect["q"]
-    usual, _ = sketch.quantile(_past(rule, graded).baseline, rows, q)
-    bound = np.fmax(usual * rule.effect["ratio"], usual + rule.effect["add_ms"] * 1000)
+    base = graded.history.sketches[rule.signal].baseline
+    bound = _bound(rule, sketch.quantile(base, rows, q)[0])
     cut = np.floor(np.log(np.fmax(bound, 1.0)) / sketch.LOG_GAMMA).astype(np.int64) - 1
-    slow, n = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-    for seconds in _WIDTHS_S:
-        these = width == seconds
-        if these.any():
-            parts = [
-                graded.sketches[rule.signal],
-                *_past(rule, graded).recent(_windows(graded, seconds)),
-            ]
-            for part in parts:
-                slow[these] += sketch.above(part, rows[these], cut[these])
-                n[these] += sketch.counts(part, rows[these])
+    slow, n = looks.above(graded, rule.signal, rows, width, cut)
     many: np.ndarray = slow > n - np.ceil(q * n - 1e-9)
     return many
 
 
-def _past(rule: RuleSpec, graded: Graded) -> SketchPast:
-    return graded.history.sketches[rule.signal]
+def _bound(rule: RuleSpec, usual: np.ndarray) -> np.ndarray:
+    """The least value that has the effect."""
+    add = rule.effect["add"] * unit_of(rule.signal).scale
+    bound: np.ndarray = np.fmax(usual * rule.effect["ratio"], usual + add)
+    return bound
 
 
-def _windows(graded: Graded, seconds: int) -> int:
-    """Learned windows that a look back over `seconds` takes in beside the current one."""
-    return seconds // graded.history.window_s - 1
-
-
-def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> Verdicts:
-    """Full judgement of a few rows."""
-    now, base = _now(rule, graded, rows, width), _past(rule, graded).baseline
-    n, m = sketch.counts(now, rows), sketch.counts(base, rows)
+def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> _Look:
+    """Full judgement of a few rows over some widths."""
+    sides = _sides(rule, graded, rows, width)
     q = rule.effect["q"]
-    value, _ = sketch.quantile(now, rows, q)
-    usual, usual_bucket = sketch.quantile(base, rows, q)
-    ready = (m >= rule.volume["baseline"]) & (n >= rule.volume["n"])
-    ready &= graded.history.age(rows, graded.at) >= min(
-        graded.warmup * graded.history.window_s, 86_400
-    )
-    ratio = np.divide(value, usual, out=np.zeros(len(rows)), where=ready & (usual > 0))
-    effect = ready & (ratio >= rule.effect["ratio"])
-    effect &= value - usual >= rule.effect["add_ms"] * 1000
-    p, early = _evidence(rule, graded, now, rows, usual_bucket, effect)
-    breach = effect & ((p <= rule.evidence["p"]) | (early <= rule.evidence["early_p"]))
+    value, _ = sketch.quantile(sides.now, rows, q)
+    day, bucket = sketch.quantile(sides.base, rows, q)
+    usual, baseline = _highest(rule, graded, rows, day)
+    ready = (sides.m >= rule.volume["baseline"]) & (sides.n >= rule.volume["n"])
+    lived = graded.warmup * graded.history.window_s
+    ready &= graded.history.age(rows, graded.at) >= min(lived, looks.DAY_S)
+    usual = np.where(ready, usual, np.nan)
+    ratio = np.where(ready, value / usual, 0.0)
+    bound = _bound(rule, usual)
+    effect = ready & (value >= bound) & _is_tail(rule, sides, rows, value / day)
+    effect[effect] = is_flat(rule, graded, rows[effect], width[effect])
+    p, least = _evidence(rule, graded, sides, rows, usual, np.where(usual > day, -1, bucket))
     level = rule.clear.level if rule.clear.level is not None else 1 + (rule.effect["ratio"] - 1) / 2
-    bound = np.maximum(usual * rule.effect["ratio"], usual + rule.effect["add_ms"] * 1000)
-
-    def say(i: int) -> str:
-        return (
-            f"{name_of(graded, int(rows[i]))}: p{q * 100:g} {value[i] / 1000:,.0f} ms over "
-            f"{width[i] / 60:.0f} min, {ratio[i] - 1:+.0%} on {usual[i] / 1000:,.0f} ms"
-        )
-
-    return Verdicts(
-        rows,
-        breach,
+    return _Look(
+        width,
+        sides.n,
+        value,
+        usual,
+        bound,
+        ratio,
+        np.where(ready, baseline, 0),
+        np.where(ready, p, np.nan),
+        least,
+        effect & (p <= rule.evidence["p"]),
         ready & (ratio <= level),
-        value / 1000,
-        np.where(ready, usual / 1000, np.nan),
-        np.where(ready, bound / 1000, np.nan),
-        n,
-        np.where(ready, np.minimum(p, early), np.nan),
-        np.where(ready, value / np.where(ready, bound, 1.0), 0.0),
-        np.where(ready, 2, 0),
-        "ms",
-        say,
     )
 
 
-def _widths(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
-    """Seconds to look back for each row: the least with `wide_n`, the most with `n`, else 0."""
-    history = graded.history
-    width = np.zeros(len(rows), np.int64)
-    for seconds in reversed(_WIDTHS_S):
-        past = history.trailing("n", rows, max(seconds // history.window_s - 1, 1))
-        total = np.nansum(past, axis=1) + graded.current["n"][rows]
-        floor = rule.volume["n"] if seconds == _WIDTHS_S[-1] else rule.volume["wide_n"]
-        width = np.where(total >= floor, seconds, width)
-    return width
+def _sides(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> _Sides:
+    """Now and the last day of each row; in one mix where a finer view tells it."""
+    now = looks.merged(graded, rule.signal, rows, width)
+    base = graded.history.sketches[rule.signal].baseline.only(rows)
+    n, m = sketch.counts(now, rows), sketch.counts(base, rows).astype(float)
+    for view, finer in strata_of(rule.options).items():
+        these = np.flatnonzero(graded.history.catalog.in_view(rows, view))
+        if not len(these):
+            continue
+        found = standardise(graded, rule.signal, rows[these], width[these], view, finer)
+        like = np.flatnonzero(found.part >= _LEAST_PART)
+        m[these[found.part < _LEAST_PART]] = 0.0
+        n[these[like]], m[these[like]] = found.n[like], found.m[like]
+        taken = rows[these[like]]
+        now = sketch.add([now.without(taken), found.now.only(taken)])
+        base = sketch.add([base.without(taken), found.base.only(taken)])
+    return _Sides(now, base, n, m)
 
 
-def _now(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> sketch.Sketches:
-    """The durations of each row over its own width."""
-    parts = []
-    for seconds in _WIDTHS_S:
-        these = rows[width == seconds]
-        if len(these):
-            given = [
-                graded.sketches[rule.signal],
-                *_past(rule, graded).recent(_windows(graded, seconds)),
-            ]
-            parts += [part.only(these) for part in given]
-    return sketch.add(parts)
+def _highest(
+    rule: RuleSpec, graded: Graded, rows: np.ndarray, day: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The highest of what the baselines call usual, and which that is."""
+    q, history = rule.effect["q"], graded.history
+    then = looks.yesterday(graded, history.sketches[rule.signal], rows)
+    before, _ = sketch.quantile(then, rows, q)
+    before[sketch.counts(then, rows) < rule.volume["n"]] = np.nan
+    weekly = np.full(len(rows), np.nan)
+    name = f"{rule.signal}.p{q * 100:g}"
+    if name in history.weeks.names:
+        hours = np.sort(history.weeks.same_hour(name, rows, graded.at, weeks=4), axis=1)
+        known = np.isfinite(hours).sum(axis=1)  # NaN are sorted to the end
+        middle = np.take_along_axis(hours, np.maximum(known - 1, 0)[:, None] // 2, axis=1)
+        weekly = middle[:, 0]
+    usual, which = day.copy(), np.full(len(rows), _DAY)
+    for value, baseline in ((before, _YESTERDAY), (weekly, _WEEKS)):
+        higher = value > usual
+        usual, which = np.where(higher, value, usual), np.where(higher, baseline, which)
+    return usual, which
+
+
+def _is_tail(
+    rule: RuleSpec, sides: _Sides, rows: np.ndarray, ratio: np.ndarray
+) -> np.ndarray | bool:
+    """Whether the quantile rose so much more than the median did."""
+    if not rule.effect["tail"]:
+        return True
+    middle = sketch.quantile(sides.now, rows, 0.5)[0] / sketch.quantile(sides.base, rows, 0.5)[0]
+    grew: np.ndarray = ratio / middle >= rule.effect["tail"]
+    return grew
 
 
 def _evidence(
     rule: RuleSpec,
     graded: Graded,
-    now: sketch.Sketches,
+    sides: _Sides,
     rows: np.ndarray,
+    usual: np.ndarray,
     bucket: np.ndarray,
-    wanted: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How improbable are the observations beyond `bucket`, and the shift of the mean log?
+    """How improbable it is, and how many observations would show the least effect.
 
-    1 where not wanted.
+    `bucket` is that of the day's quantile, -1 where another baseline is higher: that one is
+    then held to be the day, moved up.
+
+    Returns:
+        p: of the share beyond `usual`, or evidence.p over the multiple of evidence.e that the
+            e-value of the mean log reaches, whichever is less.
+        needed: for the share to show `effect.ratio` nine times of ten.
     """
-    p, early = np.ones(len(rows)), np.ones(len(rows))
-    these, base = rows[wanted], _past(rule, graded).baseline
-    if len(these):
-        rho, drift = _wander(rule, graded, these, bucket[wanted])
-        beyond, n = sketch.above(now, these, bucket[wanted]), sketch.counts(now, these)
-        usual, m = sketch.above(base, these, bucket[wanted]), sketch.counts(base, these)
-        p[wanted] = tails.beta_binomial_upper(beyond, n, (usual + 1) / (m + 2), rho)
-        a, b = sketch.moments(now, these), sketch.moments(base, these)
-        error = np.sqrt(a.var / a.n + b.var / b.n + drift**2)
-        early[wanted] = tails.normal_upper((a.mean - b.mean) / error)
-    return p, early
+    known = np.isfinite(usual)
+    p, least = np.ones(len(rows)), np.full(len(rows), np.inf)
+    rows, usual, bucket = rows[known], usual[known], bucket[known]
+    if not len(rows):
+        return p, least
+    own, here = sketch.quantile(sides.base, rows, rule.effect["q"])
+    moved = np.where(bucket < 0, np.log(usual) - np.log(own), 0.0)
+    at = here + np.rint(moved / sketch.LOG_GAMMA).astype(np.int64)
+    n, m = sides.n[known], sides.m[known]
+    weight = sketch.counts(sides.base, rows)
+    usually = (sketch.above(sides.base, rows, here) / weight * m + 1) / (m + 2)
+    rho, drift = spread_of(graded.history.sketches[rule.signal].quarters(), rows, here)
+    beyond = sketch.above(sides.now, rows, at)
+    a, b = sketch.moments(sides.now, rows), sketch.moments(sides.base, rows)
+    tau = float(np.log(rule.effect["ratio"]))
+    e = mixture_e(a.mean - b.mean - moved, a.var / n + b.var / m + drift**2, tau)
+    sure = rule.evidence["p"] * rule.evidence["e"] / np.maximum(e, 1e-300)
+    slower = here - int(tau / sketch.LOG_GAMMA)
+    shifted = sketch.above(sides.base, rows, slower) / weight
+    least[known] = needed(usually, shifted, rule.evidence["p"], rho=rho)
+    p[known] = np.fmin(tails.beta_binomial_upper(beyond, n, usually, rho), sure)
+    return p, least
 
 
-def _wander(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, bucket: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How much quarter-hours differ with nothing wrong: rho of the share of slow calls, and the
-    standard deviation of the mean log duration, beyond what sampling explains.
-    """
-    parts = [part.only(rows) for part in _past(rule, graded).quarters()]
-    rho, drift = np.full(len(rows), _RHO_UNKNOWN), np.full(len(rows), _DRIFT)
-    if len(parts) < _FITTED:
-        return rho, drift
-    slow = np.array([sketch.above(part, rows, bucket) for part in parts], float)
-    held = [sketch.moments(part, rows) for part in parts]
-    n, mean, var = (
-        np.array([getattr(one, name) for one in held], float) for name in ("n", "mean", "var")
+def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, look: _Look) -> Verdicts:
+    unit: Unit = unit_of(rule.signal)
+
+    def say(i: int) -> str:
+        text = (
+            f"{name_of(graded, int(rows[i]))}: {unit.of} p{rule.effect['q'] * 100:g} "
+            f"{unit.text(look.value[i])} over {look.width[i] / 60:.0f} min"
+        )
+        if not np.isfinite(look.usual[i]):
+            return text
+        return (
+            f"{text}, {look.ratio[i] - 1:+.0%} on {unit.text(look.usual[i])} "
+            f"({BASELINES[int(look.baseline[i])]}); {_power(rule, look, i)}"
+        )
+
+    return Verdicts(
+        rows,
+        look.breach,
+        look.clear,
+        look.value / unit.scale,
+        look.usual / unit.scale,
+        look.bound / unit.scale,
+        look.n,
+        look.p,
+        np.nan_to_num(look.value / look.bound),
+        look.baseline,
+        unit.name,
+        say,
+        reach_s=look.width,
     )
-    for i in range(len(rows)):
-        rho[i] = over_dispersion(slow[:, i], n[:, i])
-        enough = n[:, i] >= 20
-        if enough.sum() >= _FITTED:
-            excess = mean[enough, i].var(ddof=1) - (var[enough, i] / n[enough, i]).mean()
-            drift[i] = max(_DRIFT, float(np.sqrt(max(excess, 0.0))))
-    return rho, drift
+
+
+def _power(rule: RuleSpec, look: _Look, i: int) -> str:
+    """What the volume can tell: n against what the least effect takes."""
+    effect = f"{rule.effect['ratio'] - 1:+.0%}"
+    if not np.isfinite(look.needed[i]):
+        return f"n = {look.n[i]:,}, and it varies too much for {effect} alone to be sure"
+    return f"n = {look.n[i]:,} where {effect} takes {look.needed[i]:,.0f}"
