@@ -182,9 +182,10 @@ def refused(marker: str, now_ns: int) -> dict[str, list[bytes | None]]:
     tool = Otlp({"gen_ai.operation.name": "execute_tool", "tool_arguments": "[" * 40 + marker})
     deep = "[" * 40 + json.dumps(marker) + "]" * 40
     day = 86_400 * 10**9
+    repeated = marker.encode() * (400_000 // len(marker.encode()))
     return {
         "empty": [None],
-        "too_large": [raw[:-1] + b', "x": "' + marker.encode() * 400_000 + b'"}'],
+        "too_large": [raw[:-1] + b', "x": "' + repeated + b'"}'],
         "bad_utf8": [raw.replace(b"shop", b"\xff\xfe")],
         "bad_json": [raw[:-1], text[: len(text) // 2], b"{" + marker.encode() + b"}"],
         "bad_protobuf": [otlp("protobuf", content(marker))[:-1], b"\n" + b"\x7f" + marker.encode()],

@@ -43,7 +43,8 @@ def configure(level: Level = "info", fmt: Format = "auto") -> None:
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
     for name, floor in _QUIET.items():
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else floor)
+        # Never DEBUG: there aiokafka writes out every request, records and all.
+        logging.getLogger(name).setLevel(logging.INFO if level == "debug" else floor)
 
 
 def _rendering(*, pretty: bool) -> list[structlog.typing.Processor]:
