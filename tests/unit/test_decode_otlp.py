@@ -64,7 +64,7 @@ def test_what_a_resource_leaves_out_has_a_default(transport: str) -> None:
         ({"gen_ai.operation.name": "invoke_agent"}, "", "agent"),
         ({"gen_ai.operation.name": "fetch_response"}, "", "other"),
         ({"openinference.span.kind": "LLM", "llm.model_name": "m"}, "", "llm"),
-        ({"openinference.span.kind": "CHAIN"}, "", "step"),
+        ({"openinference.span.kind": "CHAIN"}, "", "workflow"),  # it is the root
         ({"openinference.span.kind": "RETRIEVER"}, "", "retrieval"),
         ({"openinference.span.kind": "RERANKER", "reranker.model_name": "m"}, "", "rerank"),
         ({"openinference.span.kind": "GUARDRAIL"}, "", "guardrail"),

@@ -25,13 +25,15 @@ KINDS: Mapping[str, str] = {kind.value: kind.value for kind in Kind} | {
     alias: kind.value
     for kind, aliases in {
         Kind.LLM: "chat generate_content text_completion completion generate responses "
-        "call_llm llm_request",
-        Kind.EMBEDDING: "embeddings",
+        "call_llm llm_request acompletion chat.completions chat.streaming_completions "
+        "text.completions text.streaming_completions",
+        Kind.EMBEDDING: "embeddings aembedding",
         Kind.RERANK: "reranker",
         Kind.TOOL: "execute_tool",
         Kind.AGENT: "invoke_agent create_agent",
-        Kind.WORKFLOW: "invoke_workflow handle_conversation_turn execute_task",
-        Kind.STEP: "agent_step plan goto chain task prompt",
+        Kind.WORKFLOW: "invoke_workflow handle_conversation_turn",
+        # `execute_task` is a node of LangGraph, as Traceloop exports it.
+        Kind.STEP: "agent_step plan goto chain task prompt execute_task framework",
         Kind.RETRIEVAL: "retriever",
         Kind.MEMORY: "search_memory create_memory update_memory upsert_memory delete_memory "
         "create_memory_store delete_memory_store",
@@ -52,10 +54,17 @@ PROVIDERS: Mapping[str, str | None] = {
     "mistral": "mistral_ai",
     "bedrock": "aws.bedrock",
     "moonshot": "moonshot_ai",
+    "aws": "aws.bedrock",
+    "azure": "azure.ai.openai",
+    "google": "gcp.gen_ai",
+    "google_genai": "gcp.gen_ai",
+    "google_vertexai": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
 } | dict.fromkeys(
-    "agno autogen crewai dspy gcp.vertex.agent google_adk haystack langchain langgraph "  # noqa: SIM905
-    "llama_index llamaindex openai-agents openai_agents pydantic-ai pydantic_ai "
-    "semantic_kernel smolagents strands-agents tinyagent vercel".split()
+    "ag2 agno autogen crewai dspy gcp.vertex.agent google_adk haystack langchain langgraph "  # noqa: SIM905
+    "langsmith litellm llama_index llamaindex logfire mastra microsoft.agent_framework "
+    "openai-agents openai_agents pydantic-ai pydantic_ai semantic-kernel semantic_kernel "
+    "smolagents spring_ai strands strands-agents tinyagent unknown vercel".split()
 )
 
 _TEXT = [name for name, dtype in SPAN_SCHEMA.items() if dtype == pl.String()]

@@ -7,13 +7,14 @@ number that reads well and cannot be is refused later, on the column.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from tocsin.flow.decode.canonical import KINDS, PROVIDERS
 from tocsin.flow.decode.contract import MAX_MS, MAX_TOKENS, MAX_USD
+from tocsin.flow.decode.instant import UNREADABLE, instant_ns
 from tocsin.flow.decode.limits import RefusedError
 from tocsin.types import NANO, Kind, Reason
 
@@ -44,6 +45,21 @@ _VERCEL_KINDS = {
     "doRerank": Kind.RERANK,
 }
 _LANGGRAPH_ENDS = frozenset({"__start__", "__end__"})
+_NO_MODEL = frozenset({"unknown", "none", "null", "n/a"})
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_SENTRY_AI = {
+    "ai.chat_completions.": Kind.LLM,
+    "ai.messages.": Kind.LLM,
+    "ai.responses.": Kind.LLM,
+    "ai.text_generation.": Kind.LLM,
+    "ai.run.dogenerate": Kind.LLM,
+    "ai.run.dostream": Kind.LLM,
+    "ai.embeddings.": Kind.EMBEDDING,
+    "ai.run.doembed": Kind.EMBEDDING,
+    "ai.tool": Kind.TOOL,
+    "ai.agent": Kind.AGENT,
+    "ai.pipeline.": Kind.AGENT,
+}
 _SENTRY_TYPES = {"agent": Kind.AGENT, "ai_client": Kind.LLM, "tool": Kind.TOOL}
 _LANGFUSE_TYPES = {"generation": Kind.LLM, "chain": Kind.STEP, "retriever": Kind.RETRIEVAL}
 _TASK_KINDS = {"workflow": Kind.WORKFLOW, "task": Kind.STEP, "agent": Kind.AGENT, "tool": Kind.TOOL}
@@ -57,6 +73,74 @@ def text(value: Any) -> str | None:
 def label(value: Any) -> str | None:
     """A name that may be written as a number: a version, a status code."""
     return str(value) if type(value) is int else text(value)
+
+
+def model(value: Any) -> str | None:
+    """A model's name. Traceloop writes `unknown` where it knows none."""
+    name = text(value)
+    return None if name is None or name.lower() in _NO_MODEL else name
+
+
+def member(*names: str) -> Convert:
+    """One name out of a JSON object of which nothing else is wanted: the first there is."""
+
+    def convert(value: Any) -> str | None:
+        return next((name for name in map(text, _members(value, names)) if name), None)
+
+    return convert
+
+
+def counted(*names: str) -> Convert:
+    """A count out of a JSON object of counts. Raises RefusedError, as `count`."""
+
+    def convert(value: Any) -> int | None:
+        return next((n for n in map(count, _members(value, names)) if n is not None), None)
+
+    return convert
+
+
+def paid(*names: str) -> Convert:
+    """Nano-USD out of a JSON object of costs. Raises RefusedError, as `usd`."""
+
+    def convert(value: Any) -> int | None:
+        return next((n for n in map(usd, _members(value, names)) if n is not None), None)
+
+    return convert
+
+
+def _members(value: Any, names: Sequence[str]) -> list[Any]:
+    if isinstance(value, str):
+        try:
+            value = _decode_object(value)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            return []
+    return [value[name] for name in names if name in value] if isinstance(value, dict) else []
+
+
+def moment(value: Any) -> int | None:
+    """Nanoseconds since the epoch from ISO 8601, which Langfuse quotes once more."""
+    if not isinstance(value, str):
+        return None
+    at = instant_ns(value.strip('"'))
+    return None if at == UNREADABLE else at
+
+
+def http_error(value: Any) -> str | None:
+    """A status of HTTP that names a class of error. (Text on Zipkin.)"""
+    status = number(value)
+    return str(int(status)) if status is not None and 400 <= status < 600 else None
+
+
+def is_error_level(value: Any) -> bool:
+    return isinstance(value, str) and value == "ERROR"
+
+
+def is_chain(value: Any) -> bool | None:
+    return True if isinstance(value, str) and value.lower() == "chain" else None
+
+
+def present(value: Any) -> bool | None:
+    return True if value else None
 
 
 def flag(value: Any) -> bool | None:
@@ -142,7 +226,14 @@ def vercel_provider(value: Any) -> str | None:
 def operation(value: Any) -> str | None:
     """A kind from an operation's name, also as Sentry spells it (`gen_ai.chat`)."""
     name = (text(value) or "").lower().removeprefix("gen_ai.")
-    return KINDS.get(name)
+    return KINDS.get(name) or _sentry_ai(name)
+
+
+def _sentry_ai(name: str) -> str | None:
+    """Sentry's operations before `gen_ai.*`: `ai.chat_completions.create.openai`."""
+    if not name.startswith("ai."):
+        return None
+    return next((kind for prefix, kind in _SENTRY_AI.items() if name.startswith(prefix)), None)
 
 
 def sentry_type(value: Any) -> str | None:

@@ -26,6 +26,8 @@ VOLATILE = frozenset({
 #: walking through things is progress, not a loop.
 _RANDOM_ID = re.compile(r"(?=.*\d)(?:[a-z]+[-_])?[0-9A-Za-z-]{16,}")
 _MASK = "*"
+#: How the JSON of a tool's start and of its end begins.
+_CALLBACKS = ('{"input_str":', '{"output":')
 _DIGEST_BYTES = 8
 _INT64 = 2**63
 
@@ -46,6 +48,24 @@ def fingerprint(content: bytes | str | object, key: bytes, max_depth: int) -> st
     except UnicodeEncodeError:
         raise RefusedError(Reason.BAD_UTF8) from None
     return hmac.digest(key, canonical, "sha256")[:_DIGEST_BYTES].hex()
+
+
+def unwrapped(content: Any) -> Any:
+    """What a tool was given or gave, where Traceloop wrote LangChain's whole callback.
+
+    Its step and checkpoint change with every call, so that no two calls would be alike. Raises
+    RefusedError if it is nested too deep to read.
+    """
+    if not isinstance(content, str) or not content.startswith(_CALLBACKS):
+        return content
+    value = parse(content)
+    if not isinstance(value, dict):
+        return content
+    if "input_str" in value:
+        return value.get("inputs") or value["input_str"]
+    output = value["output"]
+    message = output.get("kwargs") if isinstance(output, dict) and "lc" in output else None
+    return message.get("content", output) if isinstance(message, dict) else output
 
 
 def parse(content: bytes | str) -> Any:

@@ -21,6 +21,7 @@ from tocsin.flow.decode.otlp_span import Event, Row, WireSpan
 from tocsin.flow.decode.semantics import (
     CONTENT,
     EVENT_TABLE,
+    PARTIAL,
     RESOURCE_TABLE,
     SPAN_TABLE,
     Offer,
@@ -36,8 +37,9 @@ _STATUS_ERROR = 2
 #: that does not is read in full. (Lengths of names fit a byte.)
 _KEY_TAG = b"\n"
 #: An encoded attribute up to the end of its key. Content is apart: it is never remembered.
-_NAMES = {_KEY_TAG + bytes([len(name)]) + name.encode() for name in SPAN_TABLE.keys() - CONTENT}
-_CONTENTS = {_KEY_TAG + bytes([len(name)]) + name.encode() for name in CONTENT}
+_UNSEEN = CONTENT | PARTIAL
+_NAMES = {_KEY_TAG + bytes([len(name)]) + name.encode() for name in SPAN_TABLE.keys() - _UNSEEN}
+_CONTENTS = {_KEY_TAG + bytes([len(name)]) + name.encode() for name in _UNSEEN}
 _REMEMBERED, _REMEMBERED_BYTES = 65_536, 128
 
 

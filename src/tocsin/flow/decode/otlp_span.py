@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tocsin.flow.decode.canonical import TRANSFER_UNNAMED
 from tocsin.flow.decode.convert import vercel_kind
-from tocsin.flow.decode.fingerprint import fingerprint, parse
+from tocsin.flow.decode.fingerprint import fingerprint, parse, unwrapped
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.semantics import (
     EVALUATION,
@@ -47,15 +47,31 @@ class WireSpan(NamedTuple):
 
 _CALLS = frozenset(kind.value for kind in CALLS)
 #: As plain text: looking a member up costs more than all that is asked of it here.
-_TOOL, _HANDOFF, _AGENT, _STEP, _LLM, _OTHER = (
-    kind.value for kind in (Kind.TOOL, Kind.HANDOFF, Kind.AGENT, Kind.STEP, Kind.LLM, Kind.OTHER)
+_TOOL, _HANDOFF, _AGENT, _WORKFLOW, _STEP, _LLM, _OTHER = (
+    kind.value
+    for kind in (
+        Kind.TOOL,
+        Kind.HANDOFF,
+        Kind.AGENT,
+        Kind.WORKFLOW,
+        Kind.STEP,
+        Kind.LLM,
+        Kind.OTHER,
+    )
 )
 #: Kinds that a name outside their attributes may belong to.
 _NAMED = frozenset({_AGENT, _STEP})
 _SENTRY_HANDOFF = re.compile(r"handoff from (.+) to (.+)")
 _OPENINFERENCE_HANDOFF = re.compile(r"handoff to (.+)")
-#: OTel's span name, any-agent's, and Google ADK's.
-_AGENT_NAME = re.compile(r"(?:invoke_agent|agent_run) \[?(.+?)\]?")
+#: OTel's span name, any-agent's and Google ADK's; smolagents', LlamaIndex' and CrewAI's.
+_AGENT_NAME = re.compile(
+    r"(?:invoke_agent|agent_run) \[?(.+?)\]?|(?!Task\.)(.+?)\.(?:a?run|run_stream|_execute_core|agent)"
+)
+#: What only the names of Google ADK's older spans say.
+_ADK_CALL, _ADK_RUN = "call_llm", "agent_run ["
+#: A tool's name, where its span has no other: OTel's, MCP's; else the span's own name, if it
+#: looks like one.
+_TOOL_NAME = re.compile(r"(?:execute_tool|tools/call) (.+)|([A-Za-z_][\w-]{0,63})(?:\.tool)?")
 #: The argument in which a tool that hands over names the target: Google ADK and Strands,
 #: CrewAI, Agno, LlamaIndex.
 _TARGETS = ("agent_name", "coworker", "member_id", "to_agent")
@@ -83,7 +99,11 @@ def read_span(span: WireSpan, resource: Row, limits: Limits, key: bytes) -> Row:
     row["kind"] = kind
     if kind in _NAMED:
         _names(row, kind, name)
+        if "is_chain" in row and kind == _STEP and parent_id is None:
+            row["kind"] = _WORKFLOW  # all that LangChain, DSPy and the like say of a run
     _usage(row)
+    if "ttft_seconds" in row or "first_token_ns" in row:
+        _first_token(row, start_ns, end_ns)
     if events:
         _events(row, span)
     _error(row, failed=failed)
@@ -98,7 +118,9 @@ def _kind(row: Row, name: str) -> str:
     has_model = "model" in row or "model_requested" in row
     has_usage = "input_tokens" in row or "output_tokens" in row or "total_tokens" in row
     if kind is None:
-        return _LLM if has_model and has_usage else _OTHER
+        if name.startswith(_ADK_RUN):
+            return _AGENT
+        return _LLM if has_model and (has_usage or name == _ADK_CALL) else _OTHER
     if not (has_model or has_usage or "is_call" in row):
         return _STEP  # LangSmith calls prompts `chat` and retrievers `embeddings`
     return str(kind)
@@ -106,12 +128,16 @@ def _kind(row: Row, name: str) -> str:
 
 def _tool(row: Row, name: str, arguments: Any, result: Any, limits: Limits, key: bytes) -> str:
     """Fingerprints a tool span's content, and finds the handoffs that come as tools."""
-    if "tool" not in row and name.startswith("execute_tool "):
-        row["tool"] = name.removeprefix("execute_tool ")
+    if "tool" not in row:
+        named = _TOOL_NAME.fullmatch(name)
+        if "entity" in row:
+            row["tool"] = row["entity"]
+        elif named:
+            row["tool"] = named[1] or named[2]
     for column, content in (("args_hash", arguments), ("result_hash", result)):
         if content is not None and content != "":
             try:
-                row[column] = fingerprint(content, key, limits.max_depth)
+                row[column] = fingerprint(unwrapped(content), key, limits.max_depth)
             except RefusedError as error:
                 raise RefusedError(error.reason, column) from None
     tool = row.get("tool")
@@ -145,19 +171,49 @@ def _names(row: Row, kind: str, name: str) -> None:
             row["stage"] = entity
     elif "agent" not in row:
         invoked = _AGENT_NAME.fullmatch(name)
+        called = invoked and (invoked[1] or invoked[2])
         # Vercel 7 writes `invoke_agent {model}`: then the service has to do.
-        if invoked and invoked[1] != row.get("model_requested"):
-            row["agent"] = invoked[1]
+        if called and called != row.get("model_requested"):
+            row["agent"] = called
         elif entity:
             row["agent"] = entity
 
 
 def _usage(row: Row) -> None:
     """Sums that some producers send in the place of the parts, or the parts of the sum."""
-    if "total_tokens" in row and "input_tokens" not in row and "output_tokens" not in row:
-        row["input_tokens"] = row["total_tokens"]
+    if "total_tokens" in row:
+        if "input_tokens" not in row and "output_tokens" not in row:
+            row["input_tokens"] = row["total_tokens"]
+        elif "input_tokens" in row and "output_tokens" in row:
+            _missing(row)
     if "cost_nano" not in row and ("cost_in" in row or "cost_out" in row):
         row["cost_nano"] = row.get("cost_in", 0) + row.get("cost_out", 0)
+
+
+def _missing(row: Row) -> None:
+    """What the total has and the halves lack: Gemini's thoughts, Langfuse's cached tokens."""
+    gap = row["total_tokens"] - row["input_tokens"] - row["output_tokens"]
+    if gap <= 0:
+        return
+    reasoning = row.get("reasoning_tokens", 0)
+    cached = row.get("cache_read_tokens", 0) + row.get("cache_write_tokens", 0)
+    if gap in (reasoning, reasoning + cached):
+        row["output_tokens"] += reasoning
+    if gap in (cached, reasoning + cached) and gap != reasoning:
+        row["input_tokens"] += cached
+
+
+def _first_token(row: Row, start_ns: int, end_ns: int) -> None:
+    """Where no attribute in milliseconds says it better.
+
+    Strands writes milliseconds where OTel says seconds; a first token does not come after the
+    last one, so what does was that.
+    """
+    ttft, at = row.get("ttft_seconds"), row.get("first_token_ns", 0)
+    if ttft is not None:
+        row["ttft_ns"] = ttft // 1_000 if 0 < start_ns <= end_ns < start_ns + ttft else ttft
+    elif "ttft_ns" not in row and 0 < start_ns <= at <= end_ns:
+        row["ttft_ns"] = at - start_ns
 
 
 def _events(row: Row, span: WireSpan) -> None:

@@ -69,9 +69,10 @@ def _count_once(spans: Iterable[Row], by_id: _Parents) -> None:
 
     Of model calls the innermost with usage counts, and the outer ones become steps. Of tool
     calls the outer one counts, since only it has the arguments; the MCP client's span inside
-    becomes `other`.
+    becomes `other`. Of runs the outer one counts: Traceloop's LangGraph writes two of a name.
     """
     seen: set[int] = set()
+    repeated: list[Row] = []
     for span in spans:
         parent = by_id.get((span["trace_id"], span["parent_id"]))
         if parent is None or parent is span:
@@ -93,6 +94,14 @@ def _count_once(spans: Iterable[Row], by_id: _Parents) -> None:
             and span.get("tool") == parent.get("tool")
         ):
             span["kind"] = _OTHER
+        elif (
+            span["kind"] == _AGENT == parent["kind"]
+            and "agent" in span
+            and span["agent"] == parent.get("agent")
+        ):
+            repeated.append(span)
+    for span in repeated:
+        span["kind"] = _STEP
 
 
 def _hand_over_once(spans: Iterable[Row]) -> None:
