@@ -13,7 +13,7 @@ from tocsin.flow.alert import AlertEvent
 from world import World
 
 MINUTE_NS = 60_000_000_000
-WARMUP, SPIKE = 45, 45  # minutes of five runs, then one of a hundred
+QUIET = 45  # minutes of five runs, then one of a hundred
 
 
 def runs(minute_ns: int, count: int) -> list[dict[str, Any]]:
@@ -32,8 +32,9 @@ def iso(ns: int) -> str:
 async def test_an_alert_names_the_deploy_and_the_flag_before_it(world: World) -> None:
     world.settings = {"TOCSIN_WATCH__WARMUP_WINDOWS": "30"}
     config = world.config()
-    first = (time.time_ns() // MINUTE_NS - 50) * MINUTE_NS
-    spike = first + SPIKE * MINUTE_NS
+    # The spike is in this very minute: what was told before its alert, the alert tells.
+    spike = time.time_ns() // MINUTE_NS * MINUTE_NS
+    first = spike - QUIET * MINUTE_NS
     deployed = world.run("change", "deploy", "--service", "shop", "--env", "prod",
                          "--version", "1.4.2", "--at", iso(spike - MINUTE_NS))  # fmt: skip
     assert deployed.returncode == 0, deployed.stderr
@@ -56,7 +57,7 @@ async def test_an_alert_names_the_deploy_and_the_flag_before_it(world: World) ->
     await producer.stop()
     world.start("ingest")
     world.start("watch")
-    minutes = [(first + i * MINUTE_NS, 100 if i == SPIKE else 5) for i in range(WARMUP + 3)]
+    minutes = [(first + i * MINUTE_NS, 100 if i == QUIET else 5) for i in range(QUIET + 1)]
     await world.publish(row for start, count in minutes for row in runs(start, count))
 
     async def spiked() -> list[AlertEvent]:
