@@ -93,8 +93,9 @@ def _series(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
         return _NULLS[name].new_from_index(0, len(values))
     try:
         return pl.Series(name, values, dtype)
-    except (TypeError, OverflowError):  # times are unsigned on the wire
-        return pl.Series(name, [UNREADABLE if v and v > _INT64_MAX else v for v in values], dtype)
+    except (TypeError, OverflowError):  # times are unsigned in protobuf, and of any size in JSON
+        inside = [UNREADABLE if v and abs(v) > _INT64_MAX else v for v in values]
+        return pl.Series(name, inside, dtype)
 
 
 def _named(headers: Sequence[tuple[str, bytes]]) -> Row:
