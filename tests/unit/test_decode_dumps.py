@@ -125,7 +125,7 @@ def test_attributes_say_it_better(as_text: bool) -> None:
         ({"type": "AGENT", "name": "triage"}, "agent", "agent", "triage"),
         ({"type": "AGENT", "name": "agent_run [triage]"}, "agent", "agent", "triage"),
         ({"type": "CHAIN"}, "workflow", "tool", None),
-            ({"type": "CHAIN", "parentObservationId": "b"}, "step", "tool", None),
+        ({"type": "CHAIN", "parentObservationId": "b"}, "step", "tool", None),
         ({"type": "RETRIEVER"}, "retrieval", "tool", None),
         ({"type": "SPAN"}, "other", "tool", None),
         ({"type": "SPAN", "metadata": {"langgraph_node": "plan"}}, "step", "stage", "plan"),

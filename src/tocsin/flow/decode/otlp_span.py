@@ -65,7 +65,8 @@ _SENTRY_HANDOFF = re.compile(r"handoff from (.+) to (.+)")
 _OPENINFERENCE_HANDOFF = re.compile(r"handoff to (.+)")
 #: OTel's span name, any-agent's and Google ADK's; smolagents', LlamaIndex' and CrewAI's.
 _AGENT_NAME = re.compile(
-    r"(?:invoke_agent|agent_run) \[?(.+?)\]?|(?!Task\.)(.+?)\.(?:a?run|run_stream|_execute_core|agent)"
+    r"(?:invoke_agent|agent_run) \[?(.+?)\]?"
+    r"|(?!Task\.)(.+?)\.(?:a?run|run_stream|_execute_core|agent)"
 )
 #: What only the names of Google ADK's older spans say.
 _ADK_CALL, _ADK_RUN = "call_llm", "agent_run ["
