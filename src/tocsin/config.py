@@ -44,7 +44,7 @@ from tocsin.settings import (
     read_secret,
     why,
 )
-from tocsin.types import QuietHours, Slo
+from tocsin.types import CostBudget, QuietHours, Slo
 
 __all__ = ["DEV_FINGERPRINT_KEY", "Config", "UserError", "load", "redact_url"]
 
@@ -108,6 +108,9 @@ class Config(BaseSettings):
     #: Latency objectives: `{service: shop, p95_ms: 5000}`, `{tool: "search*", p99_ms: 800}`,
     #: `{model: "gpt-*", signal: ttft, p95_ms: 1500}`; beyond one, `slo_*` fires.
     slos: tuple[Slo, ...] = ()
+    #: Budgets of model calls: `{service: shop, monthly_usd: 900}`, `{model: "gpt-*", daily_usd: 20,
+    #: time_zone: Europe/Berlin}`, `{per_call_usd: 0.05}`; each matching series has its own.
+    cost_budgets: tuple[CostBudget, ...] = ()
 
     @classmethod
     def settings_customise_sources(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -520,6 +521,11 @@ class CostBudget:
         if min(limits) < 0 or not any(limits):
             message = "a budget needs daily_usd, monthly_usd or per_call_usd above 0"
             raise ValueError(message)
+        try:
+            zoneinfo.ZoneInfo(self.time_zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            message = f"{self.time_zone!r} is no IANA time zone, like Europe/Berlin or UTC"
+            raise ValueError(message) from None
 
     @property
     def names(self) -> frozenset[str]:

@@ -149,6 +149,7 @@ def detect_settings(config: Config) -> DetectSettings:
         allowed_models=config.allowed_models,
         poll_tools=config.poll_tools,
         slos=config.slos,
+        cost_budgets=config.cost_budgets,
         calendar=Calendar(
             config.timezone, config.holidays, tuple(map(QuietHours.parse, config.quiet_hours))
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from tocsin.flow.grade import sketch
 from tocsin.flow.grade.frames import totals
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
 from tocsin.flow.grade.known import Known
+from tocsin.flow.grade.ledger import Ledger
 from tocsin.types import WindowFrame
 
 
@@ -25,6 +26,8 @@ class Graded:
     allowed_models: tuple[str, ...]
     current: Mapping[str, np.ndarray]  # signal -> float64 [rows], 0 where silent
     sketches: Mapping[str, sketch.Sketches]  # signal -> of this window
+    young_s: int = 0  # a baseline of a series younger than that wakes nobody
+    ledger: Ledger = field(default_factory=Ledger)  # what the series with a budget have cost
 
     @property
     def end(self) -> int:
@@ -50,6 +53,8 @@ def grade(
     *,
     warmup: int,
     allowed_models: tuple[str, ...] = (),
+    young_s: int = 0,
+    ledger: Ledger | None = None,
 ) -> Graded:
     """Lay a closed window beside its shard's past; `history` must not hold it yet."""
     rows = history.rows(frame.series)
@@ -66,4 +71,6 @@ def grade(
         allowed_models,
         current,
         {name: past.of(frame, rows) for name, past in history.sketches.items()},
+        young_s,
+        ledger or Ledger(),
     )

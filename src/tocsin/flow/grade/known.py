@@ -1,16 +1,28 @@
-"""Which models each service has used in the last thirty days, and since when."""
+"""Which names each service has used of late, and since when: models, error classes, stand-ins.
+
+A name is a series key. It is forgotten once it was not met for as long as its view keeps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-BLOB = "k:models"
+from tocsin.types import split_series
+
+BLOB = "k:names"
 VERSION = 1
 _DAY = 86_400
-_KEEP_S = 30 * _DAY
-_NEW_S = _DAY  # how long a model stays new
+#: The views whose names are known, and for how long a name outlives its last sight, s.
+KEEP_S: Mapping[str, int] = {
+    "calls_by_model": 30 * _DAY,
+    "calls_by_substitution": 30 * _DAY,
+    "errors_by_class": 14 * _DAY,
+    "errors_by_tool_class": 14 * _DAY,
+    "errors_by_model_class": 14 * _DAY,
+}
+_NEW_S = _DAY  # how long a name stays new
 
 
 class Known:
@@ -20,7 +32,7 @@ class Known:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def is_new(self, series: str, at: int, is_warm: Callable[[str], bool]) -> bool:
-        """Whether a model met in window `at` is one its service had not used before."""
+        """Whether a name met in window `at` is one its service had not used before."""
         first = self._seen.get(series)
         return is_warm(series) if first is None else first[0] > 0 and at - first[0] < _NEW_S
 
@@ -36,8 +48,11 @@ class Known:
                 changed = True
         if not changed:
             return None
-        oldest = (at - _KEEP_S) // _DAY
-        self._seen = {name: held for name, held in self._seen.items() if held[1] >= oldest}
+        self._seen = {
+            name: held
+            for name, held in self._seen.items()
+            if held[1] >= (at - KEEP_S[split_series(name)[0]]) // _DAY
+        }
         return msgspec.msgpack.encode((VERSION, sorted(self._seen.items())))
 
     def restore(self, raw: bytes) -> None:
@@ -46,5 +61,5 @@ class Known:
             raw, type=tuple[int, list[tuple[str, tuple[int, int]]]]
         )
         if version != VERSION:
-            raise ValueError(f"known models of version {version}; this release reads {VERSION}")
+            raise ValueError(f"known names of version {version}; this release reads {VERSION}")
         self._seen = dict(items)

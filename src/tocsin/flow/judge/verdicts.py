@@ -58,9 +58,7 @@ class Verdicts:
         rows = self.rows[self.breach]
         if self.reach_s is None or not len(rows):
             return {signal: rows} if len(rows) else {}
-        return spoils(
-            signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s
-        )
+        return spoils(signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s)
 
 
 def fold(rule: RuleSpec, graded: Graded, said: Verdicts, watched: set[Group]) -> list[Finding]:
@@ -140,7 +138,8 @@ def contributions(
     """Which parts of a sum drive its change: (now - expected) of each over the whole rise."""
 
     def rise(parts: np.ndarray) -> np.ndarray:
-        return graded.current[rule.signal][parts] - expected(parts)
+        more: np.ndarray = graded.current[rule.signal][parts] - expected(parts)
+        return more
 
     return drivers(rule, graded, row, rise)
 

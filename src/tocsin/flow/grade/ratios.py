@@ -1,0 +1,123 @@
+"""A ratio of two sums (tokens a call, cost a run) against what it was: tests on its logarithm.
+
+A ratio of sums moves by factors, and so does what it wanders by: on the log scale quarters of
+an hour scatter evenly, and "half as much again" is one distance wherever one starts. The
+series' own scatter from quarter to quarter carries all of it, sampling included, so no model
+of calls is needed; a window that holds less than a usual quarter is trusted less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+#: No ratio is steadier than this, as a standard deviation of its log.
+SD_MIN = 0.02
+#: Quarter-hours below which nothing is known of how a ratio wanders.
+MIN_QUARTERS = 8
+#: Observations below which a quarter-hour's mean log says too little.
+_MIN_N = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a ratio was, one entry a series: on the log scale.
+
+    `weight` is the usual denominator of a quarter-hour; `n` how many quarter-hours are known
+    (below MIN_QUARTERS the others are NaN).
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    weight: np.ndarray
+    n: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far a ratio is from its past, on the log scale, NaN where no past is known.
+
+    `error` is the standard error of `rise`, with `df` degrees of freedom.
+    """
+
+    rise: np.ndarray
+    error: np.ndarray
+    df: np.ndarray
+
+    def lower(self, p: float) -> np.ndarray:
+        """The rise that is left at one-sided confidence 1 - p."""
+        left: np.ndarray = self.rise - stdtrit(np.maximum(self.df, 1), 1 - p) * self.error
+        return left
+
+    def p_beyond(self, least: float) -> np.ndarray:
+        """How improbable so great a rise is, were the true one `least` or smaller."""
+        p: np.ndarray = stdtr(np.maximum(self.df, 1), -(self.rise - least) / self.error)
+        return p
+
+
+def log_ratio(above: np.ndarray, below: np.ndarray, *, is_count: bool) -> np.ndarray:
+    """log(above / below); NaN where either is unknown or 0. Half an event is added to counts."""
+    above = above + 0.5 if is_count else above
+    known = (below > 0) & (above > 0)  # NaN compares as false
+    quotient = np.divide(above, below, out=np.ones(np.shape(above)), where=known)
+    return np.where(known, np.log(quotient), np.nan)
+
+
+def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: bool) -> Past:
+    """What a ratio was, from quarter-hours [series, quarters]; NaN = not to be learned from.
+
+    Args:
+        above: sums of the numerator.
+        below: sums of the denominator.
+        floor: quarter-hours with a smaller denominator say too little.
+        is_count: whether the numerator counts events.
+    """
+    below = np.where(below >= floor, below, np.nan)
+    logs = log_ratio(above, below, is_count=is_count)
+    known = np.isfinite(logs)
+    n = known.sum(axis=1)
+    enough = n >= MIN_QUARTERS
+    safe = np.maximum(n, 2)
+    mean = np.where(known, logs, 0.0).sum(axis=1) / safe
+    var = np.where(known, (logs - mean[:, None]) ** 2, 0.0).sum(axis=1) / (safe - 1)
+    weight = np.where(known, below, 0.0).sum(axis=1) / safe
+    return Past(
+        np.where(enough, mean, np.nan),
+        np.where(enough, np.maximum(np.sqrt(var), SD_MIN), np.nan),
+        np.where(enough, weight, np.nan),
+        n,
+    )
+
+
+def shift(above: np.ndarray, below: np.ndarray, past: Past, *, is_count: bool) -> Shift:
+    """A window's ratio against its past: the t prediction interval of one more quarter-hour.
+
+    A window with less below than a usual quarter scatters more, by as much as sampling may
+    be all of it; a count scatters at least as Poisson does.
+    """
+    rise = log_ratio(above, below, is_count=is_count) - past.mean
+    thin = np.maximum(past.weight / np.maximum(below, 1e-9), 1.0)
+    var = past.sd**2 * thin
+    if is_count:
+        var = np.maximum(var, 1 / np.maximum(np.exp(past.mean) * below, 0.5))
+    known = np.maximum(past.n, MIN_QUARTERS)
+    return Shift(rise, np.sqrt(var * (1 + 1 / known)), known - 1)
+
+
+def drift(n: np.ndarray, mean: np.ndarray, var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much a mean log wanders between quarter-hours beyond sampling, and how many are known.
+
+    Args:
+        n: observations [quarters, series].
+        mean: mean of their logs; NaN where n is 0.
+        var: variance of their logs.
+    """
+    enough = n >= _MIN_N
+    count = enough.sum(axis=0)
+    safe = np.maximum(count, 2)
+    middle = np.where(enough, mean, 0.0).sum(axis=0) / safe
+    between = np.where(enough, (mean - middle) ** 2, 0.0).sum(axis=0) / (safe - 1)
+    sampling = np.where(enough, var / np.maximum(n, 1), 0.0).sum(axis=0) / safe
+    return np.maximum(np.sqrt(np.maximum(between - sampling, 0.0)), SD_MIN), count

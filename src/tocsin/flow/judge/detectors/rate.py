@@ -1,0 +1,178 @@
+"""The part of calls that fail (signal `err`) or time out (`to`) is surely above a threshold.
+
+The threshold is absolute, so it needs no baseline and no warm-up. Any of three looks will do:
+
+- both windows: the Wilson bound of the short window (is it so now?) and of the long one (is it
+  so at all?) are above it;
+- early: the short bound is above it, and so improbable is the last hour from whichever of its
+  minutes it is counted that the long window need not fill first (`grade.rates`: an
+  e-detector, valid though it is looked at in every window);
+- few calls: the Wilson bound of the last `last` calls, a day back at most.
+
+Wilson bounds are for one look each. Repeated every minute, a series whose true rate lies
+*at* the threshold is told of sooner or later; one at half of it stays within the budget, as
+the simulation in the tests holds. Where `times` is set, a series whose own usual rate is
+above `usual` must also exceed that rate so many times, and beyond what it wanders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tocsin.flow.grade import Graded, rates, tails
+from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.recent import last_calls, recent, total, windows_of
+from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.judge.verdicts import Verdicts, drivers, is_watched, name_of, rows_of
+from tocsin.types import Contributor, Severity
+
+_LONG_S = 3600
+_LAG_S = 3600  # the usual rate ends so long before now
+_CLEAR_PART = 4  # of few calls, so small a part of the newest must be well for an alert to end
+_WORDS = {"err": "failed", "to": "timed out"}
+_UNITS = {"err": "errors per call", "to": "timeouts per call"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Failures and calls of each row: single windows of the last hour, and the last calls."""
+
+    k: np.ndarray  # [rows, windows]
+    n: np.ndarray
+    short: int  # so many of the windows are the short look
+    last_k: np.ndarray  # of the last calls, where the hour holds too few
+    last_n: np.ndarray
+    few: np.ndarray  # whether it does
+
+    def spoken(self, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What to tell a person: failures, calls, and 0 = of the last calls, 1 = of the hour,
+        2 = of the short window, where the hour as a whole is still below the threshold.
+        """
+        k, n = self.k.sum(axis=1), self.n.sum(axis=1)
+        fresh = ~self.few & (k <= threshold * n)
+        k = np.select([self.few, fresh], [self.last_k, self.k[:, -self.short :].sum(axis=1)], k)
+        n = np.select([self.few, fresh], [self.last_n, self.n[:, -self.short :].sum(axis=1)], n)
+        return k, n, np.select([self.few, fresh], [0, 2], 1)
+
+
+def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+    """Every series with a failure in this window, and those whose group has an alert."""
+    rows = rows_of(rule, graded)
+    failed = graded.current[rule.signal][rows] > 0
+    rows = rows[failed | is_watched(rule, graded, rows, watched)]
+    counts = _counts(rule, graded, rows)
+    breach = _exceeds(rule, counts, rule.effect["rate"])
+    breach &= graded.current[rule.signal][rows] > 0
+    usual = np.full(len(rows), np.nan)
+    if breach.any():
+        k, n, _ = counts.spoken(rule.effect["rate"])
+        these = np.flatnonzero(breach)
+        usual[these], breach[these] = _usual(rule, graded, rows[these], k[these], n[these])
+    return _verdicts(rule, graded, rows, counts, usual, breach)
+
+
+def _counts(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> _Counts:
+    k, n = (recent(graded, signal, rows, _LONG_S) for signal in (rule.signal, "n"))
+    few = n.sum(axis=1) < rule.volume["n"]
+    last_k, last_n = np.zeros(len(rows)), np.zeros(len(rows))
+    if few.any():
+        last_k[few], last_n[few] = last_calls(graded, rule.signal, rows[few], rule.volume["last"])
+    return _Counts(k, n, windows_of(graded, rule.effect["short_s"]), last_k, last_n, few)
+
+
+def _exceeds(rule: RuleSpec, counts: _Counts, threshold: float) -> np.ndarray:
+    """Which rows are surely above the threshold, by any of the three looks."""
+    k_short, n_short = (part[:, -counts.short :].sum(axis=1) for part in (counts.k, counts.n))
+    k, n = counts.k.sum(axis=1), counts.n.sum(axis=1)
+    p = rule.evidence["p"]
+    is_now = rates.wilson_lower(k_short, n_short, rule.evidence["short_p"]) > threshold
+    is_now &= ~counts.few & (k >= rule.volume["k"])
+    found: np.ndarray = is_now & (rates.wilson_lower(k, n, p) > threshold)
+    open_ = np.flatnonzero(is_now & ~found)
+    if len(open_):
+        log_e = rates.log_e_detector(counts.k[open_], counts.n[open_], threshold)
+        found[open_] = log_e >= np.log(rule.evidence["early_e"])
+    low = rates.wilson_lower(counts.last_k, counts.last_n, p)
+    found |= counts.few & (counts.last_k >= rule.volume["k"]) & (low > threshold)
+    return found
+
+
+def _usual(
+    rule: RuleSpec, graded: Graded, rows: np.ndarray, failed: np.ndarray, calls: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rate of the last day up to an hour ago (NaN if unknown), and who is beyond it."""
+    before = graded.at - _LAG_S
+    k = graded.history.quarters(rule.signal, rows, before)
+    n = np.where(np.isnan(k), np.nan, graded.history.quarters("n", rows, before))
+    of_day = np.nansum(n, axis=1)
+    known = of_day >= rule.volume["baseline"]
+    usual = np.where(known, np.nansum(k, axis=1) / np.maximum(of_day, 1.0), np.nan)
+    beyond = np.ones(len(rows), bool)
+    bad = np.flatnonzero(known & (usual > rule.effect["usual"]) & (rule.effect["times"] > 0))
+    if len(bad):
+        rho = rates.dispersion(k[bad], n[bad])
+        p = tails.beta_binomial_upper(failed[bad], calls[bad], usual[bad], rho)
+        times = failed[bad] / np.maximum(calls[bad], 1.0) / usual[bad]
+        beyond[bad] = (times >= rule.effect["times"]) & (p <= rule.evidence["usual_p"])
+    return usual, beyond
+
+
+def _clear(rule: RuleSpec, graded: Graded, rows: np.ndarray, counts: _Counts) -> np.ndarray:
+    """Whether the newest calls are back below the level."""
+    level = rule.clear.level if rule.clear.level is not None else rule.effect["rate"] / 2
+    k: np.ndarray = counts.k[:, -counts.short :].sum(axis=1)
+    n: np.ndarray = counts.n[:, -counts.short :].sum(axis=1)
+    if counts.few.any():
+        newest = max(1.0, rule.volume["last"] // _CLEAR_PART)
+        k[counts.few], n[counts.few] = last_calls(graded, rule.signal, rows[counts.few], newest)
+    return k <= level * n
+
+
+def _verdicts(
+    rule: RuleSpec,
+    graded: Graded,
+    rows: np.ndarray,
+    counts: _Counts,
+    usual: np.ndarray,
+    breach: np.ndarray,
+) -> Verdicts:
+    threshold = rule.effect["rate"]
+    k, n, look = counts.spoken(threshold)
+    rate = np.divide(k, n, out=np.zeros(len(n)), where=n > 0)
+    worst = _exceeds(rule, counts, rule.effect["critical"])
+    severity: tuple[Severity, ...] = tuple("critical" if w else rule.severity for w in worst)
+    overs = ("", " of the last hour", f" of the last {rule.effect['short_s'] / 60:.0f} min")
+
+    def say(i: int) -> str:
+        what = f"{rate[i]:.1%} of the {'last ' if look[i] == 0 else ''}{n[i]:,.0f} calls"
+        text = f"{name_of(graded, int(rows[i]))}: {what}{overs[look[i]]} {_WORDS[rule.signal]}"
+        known = f", usually {usual[i]:.1%}" if np.isfinite(usual[i]) else ""
+        return f"{text}, limit {threshold:.0%}{known}"
+
+    def top(i: int) -> tuple[Contributor, ...]:
+        fair = usual[i] if np.isfinite(usual[i]) else threshold
+
+        def excess(parts: np.ndarray) -> np.ndarray:
+            failed, calls = (total(graded, s, parts, _LONG_S) for s in (rule.signal, "n"))
+            return failed - fair * calls
+
+        return drivers(rule, graded, int(rows[i]), excess)
+
+    return Verdicts(
+        rows,
+        breach,
+        _clear(rule, graded, rows, counts),
+        rate,
+        usual,
+        np.full(len(rows), threshold),
+        n.astype(np.int64),
+        np.full(len(rows), np.nan),
+        rate / threshold,
+        np.where(np.isfinite(usual), 2, 0),
+        _UNITS[rule.signal],
+        say,
+        severity,
+        top,
+    )
