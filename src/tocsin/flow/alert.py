@@ -54,13 +54,13 @@ class AlertContributor(BaseModel):
 
 
 class AlertChange(BaseModel):
-    """A deploy, flag or prompt change near the onset whose version the series moved with."""
+    """A deploy, rollback, flag, prompt, setting or route changed near the onset. Names only."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: str
     name: str
-    version: str = ""
+    version: str = Field(default="", description="Version or variant from then on.")
     at: int = Field(description="When it took effect, epoch ms.")
 
 
@@ -125,7 +125,9 @@ class AlertEvent(BaseModel):
     cost_burnt_usd: float | None = None
     members: int = Field(default=1, ge=0, description="Series or runs in it right now.")
     top: tuple[AlertContributor, ...] = ()
-    changes: tuple[AlertChange, ...] = ()
+    changes: tuple[AlertChange, ...] = Field(
+        default=(), description="What was changed near the onset, likeliest first: no proof."
+    )
     traces: tuple[str, ...] = Field(default=(), description="Sample trace ids, never content.")
     inhibitor: str = Field(default="", description="The rule that explains a suppressed alert.")
     actor: str = Field(default="", description="Who acknowledged it.")
