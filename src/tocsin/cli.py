@@ -15,6 +15,7 @@ import click
 import tocsin
 from tocsin.cli_change import change
 from tocsin.cli_dlq import dlq
+from tocsin.cli_replay import replay
 from tocsin.errors import UserError
 
 #: A mistake the user can mend; an ordinary "no" (a check that failed) is 1.
@@ -224,23 +225,6 @@ async def _create_topics(config: Any) -> Any:
 
 
 @main.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One event a line, as on the topic.")
-@click.pass_context
-def replay(ctx: click.Context, file: Path, *, as_json: bool) -> None:
-    r"""What would the spans in FILE (one record a line) have raised? Needs no server.
-
-    \b
-    Examples:
-      tocsin replay spans.ndjson
-      tocsin --config mine.yaml replay --json spans.ndjson > events.ndjson
-    """
-    from tocsin.run.replay import replay_file
-
-    replay_file(file, _load(ctx), as_json=as_json)
-
-
-@main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...",
                 type=click.Path(path_type=Path))  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One canonical span a line.")
@@ -326,6 +310,7 @@ def demo(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> 
 
 main.add_command(dlq)
 main.add_command(change)
+main.add_command(replay)
 
 
 @main.group()

@@ -21,7 +21,7 @@ ALLOWED = {
     r"bus/": rf"{LEAVES}|tocsin\.bus\b",
     r"store/": rf"{LEAVES}|tocsin\.store\b",
     r"sinks/": rf"{LEAVES}|tocsin\.(sinks|flow)\b",
-    r"run/(up|wire|replay)\.py": r"tocsin\b(?!\.(cli|demo))",  # where the real ones are chosen
+    r"run/(up|wire)\.py|run/replay/": r"tocsin\b(?!\.(cli|demo))",  # where the real ones are chosen
     r"run/": rf"{LEAVES}|{BASES}|tocsin\.(flow|run)\b",
 }
 #: Outside modules, and the only paths that may import them.

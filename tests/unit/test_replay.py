@@ -13,8 +13,8 @@ from spans import T0_NS
 from tocsin.config import Config
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.judge.rules import load_rules
-from tocsin.run import replay as module
 from tocsin.run.replay import Tally, replay
+from tocsin.run.replay import engine as module
 
 SAME = {"trace_id": "loop", "tool": "search", "args_hash": "a" * 16, "result_hash": "b" * 16}
 CALM = {"service": "svc1", "agent": "a", "error": False, "error_class": None}

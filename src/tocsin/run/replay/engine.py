@@ -1,0 +1,210 @@
+"""Recorded spans through decode, fold, merge, tick and judge, on the memory store.
+
+The same log gives the same events as live, byte for byte. Several sets of rules can be asked
+at once: spans are decoded and folded once, and each set has a store and detectors of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as changed
+from itertools import islice
+from typing import Self
+
+from tocsin import metrics as m
+from tocsin.bus.base import Producer, TopicSpec
+from tocsin.bus.memory import MemoryBus, MemoryRecord
+from tocsin.config import Config
+from tocsin.flow.alert import AlertEvent
+from tocsin.flow.event_time import TimeRules
+from tocsin.flow.extract import MONOTONE
+from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.shard import Observer, ShardDetector
+from tocsin.run.batch import LATE, Batch, Track, read_batch
+from tocsin.run.ingest import settings_of
+from tocsin.run.tick import ShardOwner
+from tocsin.run.watch import detect_settings
+from tocsin.store.memory import MemoryStore
+from tocsin.types import Position, Record
+
+#: A recording has no clock beside it, so no event time is ahead of it or too old for it.
+_EVER_MS = 2**53
+_RECORDS = 20_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the spans of a replay, and how far it is."""
+
+    records: int = 0
+    spans: int = 0
+    late: int = 0
+    refused: int = 0
+    first_ms: int | None = None  # event time of the earliest and the latest span
+    last_ms: int | None = None
+
+    @property
+    def days(self) -> float:
+        """Days of event time between the first and the last span."""
+        if self.first_ms is None or self.last_ms is None:
+            return 0.0
+        return (self.last_ms - self.first_ms) / 86_400_000
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One set of rules: its store, and an owner for every shard."""
+
+    store: MemoryStore
+    owners: list[ShardOwner]
+
+    @classmethod
+    async def open(
+        cls,
+        config: Config,
+        rules: tuple[RuleSpec, ...],
+        producer: Producer,
+        partitions: Iterable[int],
+        observer: Observer | None,
+    ) -> Self:
+        store = MemoryStore(monotone=MONOTONE)
+        begin = {partition: Position(0, None, None, 0) for partition in partitions}
+        owners = []
+        for shard in range(config.shards):
+            await store.initialise(shard, begin)
+            detector = ShardDetector(shard, rules, detect_settings(config))
+            detector.observer = observer
+            owner = await ShardOwner.claim(
+                shard, detector, store, producer,
+                topic=config.topics.alerts, window_s=config.window_s,
+                retention_s=_EVER_MS, metrics=m.Metrics(),
+            )  # fmt: skip
+            owners.append(owner)
+        return cls(store, owners)
+
+    async def tick(self) -> AsyncIterator[AlertEvent]:
+        """Tick each shard until it has nothing left to close."""
+        for owner in self.owners:
+            seen = -1
+            while seen != owner.closed:
+                seen = owner.closed
+                for event in await owner.tick():
+                    yield event
+
+
+class Replay:
+    """A replay under way. Feed it batches of records by partition, then finish it.
+
+    Each step yields (index of the set of rules, event), in the order the events are told.
+    """
+
+    def __init__(self, config: Config, lanes: list[_Lane], partitions: int) -> None:
+        settings = settings_of(config)
+        self._settings = changed(settings, time=_timeless(settings.time))
+        self._lanes, self._partitions = lanes, partitions
+        self._tracks = {partition: Track(position=0) for partition in range(partitions)}
+        self.tally = Tally()
+
+    @classmethod
+    async def open(
+        cls,
+        config: Config,
+        rule_sets: Sequence[tuple[RuleSpec, ...]],
+        *,
+        partitions: int = 1,
+        observer: Observer | None = None,
+    ) -> Self:
+        """Start a replay of `partitions` partitions; `observer` sees the first set's windows."""
+        bus = MemoryBus()
+        await bus.admin().create([TopicSpec(config.topics.alerts, 1)])
+        producer = bus.producer()
+        await producer.start()
+        lanes = [
+            await _Lane.open(
+                config, rules, producer, range(partitions), observer if number == 0 else None
+            )
+            for number, rules in enumerate(rule_sets)
+        ]
+        return cls(config, lanes, partitions)
+
+    async def feed(
+        self, polled: Mapping[int, Sequence[Record]]
+    ) -> AsyncIterator[tuple[int, AlertEvent]]:
+        """Take records, by partition and in order of offset, and judge what they close."""
+        for partition, records in polled.items():
+            if records and self._tracks[partition].position == 0:
+                await self._begin(partition, records[0].offset)
+        batch = read_batch(polled, self._tracks, self._partitions, self._settings, _EVER_MS)
+        self._count(batch)
+        async for told in self._merge(batch):
+            yield told
+
+    async def finish(self) -> AsyncIterator[tuple[int, AlertEvent]]:
+        """Nothing follows: the log is complete, so the last windows close too."""
+        highs = [t.high_ms for t in self._tracks.values() if t.high_ms is not None]
+        if highs:
+            for track in self._tracks.values():
+                track.watermark_ms = max(highs) + self._settings.time.window_s * 1_000
+            batch = read_batch({}, self._tracks, self._partitions, self._settings, _EVER_MS)
+            async for told in self._merge(batch):
+                yield told
+
+    async def _begin(self, partition: int, offset: int) -> None:
+        """A recording may start anywhere in a log."""
+        self._tracks[partition].position = offset
+        for lane in self._lanes:
+            for owner in lane.owners:
+                position = {partition: Position(offset, None, None, 0)}
+                await lane.store.initialise(owner.shard, position, force=True)
+
+    async def _merge(self, batch: Batch) -> AsyncIterator[tuple[int, AlertEvent]]:
+        flushes = batch.flushes(batch.fences)
+        for number, lane in enumerate(self._lanes):
+            await lane.store.merge(flushes)
+            async for event in lane.tick():
+                yield number, event
+
+    def _count(self, batch: Batch) -> None:
+        tally = self.tally
+        tally.records += len(batch.records)
+        tally.spans += batch.spans.height
+        tally.late += int((batch.book["outcome"] == LATE).sum())
+        tally.refused += len(batch.rejects)
+        if batch.spans.height:
+            ends = batch.spans["end_ns"]
+            first, last = int(ends.min()) // 1_000_000, int(ends.max()) // 1_000_000  # type: ignore[arg-type]
+            tally.first_ms = min(first, tally.first_ms or first)
+            tally.last_ms = max(last, tally.last_ms or last)
+
+
+async def replay(
+    values: Iterable[bytes],
+    config: Config,
+    rules: tuple[RuleSpec, ...],
+    tally: Tally | None = None,
+) -> AsyncIterator[AlertEvent]:
+    """Yield the events that the records (one span message each) would have raised live."""
+    run = await Replay.open(config, [rules])
+    run.tally = tally if tally is not None else run.tally
+    for chunk in chunks(values):
+        async for _, event in run.feed({0: chunk}):
+            yield event
+    async for _, event in run.finish():
+        yield event
+
+
+def chunks(values: Iterable[bytes]) -> Iterator[list[MemoryRecord]]:
+    """Values as records of one partition, some thousands at a time."""
+    stream, offset = iter(values), 0
+    while taken := list(islice(stream, _RECORDS)):
+        yield [
+            MemoryRecord("replay", 0, offset + i, _EVER_MS, 1, None, value, ())
+            for i, value in enumerate(taken)
+        ]
+        offset += len(taken)
+
+
+def _timeless(rules: TimeRules) -> TimeRules:
+    """No record is too old; too far ahead of the broker's clock is what it was when live."""
+    return changed(rules, horizon_ms=2 * _EVER_MS)
