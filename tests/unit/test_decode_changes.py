@@ -185,8 +185,16 @@ def test_one_bad_event_of_a_batch_spoils_no_other() -> None:
 
 
 def test_names_are_cut_and_lose_their_control_characters() -> None:
-    change = one(DEPLOY | {"service": "sh\u001fop", "version": "v" * 999, "env": "\u0000"})
+    change = one(DEPLOY | {"service": "sh\u001fop", "version": "v-" * 999, "env": "\u0000"})
     assert (change.service, change.env, len(change.value)) == ("shop", "default", 200)
+
+
+def test_a_name_that_holds_content_is_redacted_as_in_spans() -> None:
+    change = one(DEPLOY | {"name": "ask bob@example.com", "version": "why did it fail again?"})
+    assert (change.service, change.name, change.value) == ("shop", "_redacted", "_redacted")
+    assert one(DEPLOY | {"source": "https://bob:secret@ci.example/7"}).source == "_redacted"
+    digest = "sha256:" + "0123456789abcdef" * 4
+    assert one(DEPLOY | {"version": digest}).value == digest
 
 
 JSON = st.recursive(

@@ -177,7 +177,7 @@ async def test_what_is_against_the_contract_is_counted_and_harms_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bus = memory()
-    async with publisher(bus) as out, out.run(agent="a" * 100_000) as run:
+    async with publisher(bus) as out, out.run(agent="ab-" * 100_000) as run:
         for tokens in (-1, "many", float("nan"), True):
             async with run.llm("m") as call:
                 call.usage(input_tokens=tokens)  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ async def test_what_is_against_the_contract_is_counted_and_harms_nobody(
             pass
     assert (out.counts.invalid, out.counts.published) == (5, 1)
     [span] = spans(bus)
-    assert span["agent"] == "a" * Limits().max_string
+    assert span["agent"] == ("ab-" * 100)[: Limits().max_string]
     assert "input_tokens" in caplog.text
     assert "many" not in caplog.text
 

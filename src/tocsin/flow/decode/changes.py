@@ -11,7 +11,8 @@ A record is one of these, told apart by headers and keys:
 JSON in Confluent's framing is read, too.
 
 Other CDEvents (builds, tests, tickets) share such topics and tell of no change: they are
-ignored, not refused. Only the fields named here are read, so no content goes further.
+ignored, not refused. Only the fields named here are read, and a name that holds content is
+redacted as in spans (`names.py`), so none goes further.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tocsin.flow.decode.confluent import is_framed, unframed
 from tocsin.flow.decode.contract import Instant
 from tocsin.flow.decode.instant import UNREADABLE, instant_ns
 from tocsin.flow.decode.limits import Limits, RefusedError
+from tocsin.flow.decode.names import REDACTED, WORDS, is_private
 from tocsin.flow.decode.native import MALFORMED, refusal
 from tocsin.types import EVERY, NANO, Change, ChangeKind, Reason, Record, Reject
 
@@ -341,16 +343,17 @@ def _last(name: str) -> str:
 
 
 def _clean(change: Change, limits: Limits, told_ms: int) -> Change:
-    """Names as spans have them: without control characters, not too long, never empty."""
+    """Names as spans have them: no content, no control characters, not too long, never empty."""
 
-    def name(text: str) -> str:
-        return _CONTROL.sub("", text)[: limits.max_string]
+    def name(text: str, words: int = WORDS["service"]) -> str:
+        text = _CONTROL.sub("", text)[: 2 * limits.max_string]
+        return REDACTED if is_private(text, words) else text[: limits.max_string]
 
     service = name(change.service) or EVERY
     return Change(
         at_ms=change.at_ms,
         kind=change.kind,
-        env=name(change.env) or "default",
+        env=name(change.env, WORDS["env"]) or "default",
         service=service,
         name=name(change.name) or service,
         value=name(change.value),
