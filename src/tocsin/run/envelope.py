@@ -31,7 +31,7 @@ REDACTED = "dlq.redacted"
 #: Before the name of each of the producer's own headers, on a letter that keeps them.
 ORIGINAL_HEADER = "dlq.header."
 #: How much of a record is looked at, bytes. Names stand at the beginning, if anywhere.
-_LOOKED_AT = 64 << 10
+_LOOKED_AT = 32 << 10
 #: Names that may be told: those of our schemas and of the formats we read. Never a value.
 _KNOWN = frozenset(
     {*SpanV1.model_fields, *SPAN_TABLE, *RESOURCE_TABLE}
@@ -44,8 +44,8 @@ _KNOWN = frozenset(
         "timestamp trace traceID traceId usageDetails".split()
     )
 )
-#: A name where JSON has names: a member's, or an OTLP attribute's.
-_NAME = re.compile(rb'(?:"key"\s*:\s*)?"([A-Za-z_.]{1,64}[0-9A-Za-z_.]{0,64})"(\s*:)?')
+#: Text that could be a name, and the colon that makes it one.
+_NAME = re.compile(rb'"([A-Za-z_][0-9A-Za-z_.]{0,63})"\s*(?:(:)\s*)?')
 #: What a trace id looks like: 16 or 32 hex digits, a UUID, OpenAI's `trace_...`. At least one
 #: letter: 16 digits may be a credit card's.
 _TRACE_ID = re.compile(
@@ -130,8 +130,10 @@ def _names(value: bytes) -> list[str]:
 
     Read off the bytes, since what is broken does not parse.
     """
-    found = set()
+    found, value_at = set(), -1  # where the value of a member called `key` begins
     for match in _NAME.finditer(value, 0, _LOOKED_AT):
-        if match[0][:5] == b'"key"' or match[2]:
-            found.add(match[1].decode())
+        name, colon = match.groups()
+        if colon or match.start() == value_at:  # OTLP writes {"key": name, "value": ...}
+            found.add(name.decode())
+        value_at = match.end() if colon and name == b"key" else -1
     return sorted(found & _KNOWN)
