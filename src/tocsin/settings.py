@@ -198,6 +198,9 @@ class WatchConfig(Section):
     false_episodes_per_day: float = Field(0.05, gt=0, le=100)
     #: Critical alerts of statistical rules a service may open in a day; more are warnings.
     pages_per_day: int = Field(5, ge=1, le=1_000)
+    #: Days a series must have lived before a baseline of its own may raise a critical alert;
+    #: until then such alerts are warnings of low confidence. Fixed limits are not held back.
+    young_days: float = Field(21.0, ge=0, le=35)
     #: The pipeline counts as stalled once it is so far behind the clock, s.
     stalled_after_s: float = Field(300.0, ge=1)
 

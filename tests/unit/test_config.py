@@ -50,6 +50,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ({"shards": "many"}, "TOCSIN_SHARDS", "integer"),
         ({"window_s": 7}, "window_s", "divide 900"),
         ({"rebuild_horizon_s": 60}, "rebuild_horizon_s", "longer than"),
+        ({"timezone": "Berlin"}, "TOCSIN_TIMEZONE", "IANA time zone"),
+        ({"quiet_hours": ["22-6"]}, "TOCSIN_QUIET_HOURS", "like `mon-fri 20:00-07:00`"),
         ({"lateness_s": float("inf")}, "lateness_s", "finite"),
         ({"redis": {"url": "http://h"}}, "redis.url", "redis://"),
         ({"kafka": {"security_protocol": "SASL_SSL"}}, "kafka", "sasl_username"),

@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-HOURS: Final = 1_008  # six weeks
+#: Six weeks and a day: of every hour about now, six earlier weeks are known.
+HOURS: Final = 1_032
 #: Codes: not known, the value 0, the greatest.
 UNKNOWN, ZERO, _MOST = 0xFFFF, 0x7FFF, 0xFFFE
 _LOG_STEPS, _LINEAR_STEPS = 800.0, 1_200.0

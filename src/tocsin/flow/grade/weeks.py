@@ -1,4 +1,4 @@
-"""The last six weeks of one shard by the hour: what a weekly habit is known from.
+"""The last six weeks (and a day) of one shard by the hour: what a weekly habit is known from.
 
 An hour of a series and a signal is one value: the total of a count signal, or a statistic of
 a distribution (`duration.p95`, `ttft.logmean`; STATISTICS), in the unit its sketch has. It is
@@ -60,6 +60,7 @@ class Weeks:
         self._map = np.empty(0, np.int64)  # catalog row -> row here
         self._map_of: tuple[int, int] = (-1, 0)  # state of the catalog and of `_row`
         self._changes = 0
+        self.forgotten = 0  # how many series were; a row may belong to another one since
 
     # ---- reading -----------------------------------------------------------------------
 
@@ -119,6 +120,26 @@ class Weeks:
         codes = block.data[row[here, None], hours[there] % HOURS]
         out[here[:, None], there] = block.decode(codes)
         return out
+
+    def own_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The row here of rows of the catalog; -1 = not known."""
+        return self._mine(rows)
+
+    def own(self, name: str, hours: np.ndarray) -> np.ndarray:
+        """float64 [own rows, len(hours)]: some hours (since the epoch) of every series."""
+        block = self._blocks[name]
+        size = len(self._row) + len(self._free)
+        out = np.full((size, len(hours)), np.nan)
+        if self.last is not None and size:
+            here = np.flatnonzero(block.of[:size] >= 0)
+            there = np.flatnonzero((hours <= self.last) & (hours > self.last - HOURS))
+            codes = block.data[block.of[here, None], hours[there] % HOURS]
+            out[here[:, None], there] = block.decode(codes)
+        return out
+
+    def own_first(self) -> np.ndarray:
+        """The first known hour of every series, by own row."""
+        return self._first[: len(self._row) + len(self._free)]
 
     def _mine(self, rows: np.ndarray) -> np.ndarray:
         state = (self._catalog.changes, self._changes)
@@ -199,6 +220,7 @@ class Weeks:
                 block.leave(row)
             self._free.append(row)
             self._changes += 1
+            self.forgotten += 1
 
     # ---- the store ---------------------------------------------------------------------
 

@@ -37,8 +37,8 @@ needs its `n` there. `holidays` and `quiet_hours` are those of the configuration
     hours: {runs_by_service: "60x7 6000x12 60x5"}
     series: {runs_by_service: "100x30 40x20"}
 
-Everything runs through ShardDetector, the code that runs live. `runs` of run rules are in the language of
-`runs/cases.py`. A test says whether the rule `fires` or stays `silent`.
+Everything runs through ShardDetector, the code that runs live. `runs` of run rules are in the
+language of `runs/cases.py`. A test says whether the rule `fires` or stays `silent`.
 """
 
 from __future__ import annotations
@@ -58,9 +58,8 @@ from tocsin.flow.alert import AlertEvent
 from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.frames import canonical
 from tocsin.flow.grade.sketch import LOG_GAMMA
-from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.grade.sketch_past import QUARTER_S, SKETCH_PREFIX
 from tocsin.flow.judge.case_weeks import blobs_of
-from tocsin.flow.grade.sketch_past import SKETCH_PREFIX
 from tocsin.flow.judge.rules import DIMS, RuleError, RuleSpec, RuleTest, read_rules
 from tocsin.flow.judge.runs.cases import Look, looks
 from tocsin.flow.shard import DetectSettings, ShardDetector
@@ -227,7 +226,12 @@ def _opened(rule: RuleSpec, test: RuleTest) -> Iterator[tuple[int, AlertEvent]]:
         test.timezone, test.holidays, tuple(map(QuietHours.parse, test.quiet_hours))
     )
     settings = DetectSettings(
-        test.window_s, test.warmup, test.allowed_models, slos=test.slos, calendar=calendar
+        test.window_s,
+        test.warmup,
+        test.allowed_models,
+        slos=test.slos,
+        calendar=calendar,
+        cost_budgets=test.cost_budgets,
     )
     detector = ShardDetector(0, [rule.model_copy(update={"inhibited_by": ()})], settings)
     start = EPOCH if test.start is None else _start(test)
