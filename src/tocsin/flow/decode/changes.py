@@ -3,9 +3,7 @@
 A record is one of these, told apart by headers and keys:
 
 - a plain change, `ChangeV1`, or an array of them: what `tocsin change` and a script send;
-- a CDEvent (https://cdevents.dev, 0.4 to 0.6), plain or in a CloudEvent: `service.*`,
-  `deployment.*`, `environment.*`, and custom events (`dev.cdeventsx.*`) about a flag, prompt,
-  configuration or route. Versions in the type are not looked at;
+- a CDEvent (`cdevents.py`);
 - a CloudEvent 1.0 around either, in the structured, batched or binary mode of the Kafka binding.
 
 JSON in Confluent's framing is read, too.
@@ -24,49 +22,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
-from urllib.parse import unquote
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tocsin.flow.decode import cdevents
+from tocsin.flow.decode.cdevents import Around, epoch_ms, is_foreign, text_of
 from tocsin.flow.decode.confluent import is_framed, unframed
 from tocsin.flow.decode.contract import Instant
-from tocsin.flow.decode.instant import UNREADABLE, instant_ns
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.names import REDACTED, WORDS, is_private
 from tocsin.flow.decode.native import MALFORMED, refusal
 from tocsin.types import EVERY, NANO, Change, ChangeKind, Reason, Record, Reject
 
 _MS: Final = NANO // 1_000
-_BATCH, _STRUCTURED = b"application/cloudevents-batch", b"application/cloudevents"
+_STRUCTURED = b"application/cloudevents"  # and `-batch`, and what follows
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CDEVENT: Final = re.compile(r"dev\.cdevents\.([a-z]+)\.([a-z]+)(?:\..*)?")
-_CUSTOM: Final = re.compile(r"dev\.cdeventsx\.[^.-]*-?([^.]*)\.([^.]+)(?:\..*)?")
-#: `pkg:oci/shop@sha256%3A0b31...?tag=1.4.2`: type and namespace, name, version (a package URL).
-_PURL: Final = re.compile(r"pkg:(?:[^@?#]*/)?([^/@?#]+)(?:@([^?#]*))?")
-#: CDEvents by subject and predicate. What serves no service (an artifact, a build) is absent.
-_KINDS: Final[Mapping[tuple[str, str], ChangeKind]] = {
-    ("service", "deployed"): ChangeKind.DEPLOY,
-    ("service", "upgraded"): ChangeKind.DEPLOY,
-    ("service", "removed"): ChangeKind.DEPLOY,
-    ("service", "rolledback"): ChangeKind.ROLLBACK,
-    ("service", "published"): ChangeKind.ROUTING,
-    ("deployment", "started"): ChangeKind.DEPLOY,
-    ("deployment", "finished"): ChangeKind.DEPLOY,
-    ("environment", "created"): ChangeKind.CONFIG,
-    ("environment", "modified"): ChangeKind.CONFIG,
-    ("environment", "deleted"): ChangeKind.CONFIG,
-}
-#: Custom events by a word in their subject: `dev.cdeventsx.flagd-featureflag.modified.0.1.0`.
-_WORDS: Final[Mapping[str, ChangeKind]] = {
-    "flag": ChangeKind.FLAG,
-    "prompt": ChangeKind.PROMPT,
-    "rout": ChangeKind.ROUTING,
-    "config": ChangeKind.CONFIG,
-    "rollback": ChangeKind.ROLLBACK,
-    "deploy": ChangeKind.DEPLOY,
-    "release": ChangeKind.DEPLOY,
-}
 
 
 class ChangeV1(BaseModel):
@@ -99,15 +70,6 @@ class Changes:
     changes: tuple[Change, ...]
     rejects: tuple[Reject, ...]
     ignored: int  # events that are no change to a running service
-
-
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """What the CloudEvent or record around a change says, for what the change itself does not."""
-
-    at: str | int  # an Instant
-    source: str = ""
-    type: str = ""
 
 
 def decode_changes(
@@ -155,7 +117,7 @@ def _items(record: Record, limits: Limits) -> list[Callable[[], Change | None]]:
     headers = {name.lower(): text for name, text in record.headers if text}
     content_type = headers.get("content-type", b"").lower()
     tree = _json(unframed(value) if is_framed(value) else value)
-    around = _Around(at=record.timestamp * _MS)
+    around = Around(at=record.timestamp * _MS)
     if "ce_type" in headers and not content_type.startswith(_STRUCTURED):
         attributes = {
             name.removeprefix("ce_"): text.decode(errors="replace")
@@ -172,7 +134,7 @@ def _items(record: Record, limits: Limits) -> list[Callable[[], Change | None]]:
     return [partial(_any, item, around, enveloped=enveloped) for item in several]
 
 
-def _any(tree: Any, around: _Around, *, enveloped: bool) -> Change | None:
+def _any(tree: Any, around: Around, *, enveloped: bool) -> Change | None:
     """One event of whatever form."""
     if not isinstance(tree, dict):
         raise RefusedError(Reason.WRONG_TYPE)
@@ -181,45 +143,40 @@ def _any(tree: Any, around: _Around, *, enveloped: bool) -> Change | None:
     return _payload(tree, around)
 
 
-def _event(attributes: Mapping[str, Any], data: Any, around: _Around) -> Change | None:
+def _event(attributes: Mapping[str, Any], data: Any, around: Around) -> Change | None:
     """A CloudEvent: what its attributes say counts where the payload says nothing."""
     kind, time = attributes.get("type"), attributes.get("time")
     if not kind:
         raise RefusedError(Reason.MISSING_FIELD, "type")
     if not isinstance(kind, str):
         raise RefusedError(Reason.WRONG_TYPE, "type")
-    around = _Around(time or around.at, _text(attributes.get("source")), kind)
+    around = Around(time or around.at, text_of(attributes.get("source")), kind)
     if not isinstance(data, dict):
-        if _is_foreign(kind):
+        if is_foreign(kind):
             return None
         raise RefusedError(Reason.WRONG_TYPE, "data")
     return _payload(data, around)
 
 
-def _payload(tree: Mapping[str, Any], around: _Around) -> Change | None:
+def _payload(tree: Mapping[str, Any], around: Around) -> Change | None:
     context, subject = tree.get("context"), tree.get("subject")
     if isinstance(context, dict) and isinstance(subject, dict):
-        return _cdevent(context, subject, around)
+        return cdevents.read(context, subject, around)
     if "kind" in tree:
         return _plain(tree, around)
-    if _is_foreign(around.type):
+    if is_foreign(around.type):
         return None
     raise RefusedError(Reason.UNKNOWN_FORMAT)
 
 
-def _is_foreign(kind: str) -> bool:
-    """A CDEvent, but of no change: builds and tests are told on the same topics."""
-    return kind.startswith("dev.cdevents.") and _kind_of(kind) is None
-
-
-def _plain(tree: Mapping[str, Any], around: _Around) -> Change:
+def _plain(tree: Mapping[str, Any], around: Around) -> Change:
     try:
         told = ChangeV1.model_validate(tree)
     except ValidationError as error:
         raise _refused(error) from None
     service = told.service or EVERY
     return Change(
-        at_ms=_ms(around.at if told.at is None else told.at, "at"),
+        at_ms=epoch_ms(around.at if told.at is None else told.at, "at"),
         kind=told.kind.value,
         env=told.env,
         service=service,
@@ -238,56 +195,6 @@ def _refused(error: ValidationError) -> RefusedError:
     return RefusedError(Reason.WRONG_TYPE if kind.endswith("_type") else Reason.BAD_VALUE, field)
 
 
-def _cdevent(
-    context: Mapping[str, Any], subject: Mapping[str, Any], around: _Around
-) -> Change | None:
-    """`context` says what happened and when, `subject` to what; `content` is of the subject."""
-    full = _text(context.get("type")) or around.type
-    found = _kind_of(full)
-    if found is None:
-        if full.startswith(("dev.cdevents.", "dev.cdeventsx.")):
-            return None
-        raise RefusedError(Reason.UNKNOWN_FORMAT, "context.type")
-    kind, what, predicate = found
-    content = subject.get("content")
-    content = content if isinstance(content, dict) else {}
-    name = _text(subject.get("id"))
-    if not name:
-        raise RefusedError(Reason.MISSING_FIELD, "subject.id")
-    env, service = _text_or_id(content.get("environment")), _text_or_id(content.get("service"))
-    artifact, version = _package(_text(content.get("artifactId")))
-    match what:
-        case "service":
-            name = service = _last(name)
-        case "deployment":  # its id names the deployment; what was deployed is the artifact
-            name = service = service or artifact or _last(name)
-        case "environment":
-            env, service = name, EVERY
-    value = version or _text(content.get("version")) or _text(content.get("variant"))
-    return Change(
-        at_ms=_ms(context.get("timestamp") or around.at, "context.timestamp"),
-        kind=kind.value,
-        env=env or "default",
-        service=_last(service) or EVERY,
-        name=name,
-        value=value or (predicate if what == "environment" or predicate == "removed" else ""),
-        source=_text(context.get("source")) or around.source,
-    )
-
-
-def _kind_of(full: str) -> tuple[ChangeKind, str, str] | None:
-    """The kind of change, subject and predicate of a CDEvents type; None if it is no change."""
-    if plain := _CDEVENT.fullmatch(full):
-        kind = _KINDS.get((plain[1], plain[2]))
-        return None if kind is None else (kind, plain[1], plain[2])
-    if custom := _CUSTOM.fullmatch(full):
-        word = custom[1].lower()
-        for part, kind in _WORDS.items():
-            if part in word:
-                return kind, "custom", custom[2]
-    return None
-
-
 def _json(value: bytes) -> Any:
     try:
         return msgspec.json.decode(value)
@@ -304,42 +211,6 @@ def _data(tree: Mapping[str, Any]) -> Any:
         return _json(base64.b64decode(packed, validate=True))
     except (binascii.Error, ValueError):
         raise RefusedError(Reason.BAD_VALUE, "data_base64") from None
-
-
-def _ms(at: Any, field: str) -> int:
-    """Epoch ms of an Instant. Raises RefusedError."""
-    if isinstance(at, bool) or not isinstance(at, int | str):
-        raise RefusedError(Reason.WRONG_TYPE, field)
-    ns = instant_ns(at)
-    if ns == UNREADABLE:
-        raise RefusedError(Reason.BAD_VALUE, field)
-    return ns // _MS
-
-
-def _package(url: str) -> tuple[str, str]:
-    """Name and version of a package URL; the tag of an image is told before its digest."""
-    found = _PURL.match(url)
-    if not found:
-        return "", ""
-    tag = re.search(r"[?&]tag=([^&#]+)", url)
-    return unquote(found[1]), unquote(tag[1] if tag else found[2] or "")
-
-
-def _text(value: Any) -> str:
-    """A name; numbers are written out, anything else is none."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) else ""
-
-
-def _text_or_id(value: Any) -> str:
-    """CDEvents refer to things by an object with an id; custom ones also by name alone."""
-    return _text(value.get("id")) if isinstance(value, dict) else _text(value)
-
-
-def _last(name: str) -> str:
-    """CDEvents suggests ids such as `service/shop` or `daemonset/shop`."""
-    return name.rpartition("/")[2] or name
 
 
 def _clean(change: Change, limits: Limits, told_ms: int) -> Change:
