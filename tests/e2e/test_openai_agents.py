@@ -1,8 +1,4 @@
-"""One agent of the real OpenAI Agents SDK hands over to another, and Redis says who to whom.
-
-The Vercel AI SDK has no handoffs: an agent that another calls there is a tool of it, which
-`test_vercel_agent.py` sees as one, and claims no more.
-"""
+"""One agent of the real OpenAI Agents SDK hands over to another, and Redis says who to whom."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """The real Vercel AI SDK on Node loops, and the alert is on the topic while its run is open.
 
+The SDK has no handoffs: an agent that another one calls is a tool of it there and returns to its
+caller. So no handoff is shown here, and none is claimed; `test_openai_agents.py` shows real ones.
+
 Without Node the recorded messages of the same service stand in, re-dated, and the test says so;
 they run beside the real ones in any case.
 """
