@@ -15,6 +15,7 @@ import click
 import tocsin
 from tocsin.cli_change import change
 from tocsin.cli_dlq import dlq
+from tocsin.cli_explain import explain
 from tocsin.cli_replay import replay
 from tocsin.errors import UserError
 
@@ -241,9 +242,9 @@ def decode(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> Non
       tocsin decode --json otlp-*.bin > spans.ndjson
     """
     from tocsin.config import load
-    from tocsin.run.explain import explain
+    from tocsin.run.explain import explain as understood
 
-    sys.exit(0 if explain(files, load(ctx.obj), as_json=as_json) else 1)
+    sys.exit(0 if understood(files, load(ctx.obj), as_json=as_json) else 1)
 
 
 @main.command()
@@ -310,6 +311,7 @@ def demo(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> 
 
 main.add_command(dlq)
 main.add_command(change)
+main.add_command(explain)
 main.add_command(replay)
 
 
