@@ -75,7 +75,9 @@ def test_only_the_stream_has_a_first_token(name: str) -> None:
     assert 0 < stream["ttft_ns"] < stream["end_ns"] - stream["start_ns"]
 
 
-@pytest.mark.parametrize("name", ["openinference-langgraph", "traceloop-langgraph"])
+@pytest.mark.parametrize(
+    "name", ["openinference-langgraph", "traceloop-langgraph", "langsmith-langgraph"]
+)
 def test_one_run_of_a_graph_is_one_run(name: str) -> None:
     kinds = [span["kind"] for span in _spans(name)]
     assert sum(kind in {"agent", "workflow"} for kind in kinds) == 1

@@ -16,6 +16,7 @@ from tocsin.types import Kind
 Fields = Mapping[str, Mapping[str, c.Convert]]
 
 _LANGFUSE_USAGE = "langfuse.observation.usage_details"
+_LANGSMITH_USAGE = "langsmith.metadata.usage_metadata"
 #: Fields of a span; those that are no column of SPAN_SCHEMA are read by `otlp_span.py`.
 SPAN_FIELDS: Fields = {
     "kind": {
@@ -189,7 +190,8 @@ SPAN_FIELDS: Fields = {
     | {
         _LANGFUSE_USAGE: c.counted(
             "input_cached_tokens", "cache_read_input_tokens", "input_cache_read"
-        )
+        ),
+        _LANGSMITH_USAGE: c.counted("input_token_details.cache_read"),
     },
     "cache_write_tokens": dict.fromkeys(
         (
@@ -205,7 +207,10 @@ SPAN_FIELDS: Fields = {
         ),
         c.count,
     )
-    | {_LANGFUSE_USAGE: c.counted("cache_creation_input_tokens", "input_cache_creation")},
+    | {
+        _LANGFUSE_USAGE: c.counted("cache_creation_input_tokens", "input_cache_creation"),
+        _LANGSMITH_USAGE: c.counted("input_token_details.cache_creation"),
+    },
     "reasoning_tokens": dict.fromkeys(
         (
             "gen_ai.usage.reasoning.output_tokens",
@@ -219,7 +224,10 @@ SPAN_FIELDS: Fields = {
         ),
         c.count,
     )
-    | {_LANGFUSE_USAGE: c.counted("output_reasoning_tokens", "output_reasoning")},
+    | {
+        _LANGFUSE_USAGE: c.counted("output_reasoning_tokens", "output_reasoning"),
+        _LANGSMITH_USAGE: c.counted("output_token_details.reasoning"),
+    },
     "cost_nano": dict.fromkeys(
         (
             "gen_ai.cost.total_tokens",
@@ -328,6 +336,7 @@ SPAN_FIELDS: Fields = {
             "tool_arguments",
             "gen_ai.tool.args",
             "langfuse.observation.input",
+            "gen_ai.prompt",  # LangSmith
             "input.value",
         ),
         c.content,
@@ -341,6 +350,7 @@ SPAN_FIELDS: Fields = {
             "tool_response",
             "gen_ai.output",
             "langfuse.observation.output",
+            "gen_ai.completion",
             "output.value",
         ),
         c.content,

@@ -7,6 +7,7 @@ number that reads well and cannot be is refused later, on the column.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,6 +46,7 @@ _VERCEL_KINDS = {
     "doRerank": Kind.RERANK,
 }
 _LANGGRAPH_ENDS = frozenset({"__start__", "__end__"})
+_ERROR_NAME = re.compile(r"([A-Z][A-Za-z]{0,60}(?:Error|Exception|Timeout))(?=[(:]|$)")
 _NO_MODEL = frozenset({"unknown", "none", "null", "n/a"})
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _SENTRY_AI = {
@@ -109,12 +111,20 @@ def paid(*names: str) -> Convert:
 
 
 def _members(value: Any, names: Sequence[str]) -> list[Any]:
+    """What the object, or the JSON of one, has by these names; a dot leads into an object."""
     if isinstance(value, str):
         try:
             value = _decode_object(value)
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
             return []
-    return [value[name] for name in names if name in value] if isinstance(value, dict) else []
+    found = []
+    for name in names:
+        at = value
+        for part in name.split("."):
+            at = at.get(part) if isinstance(at, dict) else None
+        if at is not None:
+            found.append(at)
+    return found
 
 
 def moment(value: Any) -> int | None:
@@ -129,6 +139,12 @@ def http_error(value: Any) -> str | None:
     """A status of HTTP that names a class of error. (Text on Zipkin.)"""
     status = number(value)
     return str(int(status)) if status is not None and 400 <= status < 600 else None
+
+
+def error_name(value: Any) -> str | None:
+    """The class of an error whose text begins with it: `TimeoutError('...')`. Never more of it."""
+    named = _ERROR_NAME.match(value) if isinstance(value, str) else None
+    return named[1] if named else None
 
 
 def is_error_level(value: Any) -> bool:

@@ -51,7 +51,7 @@ def fingerprint(content: bytes | str | object, key: bytes, max_depth: int) -> st
 
 
 def unwrapped(content: Any) -> Any:
-    """What a tool was given or gave, where Traceloop wrote LangChain's whole callback.
+    """What a tool was given or gave, where Traceloop or LangSmith wrote LangChain's callback.
 
     Its step and checkpoint change with every call, so that no two calls would be alike. Raises
     RefusedError if it is nested too deep to read.
@@ -64,7 +64,9 @@ def unwrapped(content: Any) -> Any:
     if "input_str" in value:
         return value.get("inputs") or value["input_str"]
     output = value["output"]
-    message = output.get("kwargs") if isinstance(output, dict) and "lc" in output else None
+    if not isinstance(output, dict):
+        return output
+    message = output.get("kwargs") if "lc" in output else output
     return message.get("content", output) if isinstance(message, dict) else output
 
 

@@ -77,6 +77,8 @@ _TOOL_NAME = re.compile(r"(?:execute_tool|tools/call) (.+)|([A-Za-z_][\w-]{0,63}
 #: CrewAI, Agno, LlamaIndex.
 _TARGETS = ("agent_name", "coworker", "member_id", "to_agent")
 _UNNAMED, _LLAMA_INDEX = re.compile(TRANSFER_UNNAMED), "handoff"
+#: Classes that say only that something was raised.
+_ANY_EXCEPTION = frozenset({"Exception", "Error"})
 #: Google ADK reports parallel calls once more as one span of this tool.
 _ADK_MERGED = "(merged tools)"
 
@@ -234,4 +236,7 @@ def _error(row: Row, *, failed: bool) -> None:
     row["timeout"] = False
     row["error"] = error = bool(failed or flagged or "error_type" in row)
     if error:
-        row["error_class"] = row.get("error_type") or row.get("exception") or row.get("rpc_status")
+        raised = row.get("exception")
+        if raised in _ANY_EXCEPTION:
+            raised = row.get("raised", raised)
+        row["error_class"] = row.get("error_type") or raised or row.get("rpc_status")

@@ -105,6 +105,7 @@ LANGFUSE_FIELDS: Fields = {
 
 EVENT_FIELDS: Fields = {
     "exception": {"exception.type": c.text},
+    "raised": {"exception.message": c.error_name},  # LangSmith's types are all `Exception`
     "score_name": {"gen_ai.evaluation.name": c.text},
     "score": {"gen_ai.evaluation.score.value": c.number},
 }
@@ -128,8 +129,15 @@ def _by_attribute(fields: Fields) -> Table:
 
 #: Attributes that hold content: nothing may remember their values.
 CONTENT = frozenset([*SPAN_FIELDS["arguments"], *SPAN_FIELDS["result"]])
-#: JSON that holds one name among what may be content: only that name is read of it.
-PARTIAL = frozenset({"metadata", "llm.invocation_parameters", "embedding.invocation_parameters"})
+#: What holds one name among what may be content: only that name is read of it.
+PARTIAL = frozenset(
+    {
+        "metadata",
+        "llm.invocation_parameters",
+        "embedding.invocation_parameters",
+        "exception.message",
+    }
+)
 SPAN_TABLE = _by_attribute(SPAN_FIELDS)
 RESOURCE_TABLE = _by_attribute(RESOURCE_FIELDS)
 EVENT_TABLE = _by_attribute(EVENT_FIELDS)
