@@ -8,9 +8,12 @@ from collections import Counter
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import MessageSizeTooLargeError
 
 from native import encode, fleet
 from oracle import count
+from servers import Kafka
 from world import World
 
 GOOD = 300
@@ -89,3 +92,52 @@ async def test_every_kind_of_bad_record_is_dead_lettered_and_the_good_ones_are_c
             assert headers["dlq.truncated_from"] == str(len(value))
             assert letter.value == value[: 256 << 10]
     assert not sent
+
+
+async def test_a_batch_that_unpacks_to_a_thousand_times_its_size_is_one_dead_letter(
+    world: World,
+) -> None:
+    """aiokafka unpacks one batch at a time and knows no limit: the value's cap comes after."""
+    rows = list(fleet(5, time.time_ns() - 120_000_000_000, 30, 2))
+    topic, size = world.config().topics.spans, 64 << 20
+    producer = AIOKafkaProducer(
+        bootstrap_servers=world.bootstrap, max_request_size=2 * size, compression_type="gzip"
+    )
+    await producer.start()
+    await producer.send_and_wait(topic, value=b'{"prompt": "' + b"0" * size, partition=0)
+    for row in rows:
+        await producer.send(topic, value=encode(row), partition=0)
+    await producer.stop()
+    world.start("ingest")
+
+    async def counted() -> bool:
+        return (await world.account()).total() >= len(rows) + 1
+
+    await world.until(counted, 60, "the bomb and its neighbours on the books")
+    assert await world.account() == Counter(aggregated=len(rows), dead_lettered=1)
+    [letter] = await world.read(world.config().topics.dlq)
+    headers = {name: value.decode() for name, value in letter.headers}
+    assert (headers["dlq.reason"], int(headers["dlq.size"])) == ("too_large", size + 12)
+    assert len(letter.value or b"") < 4_096
+
+
+async def test_a_topic_that_keeps_batches_unpacked_refuses_bombs_at_the_broker(
+    kafka: Kafka, prefix: str
+) -> None:
+    """What an operator sets where producers are not trusted (`Limits`)."""
+    if not kafka.real:
+        print(f"NOT RUN: {kafka.name} keeps whatever batch it is given")
+        return
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    settings = {"compression.type": "uncompressed", "max.message.bytes": str(1 << 20)}
+    await admin.create_topics([NewTopic(f"{prefix}.bombs", 1, 1, topic_configs=settings)])
+    await admin.close()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap, max_request_size=32 << 20, compression_type="gzip"
+    )
+    await producer.start()
+    with pytest.raises(MessageSizeTooLargeError):
+        await producer.send_and_wait(f"{prefix}.bombs", value=b"0" * (16 << 20))
+    await producer.send_and_wait(f"{prefix}.bombs", value=b"0" * (1 << 19))
+    await producer.stop()

@@ -11,9 +11,11 @@ from tocsin.types import Reason
 class Limits:
     """Caps on untrusted input. What exceeds one is refused, except names, which are cut.
 
-    A message is not decompressed here: no format that is read packs a value inside a record
-    (a gzip or zstd one is UNKNOWN_FORMAT), and Kafka's batches are unpacked by the client one
-    at a time, so `max_bytes` is of the unpacked value.
+    No format that is read packs a value inside a record (a gzip or zstd one is
+    UNKNOWN_FORMAT). A Kafka batch is unpacked by the client, one at a time and without a limit
+    of its own: `max_bytes` is of the unpacked value, and until it is judged the batch is in
+    memory. Where producers are not trusted, set `compression.type: uncompressed` on the topic:
+    the broker then unpacks, and holds every batch to `max.message.bytes` as it unpacked.
     """
 
     max_bytes: int = 1_048_576  # of one message; the collector's own cap is 1,000,000
