@@ -81,6 +81,17 @@ def test_the_rule_file_says_what_the_judge_does(case: RuleTest) -> None:
         ("[llm read(f)=x] x12", [("warning", 3), ("critical", 5), ("critical", 10)]),
         ("read(f) x4", []),  # results not known: four may be chance
         ("read(f) x5", [("critical", 5)]),
+        ("more(c)=1 more(c)=2 more(c)=3 more(c)=4 more(c)=5 more(c)=6", []),
+        (" ".join(f"more(c)={i}" for i in range(20)), [("warning", 10), ("critical", 20)]),
+        ("[more(c)=1 more(c)=2] more(c)=1 more(c)=3 more(c)=4", [("critical", 5)]),
+        ("[@w/1 t(1)=x @w/2 t(1)=x @w/3 t(1)=x] x1 @w/1 u(1)=a @w/2 u(2)=b", []),
+        ("@w/1 t(1)=x t(1)=x @w/2 t(1)=x @w/1 t(1)=x", [("warning", 3)]),
+        ("@w/1 t(1)=x done/1 @w/2 t(1)=x done/2 @w/3 t(1)=x", [("warning", 3)]),
+        (" ".join(f"@w/{i} t(1)=x" for i in range(10)), [("critical", 10)]),  # spans not seen
+        (
+            "[a(1)=x b(1)=y c(1)=z d(1)=1 e(1)=1 f(1)=1 g(1)=1 h(1)=1 i(1)=1 j(1)=1] x3",
+            [("critical", 3)],
+        ),
         ("read=x x30", []),  # arguments not known: no two calls are alike
         ("read!gone x3", [("warning", 3)]),  # ... unless they fail alike
         ("read!gone read!denied read!gone", []),

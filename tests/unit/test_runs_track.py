@@ -47,7 +47,7 @@ class Log:
         for i in range(110):
             self._add(f"before-{i}", rng.choice(USUAL), 4_000 * i)
         for i in range(40):
-            text = rng.choice(ODD) if rng.random() < 0.5 else rng.choice(USUAL)
+            text = ODD[i] if i < len(ODD) else rng.choice(ODD + 2 * USUAL)
             self._add(f"after-{i}", text, 8 * HOUR_MS + rng.randrange(HOUR_MS))
         self.rows.sort(key=lambda row: row[0])
 

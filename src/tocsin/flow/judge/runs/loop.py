@@ -10,30 +10,30 @@ steps only, never on how many arrived at once, and lifecycle forgets what it kno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
+from tocsin.flow.judge.runs.lanes import Lane, Run, acts, by_agent, lane, side_by_side
 from tocsin.flow.judge.runs.loops import (
-    Action,
     Family,
     Loop,
     LoopLimits,
     find_loops,
     progress_after,
+    twice,
 )
-from tocsin.flow.judge.runs.names import Names, Reader, joined
+from tocsin.flow.judge.runs.names import Reader, joined
+from tocsin.flow.judge.runs.near import find_near, turns
 from tocsin.flow.judge.runs.ring import (
     ACTS,
-    HANDOFFS,
     MODEL_CALLS,
     ROOTS,
     Rings,
-    comparable,
     suspects,
 )
 from tocsin.flow.judge.runs.settings import RunRule, run_settings
@@ -42,30 +42,11 @@ from tocsin.types import (
     NONE,
     STEP_COST_UNKNOWN,
     STEP_ERROR,
-    STEP_HAS_ARGS,
-    STEP_HAS_RESULT,
     Finding,
     join_series,
 )
 
-_UNITS: Final[Mapping[Family, str]] = {"cycle": "cycles", "ping_pong": "cycles"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One suspect: its steps (STEP) in time order, and their names."""
-
-    trace_id: str
-    steps: np.ndarray
-    names: Sequence[Names]
-
-
-@dataclass(frozen=True, slots=True)
-class _Lane:
-    """A sequence of actions that is searched for loops, and each one's index in the run."""
-
-    actions: Sequence[Action]
-    at: Sequence[int]
+_UNITS: Final[Mapping[Family, str]] = {"cycle": "cycles", "ping_pong": "cycles", "near": "turns"}
 
 
 def judge(rule: RunRule, seen: Rings, reader: Reader) -> list[Finding]:
@@ -74,56 +55,42 @@ def judge(rule: RunRule, seen: Rings, reader: Reader) -> list[Finding]:
     limits = settings.limits
     polls = _matcher(settings.poll_tools)
     findings: list[Finding] = []
-    for i in suspects(seen, min(limits.repeat, limits.cycle)):
+    some = suspects(seen, min(limits.repeat, limits.cycle), limits.near)
+    for i in some:
         steps = seen.of(i)
-        run = _Run(seen.traces[i], steps, reader.names(steps))
-        for lane, loop in _loops(run, polls, limits):
-            findings.extend(_as(rule, told) for told in _tell(run, lane, loop, limits))
+        run = Run(seen.traces[i], steps, reader.names(steps))
+        for where, loop in _loops(run, polls, limits):
+            findings.extend(_as(rule, told) for told in _tell(run, where, loop, limits))
     return findings
 
 
-def _loops(run: _Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tuple[_Lane, Loop]]:
+def _loops(run: Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
     """Loops of each agent on its own, of agents among each other, and of failing models."""
-    acts = np.flatnonzero(ACTS[run.steps["kind"]])
-    whole = _lane(run, acts, polls)
-    agents = [run.names[i].agent for i in whole.at]
-    for agent in dict.fromkeys(agents):
-        alone = [i for i, name in zip(whole.at, agents, strict=True) if name == agent]
-        lane = whole if len(alone) == len(whole.at) else _lane(run, np.array(alone), polls)
-        yield from ((lane, loop) for loop in find_loops(lane.actions, limits))
-    if len(set(agents)) > 1:
+    agents = by_agent(run)
+    for agent, at in agents.items():
+        lanes = [lane(run, part, polls) for part in side_by_side(run, at)]
+        for one in lanes:
+            yield from ((one, loop) for loop in find_loops(one.actions, limits))
+        if len(lanes) > 1:
+            # The spans around calls may be of a kind no ring holds; then it takes twice as long.
+            one = lane(run, at, polls)
+            yield from ((one, loop) for loop in find_loops(one.actions, twice(limits)))
+        grown, growth = turns(run, agent)
+        yield from ((grown, loop) for loop in find_near(grown, growth, limits))
+    if len(agents) > 1:
+        whole = lane(run, acts(run), polls)
         for loop in find_loops(whole.actions, limits):
-            if len(set(agents[loop.start : loop.stop])) > 1:
+            if len({run.names[i].agent for i in whole.at[loop.start : loop.stop]}) > 1:
                 yield whole, loop
     if (MODEL_CALLS[run.steps["kind"]] & (run.steps["flags"] & STEP_ERROR > 0)).any():
         work = ACTS[run.steps["kind"]] | MODEL_CALLS[run.steps["kind"]]
-        lane = _lane(run, np.flatnonzero(work), polls, models=True)
-        for loop in find_loops(lane.actions, limits, max_period=1):
+        one = lane(run, np.flatnonzero(work).tolist(), polls, models=True)
+        for loop in find_loops(one.actions, limits, max_period=1):
             loop.family = "model_errors"
-            yield lane, loop
+            yield one, loop
 
 
-def _lane(run: _Run, at: np.ndarray, polls: re.Pattern[str], *, models: bool = False) -> _Lane:
-    """The actions at these indices; with `models`, only model calls can be alike."""
-    steps = run.steps[at]
-    alike = comparable(steps)
-    if models:
-        alike &= MODEL_CALLS[steps["kind"]]
-    flags = steps["flags"]
-    error = (flags & STEP_ERROR) != 0
-    handoff = HANDOFFS[steps["kind"]]
-    evidence = error | handoff | ((flags & STEP_HAS_RESULT) != 0)
-    # Without arguments only the same error makes two calls the same.
-    blind = ((flags & STEP_HAS_ARGS) == 0) & ~handoff
-    sym = np.where(blind, steps["rsym"], steps["sym"])
-    columns = (steps["end_ms"], sym, steps["rsym"], alike, evidence, error, handoff)
-    indices = at.tolist()
-    poll = [polls.match(run.names[i].act) is not None for i in indices]
-    rows = zip(*(column.tolist() for column in columns), poll, strict=True)
-    return _Lane([Action(*row) for row in rows], indices)
-
-
-def _tell(run: _Run, lane: _Lane, loop: Loop, limits: LoopLimits) -> list[Finding]:
+def _tell(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> list[Finding]:
     """The loop's thresholds as findings, signs of life between them, and its end."""
     told = [_breach(run, lane, loop, mark.index, mark.count, critical=mark.critical)
             for mark in loop.marks]  # fmt: skip
@@ -134,7 +101,7 @@ def _tell(run: _Run, lane: _Lane, loop: Loop, limits: LoopLimits) -> list[Findin
     return sorted(told, key=lambda finding: finding.at_ms)
 
 
-def _life(run: _Run, lane: _Lane, loop: Loop) -> Iterator[Finding]:
+def _life(run: Run, lane: Lane, loop: Loop) -> Iterator[Finding]:
     """One finding a minute, one before every pause, so that an expiry is exact; the newest all."""
     mark = loop.marks[0]
     last = lane.actions[mark.index].at_ms
@@ -149,7 +116,7 @@ def _life(run: _Run, lane: _Lane, loop: Loop) -> Iterator[Finding]:
             last = at_ms
 
 
-def _over(run: _Run, lane: _Lane, loop: Loop, limits: LoopLimits) -> int | None:
+def _over(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> int | None:
     """Index of the step that ended the loop: progress, or the end of the whole run."""
     ends = []
     progress = progress_after(lane.actions, loop, limits.progress)
@@ -161,12 +128,12 @@ def _over(run: _Run, lane: _Lane, loop: Loop, limits: LoopLimits) -> int | None:
     return min(ends, default=None)
 
 
-def _breach(run: _Run, lane: _Lane, loop: Loop, i: int, count: int, *, critical: bool) -> Finding:
+def _breach(run: Run, lane: Lane, loop: Loop, i: int, count: int, *, critical: bool) -> Finding:
     return _finding(run, lane, loop, lane.at[i], breach=True, count=count, critical=critical)
 
 
 def _finding(
-    run: _Run, lane: _Lane, loop: Loop, upto: int, *, breach: bool, count: int = 0,
+    run: Run, lane: Lane, loop: Loop, upto: int, *, breach: bool, count: int = 0,
     critical: bool = False,
 ) -> Finding:  # fmt: skip
     """What is known of the loop at step `upto` of the run; `rule` is filled in later."""
@@ -175,8 +142,10 @@ def _finding(
     tokens = int(burnt["tokens"].sum(dtype=np.int64))
     priced = not (burnt["flags"] & STEP_COST_UNKNOWN).any()
     cost = int(burnt["cost_micro"].sum(dtype=np.int64)) * 1_000 if priced else None
-    shape = lane.at[loop.start : loop.start + loop.period] if loop.period > 1 else [first]
-    names = [run.names[i] for i in shape]
+    cycle = range(loop.start, loop.start + loop.period)
+    names = [
+        run.names[i] for k in cycle for i in (lane.shape[k] if lane.shape else lane.at[k : k + 1])
+    ]
     agent, tool = joined(n.agent for n in names), joined(n.act for n in names)
     at_ms, onset_ms = int(run.steps["end_ms"][upto]), int(run.steps["end_ms"][first])
     group = {"env": names[0].env, "service": names[0].service, "agent": agent, "tool": tool,
@@ -222,6 +191,7 @@ def _summary(loop: Loop, count: int, agent: str, tool: str, tokens: int, cost: i
         "cycle": f"went {count} times through the same {loop.period} steps ({tool})",
         "ping_pong": f"handed the run back and forth {count} times ({tool})",
         "poll": f"polled {tool} {count} times without a change",
+        "near": f"called {tool} {count} times in a row, each time for as many tokens more",
     }[loop.family]
     if loop.family in {"repeat", "cycle"} and loop.bound == 3:
         what += " and the same result"

@@ -11,10 +11,10 @@ holds, so what is found does not depend on how many steps arrived together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-Family = Literal["repeat", "retry_storm", "model_errors", "cycle", "ping_pong", "poll"]
+Family = Literal["repeat", "retry_storm", "model_errors", "cycle", "ping_pong", "poll", "near"]
 
 #: Counts at which a loop that goes on is worth saying so again; each about doubles.
 LEVELS: Final = (3, 5, 10, 20, 40)
@@ -25,10 +25,12 @@ class LoopLimits:
     """Thresholds of the loop rule. Counts are of calls, or of whole cycles."""
 
     repeat: int = 3  # identical calls in a row with the same result or the same error
-    repeat_any: int = 5  # identical calls in a row, whatever came of them
+    repeat_any: int = 5  # identical calls in a row, whether or not something came of them
+    repeat_new: int = 10  # ... when each brought something new, as reading on does
     cycle: int = 3  # whole cycles with the same results
     cycle_blind: int = 4  # whole cycles when no results are known
-    max_period: int = 8
+    max_period: int = 12
+    near: int = 8  # turns in a row with the same tools and the same growth in tokens
     poll_calls: int = 20  # calls of a declared poll tool without a change
     poll_s: int = 900  # ... or seconds without one
     progress: int = 2  # distinct new steps after a loop that say it is over
@@ -74,6 +76,7 @@ class _Runs:
     """Trailing run lengths at the current action; index p is the lag, 0 is not used."""
 
     same: int = 0  # calls in a row with the same symbol, this one included
+    results: set[int] = field(default_factory=set)  # what came of them
     evident: int = 0  # actions in a row with a known outcome, this one included
     quiet: list[int] = field(default_factory=list)  # matches at lag p in a row, outcome and all
 
@@ -83,9 +86,21 @@ class _Runs:
         again = i > 0 and now.comparable and actions[i - 1].sym == now.sym
         again = again and actions[i - 1].comparable
         self.same = self.same + 1 if again else 1
+        self.results = {*self.results, now.rsym} if again else {now.rsym}
         for lag in range(1, len(self.quiet)):
             match = i >= lag and now.comparable and actions[i - lag].rsym == now.rsym
             self.quiet[lag] = self.quiet[lag] + 1 if match and actions[i - lag].comparable else 0
+
+    def all_new(self) -> bool:
+        """Whether each of the identical calls is known to have brought something else."""
+        return self.evident >= self.same == len(self.results)
+
+
+def twice(limits: LoopLimits) -> LoopLimits:
+    """Limits for calls that may have been made side by side."""
+    names = ("repeat_any", "repeat_new", "cycle_blind", "poll_calls")
+    counts = {name: 2 * getattr(limits, name) for name in names}
+    return replace(limits, repeat=2 * limits.repeat_any, cycle=2 * limits.cycle_blind, **counts)
 
 
 def find_loops(
@@ -150,7 +165,8 @@ def _repeat(actions: Sequence[Action], i: int, runs: _Runs, limits: LoopLimits) 
     if actions[i].handoff and not actions[i].error:
         return None
     quiet = min(runs.quiet[1] + 1, runs.evident)
-    if runs.same >= limits.repeat_any:
+    new = runs.all_new()
+    if runs.same >= (limits.repeat_new if new else limits.repeat_any):
         count = runs.same
     elif quiet >= limits.repeat:
         count = quiet
@@ -160,10 +176,13 @@ def _repeat(actions: Sequence[Action], i: int, runs: _Runs, limits: LoopLimits) 
     errors = all(action.error for action in actions[start : i + 1])
     evident = runs.quiet[1] + 1 >= count and runs.evident >= count
     family: Family = "retry_storm" if errors and evident else "repeat"
-    bound = limits.repeat if evident else limits.repeat_any
-    loop = Loop(family, 1, bound, start, i + 1)
-    loop.marks.append(Mark(i, count, count >= limits.repeat_any))
-    return loop
+    bound = limits.repeat if evident else limits.repeat_new if new else limits.repeat_any
+    return Loop(family, 1, bound, start, i + 1, [Mark(i, count, _is_bad(count, runs, limits))])
+
+
+def _is_bad(count: int, runs: _Runs, limits: LoopLimits) -> bool:
+    """Whether a repetition is critical: sooner if it got nowhere."""
+    return count >= (2 * limits.repeat_new if runs.all_new() else limits.repeat_any)
 
 
 def _poll(actions: Sequence[Action], i: int, runs: _Runs, limits: LoopLimits) -> Loop | None:
@@ -199,7 +218,8 @@ def _mark(loop: Loop, i: int, runs: _Runs, limits: LoopLimits) -> None:
     """Note the next level of a loop that goes on, once it is reached."""
     count = _count(loop, runs)
     last = loop.marks[-1]
-    critical = last.critical or (loop.family != "poll" and count >= limits.repeat_any)
+    bad = _is_bad(count, runs, limits) if loop.period == 1 else count >= limits.repeat_any
+    critical = last.critical or (loop.family != "poll" and bad)
     if (count in LEVELS and count > last.count) or critical != last.critical:
         loop.marks.append(Mark(i, count, critical))
         if loop.period == 1:

@@ -113,15 +113,25 @@ def rings(runs: Sequence[ChangedRun]) -> Rings:
     return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first)
 
 
-def suspects(seen: Rings, at_least: int) -> list[int]:
-    """The runs in which some comparable symbol occurs `at_least` times."""
-    chosen = comparable(seen.steps)
+def suspects(seen: Rings, at_least: int, near: int) -> list[int]:
+    """The runs in which something may repeat itself.
+
+    Either some comparable symbol occurs `at_least` times, or some act of which nothing is
+    known but its name `near` times.
+    """
+    blind = ACTS[seen.steps["kind"]] & ((seen.steps["flags"] & (STEP_HAS_ARGS | STEP_ERROR)) == 0)
+    known = _often(seen, comparable(seen.steps), "sym", at_least)
+    return sorted(known | _often(seen, blind, "label", near))
+
+
+def _often(seen: Rings, chosen: np.ndarray, symbol: str, times: int) -> set[int]:
+    """The runs in which some symbol of the chosen steps occurs so many times."""
     owner = seen.owner[chosen].astype(np.uint64)
     # 24 bits of run, 40 of symbol: two symbols of one run that collide only cost a look.
-    keys = np.sort((owner << np.uint64(40)) | (seen.steps["sym"][chosen] >> np.uint64(24)))
-    gap = at_least - 1
+    keys = np.sort((owner << np.uint64(40)) | (seen.steps[symbol][chosen] >> np.uint64(24)))
+    gap = times - 1
     hits = np.unique(keys[gap:][keys[gap:] == keys[: -gap or None]] >> np.uint64(40))
-    return [int(hit) for hit in hits]
+    return set(hits.tolist())
 
 
 def in_order(steps: np.ndarray) -> np.ndarray:

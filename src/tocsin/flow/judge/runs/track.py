@@ -28,12 +28,12 @@ class RunTrack:
     """See the module. One a shard."""
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
-        self._rules = [rule for rule in rules if rule.detector in RUNS]
-        self._loops = [rule for rule in self._rules if rule.detector == "loop"]
+        self.rules = [rule for rule in rules if rule.detector in RUNS]
+        self._loops = [rule for rule in self.rules if rule.detector == "loop"]
         self._orphans = [rule for rule in rules if rule.detector == "orphan"]
-        self._limits = [rule for rule in self._rules if rule.detector in _LIMITS]
+        self._limits = [rule for rule in self.rules if rule.detector in _LIMITS]
         self._waiting = Waiting()
-        self._book = RunBook()
+        self.book = RunBook()
         self._closed_ms = 0
 
     def restore(self, blobs: Mapping[str, bytes], closed_ms: int) -> None:
@@ -43,7 +43,7 @@ class RunTrack:
             ValueError: a blob of another version.
         """
         self._waiting.restore(blobs)
-        self._book.restore(blobs)
+        self.book.restore(blobs)
         self._closed_ms = closed_ms
 
     def see(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> None:
@@ -61,30 +61,30 @@ class RunTrack:
     def judge(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> list[Finding]:
         """What the rules say of runs that moved."""
         self.see(runs, labels)
-        return judge_runs(self._rules, runs, labels, self._book)
+        return judge_runs(self.rules, runs, labels, self.book)
 
     def close(self, end_ms: int) -> list[Finding]:
         """Pass the time up to a window's end; what the rules say of runs that stand still."""
         since_ms, self._closed_ms = self._closed_ms, max(self._closed_ms, end_ms)
-        unended = self._waiting.pass_time(since_ms, end_ms, self._book, self._broke, self._patience)
+        unended = self._waiting.pass_time(since_ms, end_ms, self.book, self._broke, self._patience)
         return [
             finding
             for rule in self._orphans
-            for finding in orphan.judge(rule, unended, since_ms, end_ms, self._book)
+            for finding in orphan.judge(rule, unended, since_ms, end_ms, self.book)
         ]
 
     def blobs(self) -> dict[str, bytes | None]:
         """What has changed since the last call; None deletes a blob."""
-        return {**self._waiting.blobs(), **self._book.blobs(self._closed_ms)}
+        return {**self._waiting.blobs(), **self.book.blobs(self._closed_ms)}
 
     def _patience(self, pause: Pause) -> int:
-        waits = [orphan.limit_ms(rule, pause, self._book) for rule in self._orphans]
+        waits = [orphan.limit_ms(rule, pause, self.book) for rule in self._orphans]
         return max([LEFT_MS, *waits])
 
     def _broke(self, pause: Pause) -> bool:
         """Whether a run that is over went beyond what is known of its kind."""
         for quantity, value in zip(QUANTITIES, pause.values, strict=True):
-            level = self._book.level(pause.since_ms, pause.env, pause.service, quantity)
+            level = self.book.level(pause.since_ms, pause.env, pause.service, quantity)
             for rule in self._limits if level else ():
                 if value > _LIMITS[rule.detector](rule.effect, quantity, level):
                     return True

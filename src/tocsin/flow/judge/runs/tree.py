@@ -15,7 +15,7 @@ import numpy as np
 
 from tocsin.flow.judge.runs.names import Names
 from tocsin.flow.judge.runs.ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS
-from tocsin.types import NONE
+from tocsin.types import NONE, STEP_HAS_ARGS
 
 
 def depths(steps: np.ndarray, names: Sequence[Names]) -> np.ndarray:
@@ -83,18 +83,21 @@ _NO_MODEL: Final = -1
 def fan_outs(steps: np.ndarray, names: Sequence[Names], *, models: bool) -> np.ndarray:
     """The most children of one span at a time up to each step: int64, as `steps` (in order).
 
-    Children are agents under one span; and calls under one span without a model call of
-    their agent between them, which a model asked for at once. Calls that follow one another,
-    a model call before each, are no fan-out. Where no model call was ever seen (`models`
-    says whether one was before the ring begins) calls cannot be told apart, and do not count.
+    Children are agents under one span; and different calls under one span without a model
+    call of their agent between them, which a model asked for at once. Calls that follow one
+    another, a model call before each, are no fan-out, nor is the same call again, as in a
+    poll. Where no model call was ever seen (`models` says whether one was before the ring
+    begins) calls cannot be told apart, and do not count.
     """
     agents: dict[int, int] = {}
-    batch: dict[int, tuple[int, int]] = {}  # parent -> model calls before it, calls since
+    batch: dict[int, tuple[int, list[int]]] = {}  # parent -> model calls before, calls since
     asked: dict[str, int] = {}
     widest, any_model = 0, models
     out = np.zeros(len(steps), np.int64)
     kind = steps["kind"]
     nests, calls, asks = ROOTS[kind].tolist(), CALLED[kind].tolist(), MODEL_CALLS[kind].tolist()
+    blind = ((steps["flags"] & STEP_HAS_ARGS) == 0).tolist()
+    symbols = steps["sym"].tolist()
     for i, parent in enumerate(steps["parent"].tolist()):
         if asks[i]:
             asked[names[i].agent] = asked.get(names[i].agent, 0) + 1
@@ -104,9 +107,12 @@ def fan_outs(steps: np.ndarray, names: Sequence[Names], *, models: bool) -> np.n
             widest = max(widest, agents[parent])
         elif parent and calls[i] and any_model:
             turn = asked.get(names[i].agent, 0)
-            held = batch.get(parent, (_NO_MODEL, 0))
-            batch[parent] = (turn, held[1] + 1 if held[0] == turn else 1)
-            widest = max(widest, batch[parent][1])
+            if batch.get(parent, (_NO_MODEL, []))[0] != turn:
+                batch[parent] = (turn, [])
+            calls_now = batch[parent][1]
+            if blind[i] or symbols[i] not in calls_now:
+                calls_now.append(symbols[i])
+            widest = max(widest, len(calls_now))
         out[i] = widest
     return out
 
