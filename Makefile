@@ -26,6 +26,8 @@ bench: setup ## measure speed: Kafka to Redis beside a bare poll loop, then each
 fuzz: setup ## throw mutated messages at decode for ten minutes, or SECONDS=n
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py $(or $(SECONDS),600)
+quality: setup ## measure what is detected, on simulations and public data; writes docs/quality.md
+	@cd tests && ../$(BIN)/python -m quality
 clean: ## remove all that was made here
 	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 

@@ -1,0 +1,85 @@
+"""The sections of docs/quality.md: each measures one thing and says it in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from quality import plot
+from quality.healthy import healthy
+from quality.power import QUESTIONS, Cell, Question, ask, table
+
+#: Told (what, done, of) now and then.
+Step = Callable[[str, int, int], None]
+SEED = 20_261
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, what stands below it, and pictures by file name."""
+
+    title: str
+    text: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def section_healthy(scale: float, step: Step) -> Section:
+    """A/A: healthy traffic for four weeks."""
+    services, days = max(4, round(22 * scale)), 28
+    found = healthy(services, days, SEED, lambda done, of: step("weeks", done, of))
+    warnings, pages = found.rate("warning"), found.rate("critical")
+    rules = ", ".join(f"{rule} {count}" for rule, count in found.by_rule().most_common())
+    worst = ", ".join(f"{service} {count}" for service, count in found.worst_services())
+    text = f"""
+{services} services of all sorts (0.2 to 60 runs a minute, over-dispersed, with days, weekends,
+holidays, bursts up to 2.5 times, wandering latencies and error rates) for {days} days:
+{found.series:,} series, **{found.series_days:,.0f} series-days**, seed {SEED}.
+Whatever rings is false.
+
+| | episodes | a series-day | 95 % upper limit | gate |
+|---|---|---|---|---|
+| warnings | {warnings[0]} | {warnings[1]:.5f} | {warnings[2]:.5f} | 0.05 |
+| pages (critical) | {pages[0]} | {pages[1]:.5f} | {pages[2]:.5f} | 0.005 |
+
+By rule: {rules or "none"}. By service: {worst or "none"}.
+"""
+    return Section("Healthy traffic (A/A)", text.strip())
+
+
+def section_power(scale: float, step: Step) -> Section:
+    """Injected faults: three sizes in three volumes each."""
+    repeats = max(2, round(10 * scale))
+    parts, files, false = [], {}, 0
+    for number, question in enumerate(QUESTIONS):
+        cells = ask(question, repeats, SEED, _part(step, question.kind, number, len(QUESTIONS)))
+        false += sum(cell.false for cell in cells)
+        files[f"power-{question.kind}.svg"] = _curve(question, cells)
+        parts.append(
+            f"### {question.kind}\n\n{table(cells)}\n\n"
+            f"![power of {question.kind}](quality/power-{question.kind}.svg)"
+        )
+    intro = (
+        f"Each cell: caught of {repeats} services (Wilson 95 % bounds), and the median minutes "
+        "from the onset to the alert, windows and persistence included. The smallest size of each "
+        "kind lies below the rule's threshold and is meant to stay silent. Alerts before an "
+        f"onset: {false}."
+    )
+    return Section("Power: injected faults", "\n\n".join([intro, *parts]), files)
+
+
+def _part(step: Step, what: str, number: int, of: int) -> Callable[[int, int], None]:
+    return lambda done, total: step(what, number * total + done, of * total)
+
+
+def _curve(question: Question, cells: list[Cell]) -> str:
+    series = {
+        f"{size:g} {question.unit}": [(c.rate, c.caught / c.of) for c in cells if c.size == size]
+        for size in question.sizes
+    }
+    return plot.lines(f"{question.kind}: share caught", "runs a minute", series)
+
+
+SECTIONS: Mapping[str, Callable[[float, Step], Section]] = {
+    "healthy": section_healthy,
+    "power": section_power,
+}
