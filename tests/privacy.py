@@ -102,7 +102,7 @@ _KINDS = {
 def named(marker: str, **fields: Any) -> Iterator[Otlp]:
     """Spans with a marker in the place of each name that is read: one by one, then all."""
     for attribute in SPAN_TABLE:
-        for kind in _KINDS.values():
+        for kind in (_KINDS["tool"], _KINDS["llm"]):
             yield Otlp(kind | {attribute: marker}, status=2, **fields)
     for kind in _KINDS.values():
         yield Otlp(dict.fromkeys(SPAN_TABLE, marker) | kind, status=2, **fields)
