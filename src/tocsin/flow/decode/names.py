@@ -16,7 +16,8 @@ tool's name would stay in Redis keys and alerts. So each name is held to what na
 Full-width forms and invisible characters are folded first. A name that breaks a rule becomes
 `_redacted`: all such are one series, so they cannot flood the cardinality either. A trace id
 that breaks one becomes its keyed digest, because runs must stay apart. What no rule can tell is
-a short name of a person used as the name of an agent: naming agents is the producer's part.
+a person's own name as the name of an agent, or a sentence written as one word: choosing names is
+the producer's part.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ _DIGITS = r"(?-u:\b)[2-6](?:[ -]?[0-9]){13}"
 _SSN = r"(?-u:\b)[0-9]{3}-[0-9]{2}-[0-9]{4}(?-u:\b)"
 _RUN = r"[A-Za-z0-9+/]{65}"
 #: Whatever any rule can object to has one of these. Most names of most batches have none.
-_SUSPECT = rf"[\x00-\x20@?!=+]|[^\x00-\x7f]|{_DIGITS}|{_SSN}|{_RUN}|{_PREFIXES}"
+_SUSPECT = (
+    rf"[\x00-\x20@?!=+]|[^\x00-\x7f]|{_DIGITS}|{_SSN}|{_RUN}|{_PREFIXES}|-----"
+    r"|(?i:api[-_]?key|passw|secret|token)"
+)
 
 _PRIVATE = re.compile(
     rf"""
