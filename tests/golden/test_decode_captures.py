@@ -83,3 +83,22 @@ def test_one_run_of_a_graph_is_one_run(name: str) -> None:
     assert sum(kind in {"agent", "workflow"} for kind in kinds) == 1
     (slow,) = [span for span in _spans(name) if span["error"]]
     assert slow["timeout"]
+
+
+AGENTS = sorted(name for name in FILES if "openai-agents" in name)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_four_ways_to_trace_the_same_two_runs_agree(name: str) -> None:
+    """On what each agent did; on who got the handoff, but for Traceloop, which does not say."""
+    spans = _spans(name)
+    calls = [(s["agent"], s["input_tokens"]) for s in spans if s["kind"] == "llm"]
+    assert calls == [("triage", 120)] * 3 + [("billing", 120)] * 2
+    tools = [(s["agent"], s["tool"]) for s in spans if s["kind"] == "tool"]
+    assert tools == [("triage", "lookup_order"), ("billing", "find_invoice")]
+    (handoff,) = [s for s in spans if s["kind"] == "handoff"]
+    target = None if name.startswith("traceloop") else "billing"
+    assert (handoff["handoff_from"], handoff["handoff_to"]) == ("triage", target)
+    fingerprints = {s["tool"]: (s["args_hash"], s["result_hash"]) for s in spans if s["tool"]}
+    first = {s["tool"]: (s["args_hash"], s["result_hash"]) for s in _spans(AGENTS[0]) if s["tool"]}
+    assert fingerprints == first

@@ -102,6 +102,11 @@ CASES: dict[str, Case] = {
         {"mcp.method.name": "tools/call", "mcp.protocol.version": "2025-06-18",
          "jsonrpc.request.id": "4", "error.type": "tool_error"},
         {"kind": "tool", "tool": "get_weather", "error": True, "error_class": "tool_error"}),
+    "otel openai-agents, agent unknown": Case(
+        "execute_tool search",
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.provider.name": "openai",
+         "gen_ai.agent.name": "OpenAI Agent", "gen_ai.tool.name": "search"},
+        {"kind": "tool", "provider": "openai", "tool": "search"}),
     "otel evaluation": Case(
         "chat m",
         {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"},

@@ -61,7 +61,7 @@ SPAN_FIELDS: Fields = {
             "gen_ai.function_id",
             "crewai.agent.role",
         ),
-        c.text,
+        c.agent,
     ),
     "workflow": dict.fromkeys(
         ("gen_ai.workflow.name", "traceloop.workflow.name", "gen_ai.pipeline.name"), c.text

@@ -31,6 +31,7 @@ KINDS: Mapping[str, str] = {kind.value: kind.value for kind in Kind} | {
         Kind.RERANK: "reranker",
         Kind.TOOL: "execute_tool",
         Kind.AGENT: "invoke_agent create_agent",
+        Kind.HANDOFF: "agent_handoff",
         Kind.WORKFLOW: "invoke_workflow handle_conversation_turn",
         # `execute_task` is a node of LangGraph, as Traceloop exports it.
         Kind.STEP: "agent_step plan goto chain task prompt execute_task framework",
@@ -106,7 +107,7 @@ def _clean(raw: pl.DataFrame, limits: Limits) -> tuple[pl.DataFrame, bool]:
 
     Nearly every batch is clean already, which costs a third of cleaning it to find out.
     """
-    text = pl.col(_TEXT)
+    text = pl.col([name for name in _TEXT if raw[name].null_count() < raw.height] or _TEXT)
     dirty = raw.select(
         pl.any_horizontal(text.str.contains(_CONTROL).any()).alias("control"),
         pl.max_horizontal(text.str.len_bytes().max()).alias("longest"),

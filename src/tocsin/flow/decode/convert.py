@@ -47,6 +47,7 @@ _VERCEL_KINDS = {
 }
 _LANGGRAPH_ENDS = frozenset({"__start__", "__end__"})
 _ERROR_NAME = re.compile(r"([A-Z][A-Za-z]{0,60}(?:Error|Exception|Timeout))(?=[(:]|$)")
+_NO_AGENT = "OpenAI Agent"
 _NO_MODEL = frozenset({"unknown", "none", "null", "n/a"})
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _SENTRY_AI = {
@@ -70,6 +71,12 @@ _TASK_KINDS = {"workflow": Kind.WORKFLOW, "task": Kind.STEP, "agent": Kind.AGENT
 def text(value: Any) -> str | None:
     """A name. Numbers and flags are no names."""
     return value.strip() or None if isinstance(value, str) else None
+
+
+def agent(value: Any) -> str | None:
+    """An agent's name. OpenTelemetry's openai-agents writes `OpenAI Agent` where it has none."""
+    name = text(value)
+    return None if name == _NO_AGENT else name
 
 
 def label(value: Any) -> str | None:
