@@ -84,8 +84,9 @@ def forecast(days: np.ndarray, horizon_days: float) -> tuple[float, float]:
     """Mean and 90th percentile of what the next `horizon_days` will cost; NaN = not known.
 
     Seasonal-naive: a day to come costs what its weekday did in the weeks before. How wrong
-    that is was tried on every week of the past, and the 90th percentile of actual over
-    forecast is what the second number allows for (never less than the forecast itself).
+    that is was tried on every week of the past; the second number allows for it by Student's t
+    with as many degrees of freedom as whole weeks were tried, for weeks that overlap repeat
+    one another.
 
     Args:
         days: costs of the last days of 24 hours, the newest first; NaN where unknown.
@@ -98,10 +99,13 @@ def forecast(days: np.ndarray, horizon_days: float) -> tuple[float, float]:
         actual, past = days[origin - _TRIED_DAYS : origin], days[origin:]
         if np.isfinite(actual).all() and np.isfinite(past).sum() >= _MIN_DAYS:
             guess = _ahead(past, float(_TRIED_DAYS))
-            tries += [actual.sum() / guess] if guess > 0 else []
-    wrong = np.quantile(tries, 0.9) if len(tries) >= _MIN_TRIES else _WRONG_UNKNOWN
+            tries += [np.log(actual.sum() / guess)] if guess > 0 and actual.sum() > 0 else []
+    wrong = _WRONG_UNKNOWN
+    if len(tries) >= _MIN_TRIES:
+        weeks = max(len(tries) // _TRIED_DAYS, 1)
+        wrong = float(np.exp(stdtrit(weeks, 0.9) * np.sqrt(np.mean(np.square(tries)))))
     mean = _ahead(days, horizon_days)
-    return mean, mean * max(float(wrong), 1.0)
+    return mean, mean * wrong
 
 
 def _ahead(days: np.ndarray, horizon_days: float) -> float:

@@ -18,11 +18,13 @@ import numpy as np
 from scipy.special import betaincc, betaln, logsumexp, ndtri, xlog1py, xlogy
 
 from tocsin.flow.grade.shares import RHO_MAX
-from tocsin.flow.grade.tails import RHO_MIN
+from tocsin.flow.grade.tails import K_MAX, K_MIN, RHO_MIN
 
 #: Quarter-hours with fewer calls say too little about how a rate varies.
 _MIN_N = 20
 _MIN_QUARTERS = 4
+#: Windows that the e-detector counts back, each a start of its own.
+_STARTS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 
 
 def wilson_lower(k: np.ndarray, n: np.ndarray, p: float) -> np.ndarray:
@@ -59,14 +61,16 @@ def log_e_value(k: np.ndarray, n: np.ndarray, threshold: float) -> np.ndarray:
 def log_e_detector(k: np.ndarray, n: np.ndarray, threshold: float) -> np.ndarray:
     """Natural log of the e-detector over windows [series, windows], the newest last.
 
-    Starts older than the first column are left out, which only lowers it. The bound on the
-    run length holds for calls that fail independently with chances that may vary, known
-    causes included, but never exceed the threshold. Calls that fail *together* (one retry
-    storm, one bad minute) break it: then the e-values grow by the size of the cluster, and
-    what remains is the other gates of the rule.
+    Counted from some starts only, as far back as the windows reach, which only lowers the
+    sum. The bound on the run length holds for calls that fail independently, with chances that
+    may vary but never exceed the threshold. Calls that fail *together* (one retry storm, one
+    bad minute) break it: then the e-values grow by the size of the cluster, and what remains
+    is the other gates of the rule.
     """
-    from_each = [np.cumsum(part[:, ::-1], axis=1)[:, ::-1] for part in (k, n)]
-    total: np.ndarray = logsumexp(log_e_value(from_each[0], from_each[1], threshold), axis=1)
+    width = k.shape[1]
+    back = np.array(sorted({min(start, width) for start in _STARTS})) - 1
+    k, n = (np.cumsum(part[:, ::-1], axis=1)[:, back] for part in (k, n))
+    total: np.ndarray = logsumexp(log_e_value(k, n, threshold), axis=1)
     return total
 
 
@@ -88,6 +92,25 @@ def dispersion(k: np.ndarray, n: np.ndarray) -> np.ndarray:
     weight = np.where(enough, 1 - 1 / safe, 0.0).sum(axis=1)
     rho = np.clip(excess / np.maximum(weight, 1e-9), RHO_MIN, RHO_MAX)
     return np.where(usable, rho, RHO_MIN)
+
+
+def count_of(past: np.ndarray, then: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and negative-binomial size of a count, from a past in which traffic varied.
+
+    Args:
+        past: counts [series, quarter-hours], NaN where unknown.
+        then: the traffic they are of, the same shape.
+        now: the traffic of the count that is expected [series].
+    """
+    known = np.isfinite(past) & (then > 0)
+    k, traffic = np.where(known, past, 0.0), np.where(known, then, 0.0)
+    rate = np.maximum(k.sum(axis=1), 0.5) / np.maximum(traffic.sum(axis=1), 1e-9)
+    mean = rate[:, None] * traffic
+    # Each quarter's squared error expects mean + mean^2 / size; solve the sum for the size.
+    excess = ((k - mean) ** 2 - mean).sum(axis=1)
+    size = np.full(len(past), K_MAX)
+    np.divide((mean * mean).sum(axis=1), excess, out=size, where=excess > 0)
+    return rate * now, np.clip(size, K_MIN, K_MAX)
 
 
 def lift(errors: np.ndarray, calls: np.ndarray, all_calls: float) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 `new`: the service, tool or model did not have this class for fourteen days; nothing is said
 while the service itself is still warming up. `spike`: ten minutes against the quarter-hours
-of the last day (negative binomial, so that errors which come in clusters anyway are no news),
-more than all but one of those quarter-hours, and several times the expected count.
+of the last day, each beside its traffic, so that more errors of more calls are no news, and
+as a negative binomial, so that neither are errors that come in clusters anyway; and more than
+in all but one of those quarter-hours.
 
 The sentence names the value of another dimension that has far more than its part of these
 errors (its *lift*: part of the errors over part of the traffic).
@@ -30,7 +31,7 @@ from tocsin.flow.judge.verdicts import (
     parts_of,
     rows_of,
 )
-from tocsin.types import Contributor
+from tocsin.types import Contributor, join_series, split_series
 
 _WIDTH_S = 600
 _LAG_S = 1800  # the baseline ends so long before now
@@ -41,6 +42,7 @@ _TRAFFIC: Mapping[str, str] = {
     "errors_by_model_class": "calls_by_model",
     "errors_by_route_class": "calls_by_route",
 }
+_ALL = ("runs_by_service", "calls_by_service", "tools_by_service")
 _HOME = ("env", "service")
 
 
@@ -50,6 +52,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     met = graded.current["n"][rows] > 0
     rows = rows[met | is_watched(rule, graded, rows, watched)]
     k = total(graded, "n", rows, _WIDTH_S)
+    judged = (k >= rule.volume["k"]) | is_watched(rule, graded, rows, watched)
+    rows, k = rows[judged], k[judged]
     enough = np.flatnonzero((k >= rule.volume["k"]) & (graded.current["n"][rows] > 0))
     mean, size, record, quarters = _usual(graded, rows)
     breach, p = np.zeros(len(rows), bool), np.full(len(rows), np.nan)
@@ -77,16 +81,34 @@ def _usual(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, ...]:
     many quarter-hours are known.
     """
     past = graded.history.quarters("n", rows, graded.at - _LAG_S)[:, -_DAY_QUARTERS:]
-    known = np.isfinite(past)
-    quarters = known.sum(axis=1)
-    n = np.maximum(np.where(quarters < _MIN_QUARTERS, _DAY_QUARTERS, quarters), 1)
-    filled = np.where(known, past, 0.0)
-    mean = np.maximum(filled.sum(axis=1), 0.5) / n
-    var = np.where(known, (filled - mean[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(n - 1, 1)
-    ranked = np.sort(filled, axis=1)
+    then, now = _traffic(graded, rows, past.shape[1])
+    mean, size = rates.count_of(past, then, now)
+    quarters = np.isfinite(past).sum(axis=1)
+    few = quarters < _MIN_QUARTERS
+    mean = np.where(few, _WIDTH_S / QUARTER_S / _DAY_QUARTERS / 2, mean)
+    ranked = np.sort(np.nan_to_num(past), axis=1)
     record = ranked[:, -2] if ranked.shape[1] > 1 else np.zeros(len(rows))
-    size = np.where(quarters < _MIN_QUARTERS, 1.0, tails.nb_size(mean, var))
-    return mean * _WIDTH_S / QUARTER_S, size, record, quarters
+    return mean, np.where(few, 1.0, size), record, quarters
+
+
+def _traffic(graded: Graded, rows: np.ndarray, quarters: int) -> tuple[np.ndarray, np.ndarray]:
+    """What each row's errors are errors of: events of its quarter-hours, and of ten minutes.
+
+    Seconds, where no series counts them.
+    """
+    catalog, before = graded.history.catalog, graded.at - _LAG_S
+    then = np.full((len(rows), quarters), float(QUARTER_S))
+    now = np.full(len(rows), float(_WIDTH_S))
+    for i, row in enumerate(rows):
+        view, values = split_series(catalog.names[row])
+        wholes = [_TRAFFIC[view]] if view in _TRAFFIC else _ALL
+        found = [catalog.find(join_series(whole, *values[:-1])) for whole in wholes]
+        parts = np.array([part for part in found if part >= 0], np.int64)
+        lately = total(graded, "n", parts, _WIDTH_S).sum()
+        if lately:
+            held = graded.history.quarters("n", parts, before, raw=True)[:, -quarters:]
+            then[i], now[i] = np.nan_to_num(held).sum(axis=0), lately
+    return then, now
 
 
 def _lifted(rule: RuleSpec, graded: Graded, row: int) -> tuple[str, str, float] | None:

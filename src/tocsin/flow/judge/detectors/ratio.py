@@ -21,7 +21,7 @@ from tocsin.flow.extract import VIEWS
 from tocsin.flow.grade import Graded, looks, ratios, sketch
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import BASELINES
-from tocsin.flow.grade.recent import total
+from tocsin.flow.grade.recent import recent, windows_of
 from tocsin.flow.grade.sketch_past import QUARTER_S
 from tocsin.flow.judge.detectors import ratio_words
 from tocsin.flow.judge.rules import DIMS, RuleSpec
@@ -31,6 +31,7 @@ from tocsin.types import Contributor
 _LAG_S = 3600  # the last day ends so long before now
 _DAY_QUARTERS, _FLAT_QUARTERS = 96, 4
 _WEEKS, _MIN_WEEKS = 6, 2
+_BLOCK_S, _SILENT = 300, 0.2
 #: Of the arithmetic mean of tokens a call: below so much of the effect no sketch is read.
 _SCREEN = 0.6
 _RUNS = tuple(view.name for view in VIEWS if view.name.startswith("runs_by_"))
@@ -104,8 +105,25 @@ def _sums(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> _Sums:
     per = _denominators(rule, graded, rows)
     rows, per = rows[per >= 0], per[per >= 0]
     width = rule.effect["width_s"]
-    above, below = total(graded, _counted(rule), rows, width), total(graded, "n", per, width)
-    return _Sums(rows, per, above, below)
+    above = recent(graded, _counted(rule), rows, width)
+    below = recent(graded, "n", per, width)
+    if rule.options["per"] != "self":
+        above, below = _without_silence(graded, above, below)
+    return _Sums(rows, per, above.sum(axis=1), below.sum(axis=1))
+
+
+def _without_silence(
+    graded: Graded, above: np.ndarray, below: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of five minutes, without those in which the denominator all but stopped.
+
+    Calls that go on while no run is reported are a silence, and other rules tell of it.
+    """
+    starts = np.arange(0, above.shape[1], windows_of(graded, _BLOCK_S))
+    above, below = (np.add.reduceat(part, starts, axis=1) for part in (above, below))
+    usual = below.mean(axis=1, keepdims=True)
+    alive = below > _SILENT * usual
+    return np.where(alive, above, 0.0), np.where(alive, below, 0.0)
 
 
 def _denominators(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
