@@ -68,6 +68,10 @@ SPAN_FIELDS: Fields = {
     ),
     "route": dict.fromkeys(("tocsin.route", "http.route"), c.text),
     "service_else": {"langsmith.trace.session_name": c.text},
+    # Langfuse's SDK writes on each span what others write on the resource.
+    "env": {"langfuse.environment": c.text},
+    "release": {"langfuse.release": c.label},
+    "is_langfuse": {"langfuse.observation.type": c.present},
     "stage": {
         "tocsin.stage": c.text,
         "langgraph.node": c.text,

@@ -178,8 +178,8 @@ def _names(row: Row, kind: str, name: str) -> None:
         # Vercel 7 writes `invoke_agent {model}`: then the service has to do.
         if called and called != row.get("model_requested"):
             row["agent"] = called
-        elif entity:
-            row["agent"] = entity
+        elif entity or "is_langfuse" in row:  # there the agent is the span's name
+            row["agent"] = entity or name
 
 
 def _usage(row: Row) -> None:
