@@ -191,7 +191,7 @@ def test_what_a_name_becomes_depends_on_nothing_but_itself(names: list[str]) -> 
 PIECES = st.sampled_from([
     "password", "api", "key", "token", "secret", ":", "=", "hunter2", "jane", "@", "x.com", " ",
     "-", "_", "/", "4111", "1111", "078", "05", "1120", "+49", "1705550199", "sk-", "AKIA", "eyJ",
-    ".", "1", "a" * 20, "B7" * 8, "?", "!", "。", "ü", "\u200b", "＠", "-----BEGIN", "://", "bearer",
+    ".", "1", "a" * 20, "B7" * 8, "?", "。", "ü", "\u200b", "＠", "-----BEGIN", "://", "bearer",
 ])  # fmt: skip
 
 
