@@ -26,7 +26,7 @@ HOUR_MS = 3_600_000
 USUAL = ["llm read(1)=a llm end", "a{ llm b{ llm } } read(2)=b end", "llm look(3)=c +200 llm end"]
 ODD = [
     "a{ b{ c{ d{ e{ llm } } } } } end",
-    "llm [f(1)=a f(2)=b f(3)=c] x5 llm end",
+    "llm fetch x15 llm end",
     "llm read(1)=a +2400 llm read(2)=b end",
     "llm read(1)=a",
     "[llm:900 a=1 llm:901 b=2 llm:902 c=3 a=1] x9 end",

@@ -18,14 +18,14 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.judge.runs.lanes import Lane, Run, acts, by_agent, lane, side_by_side
+from tocsin.flow.judge.runs.lanes import Lane, Run, acts, apart, by_agent, lane, side_by_side
 from tocsin.flow.judge.runs.loops import (
     Family,
     Loop,
     LoopLimits,
+    cautious,
     find_loops,
     progress_after,
-    twice,
 )
 from tocsin.flow.judge.runs.names import Reader, joined
 from tocsin.flow.judge.runs.near import find_near, turns
@@ -72,9 +72,8 @@ def _loops(run: Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tup
         for one in lanes:
             yield from ((one, loop) for loop in find_loops(one.actions, limits))
         if len(lanes) > 1:
-            # The spans around calls may be of a kind no ring holds; then it takes twice as long.
-            one = lane(run, at, polls)
-            yield from ((one, loop) for loop in find_loops(one.actions, twice(limits)))
+            one = lane(run, apart(run, at), polls)
+            yield from ((one, loop) for loop in find_loops(one.actions, cautious(limits)))
         grown, growth = turns(run, agent)
         yield from ((grown, loop) for loop in find_near(grown, growth, limits))
     if len(agents) > 1:

@@ -96,11 +96,17 @@ class _Runs:
         return self.evident >= self.same == len(self.results)
 
 
-def twice(limits: LoopLimits) -> LoopLimits:
-    """Limits for calls that may have been made side by side."""
-    names = ("repeat_any", "repeat_new", "cycle_blind", "poll_calls")
-    counts = {name: 2 * getattr(limits, name) for name in names}
-    return replace(limits, repeat=2 * limits.repeat_any, cycle=2 * limits.cycle_blind, **counts)
+def cautious(limits: LoopLimits) -> LoopLimits:
+    """Limits for calls that may have been made side by side: the same results, but more of them."""
+    return replace(
+        limits,
+        repeat=limits.repeat_any,
+        repeat_any=2 * limits.repeat_any,
+        repeat_new=2 * limits.repeat_new,
+        cycle=limits.cycle_blind,
+        cycle_blind=2 * limits.cycle_blind,
+        poll_calls=2 * limits.poll_calls,
+    )
 
 
 def find_loops(
