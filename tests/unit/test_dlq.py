@@ -231,6 +231,7 @@ async def test_what_is_too_large_beside_the_bytes_is_cut_and_never_sent() -> Non
     for cut, more in (
         ("key", {"key": b"k" * (KEPT_KEY_BYTES + 1)}),
         ("headers", {"headers": [("a", b"x" * KEPT_HEADER_BYTES), ("b", b"")]}),
+        ("headers", {"headers": [("", b"")] * KEPT_HEADER_BYTES}),
     ):
         bus = await refused([encode(BAD)], **more)
         [letter] = bus.records(CONFIG.topics.dlq)

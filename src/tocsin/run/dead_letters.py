@@ -85,7 +85,7 @@ def _original(record: Record, _rejects: list[Reject], _config: Config) -> _Lette
     key, value = record.key, record.value
     headers, kept, size = list[tuple[str, bytes]](), list[tuple[str, bytes]](), 0
     for name, data in record.headers:
-        size += len(name.encode()) + len(data or b"")
+        size += len(ORIGINAL_HEADER) + len(name.encode()) + len(data or b"")
         if size <= KEPT_HEADER_BYTES:
             kept.append((ORIGINAL_HEADER + name, data))
     if value is not None and len(value) > KEPT_BYTES:
