@@ -107,6 +107,8 @@ class Fleet:
         start: int = MONDAY,
     ) -> None:
         self.services, self.faults, self.seed, self.start = services, faults, seed, start
+        #: Day from which on everybody comes to work an hour later by UTC; None = never.
+        self.clock_change: int | None = None
         self._at = {service.name: i for i, service in enumerate(services)}
         names = [n for n in Service.__slots__ if n not in {"name", "holidays", "born"}]
         self._base = {n: np.array([getattr(s, n) for s in services], float) for n in names}
@@ -130,7 +132,8 @@ class Fleet:
         """Day, week, holidays, bursts, and the wander from hour to hour."""
         second = self.start + i * 60
         day = (second - self.start) // 86_400
-        hour = (second % 86_400) / 3_600
+        moved = self.clock_change is not None and day >= self.clock_change
+        hour = (second % 86_400) / 3_600 - moved
         weekday = (second // 86_400 + 3) % 7  # 0 = Monday
         curve = 1 + state["daily"] * np.sin(2 * np.pi * (hour - 9 - state["phase"]) / 24)
         slow = (weekday >= 5) | self._free[:, day % 400]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from quality import plot
+from quality import bad_days, plot
 from quality.healthy import healthy
 from quality.power import QUESTIONS, Cell, Question, ask, table
 
@@ -67,6 +67,20 @@ def section_power(scale: float, step: Step) -> Section:
     return Section("Power: injected faults", "\n\n".join([intro, *parts]), files)
 
 
+def section_bad_days(scale: float, step: Step) -> Section:
+    """Troubles, and what they leave behind."""
+    count = max(2, round(8 * scale))
+    answers = [
+        bad_days.live_through(scenario, count, SEED, _part(step, scenario.name, 0, 1))
+        for scenario in bad_days.SCENARIOS
+    ]
+    text = (
+        "The same fleet lives with a trouble and without it. The trouble itself is to be told; "
+        "after it, alarms must be as few as they would have been.\n\n" + bad_days.table(answers)
+    )
+    return Section("Bad days", text)
+
+
 def _part(step: Step, what: str, number: int, of: int) -> Callable[[int, int], None]:
     return lambda done, total: step(what, number * total + done, of * total)
 
@@ -82,4 +96,5 @@ def _curve(question: Question, cells: list[Cell]) -> str:
 SECTIONS: Mapping[str, Callable[[float, Step], Section]] = {
     "healthy": section_healthy,
     "power": section_power,
+    "bad_days": section_bad_days,
 }
