@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from memory_world import ROWS, Bench, published
+from native import encode
 from spans import T0_NS
 from tocsin import metrics as m
 from tocsin.errors import UserError
@@ -17,24 +18,32 @@ from tocsin.flow.alert import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
 from tocsin.flow.judge.rules import load_rules
 from tocsin.publish import Publisher
-from tocsin.run.changes import KEPT_MS, ChangeFeed, tell
+from tocsin.run.changes import KEPT_MS, ChangeFeed, tell, told_since
+from tocsin.run.replay.engine import Replay, chunks
 from tocsin.run.topics import ensure
 from tocsin.run.watch import Watch
 from tocsin.store.memory import _Shard
 from tocsin.types import Reason
-from unit.test_watch import ALL, events, loop_rows, told
+from unit.test_watch import ALL, events, told
+from unit.test_watch import loop_rows as overlapping_rows
 
 LOOP_MS = T0_NS // 1_000_000 + 120_000
 
 
-async def send(bench: Bench, *values: Any) -> None:
+async def send(bench: Bench, *values: Any, told_ms: int | None = None) -> None:
     """As if they had been told before the loop that the tests raise."""
     topic, producer, now = bench.config().topics.changes, bench.bus.producer(), bench.clock.now_ms()
-    bench.clock.set(LOOP_MS - 30_000)
+    bench.clock.set(LOOP_MS - 30_000 if told_ms is None else told_ms)
     for value in values:
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()
         await producer.send(topic, value=raw)
     bench.clock.set(now)
+
+
+def loop_rows(trace: str, count: int) -> list[dict[str, Any]]:
+    """One call after the other."""
+    rows = overlapping_rows(trace, count)
+    return [row | {"start_ns": row["end_ns"] - 1_000_000} for row in rows]
 
 
 def deploy(version: str, before_s: int, **more: str) -> dict[str, Any]:
@@ -77,7 +86,7 @@ def test_an_alert_names_what_was_on_the_topic_before_the_worker_and_what_came_si
         await bench.until(lambda: len(feed.table) == 3)
         await send(bench, deploy("1.3", 60))
         await bench.until(lambda: len(feed.table) == 4)
-        await published(bench, ROWS[:80] + loop_rows("loop", 3))
+        await published(bench, ROWS[:80] + loop_rows("loop", 5))
         assert versions(await told(bench, "opened")) == ["1.3", "1.2"]
 
     ancient = deploy("0.9", 3_600)
@@ -86,7 +95,7 @@ def test_an_alert_names_what_was_on_the_topic_before_the_worker_and_what_came_si
 
 def test_a_rebuilt_worker_tells_the_same_alert_with_the_same_changes() -> None:
     async def act(bench: Bench, watch: Watch, feed: ChangeFeed) -> None:
-        await published(bench, ROWS[:80] + loop_rows("loop", 3))
+        await published(bench, ROWS[:80] + loop_rows("loop", 5))
         first = await told(bench, "opened")
         assert versions(first) == ["1.2"]
         await watch.revoked(ALL)
@@ -94,10 +103,28 @@ def test_a_rebuilt_worker_tells_the_same_alert_with_the_same_changes() -> None:
         _, second = worker(bench)
         await second.assigned(ALL)
         await bench.until(lambda: second._owned.keys() == ALL)
-        await bench.publish(loop_rows("loop", 3)[:1])  # anything that makes ingest rebuild
+        await bench.publish(loop_rows("loop", 5)[:1])  # anything that makes ingest rebuild
         await bench.until(lambda: len(events(bench)) > 1)
         again = events(bench)[1]
         assert (again.id, again.encode()) == (first.id, first.encode())
+
+    play(act, deploy("1.2", 600))
+
+
+def test_a_replay_of_the_topics_tells_what_was_told_live() -> None:
+    async def act(bench: Bench, watch: Watch, feed: ChangeFeed) -> None:
+        rows = ROWS[:80] + loop_rows("loop", 5)
+        await published(bench, rows)
+        live = await told(bench, "opened")
+        await send(bench, deploy("1.3", 300), told_ms=live.at)  # too late for that event
+        await bench.until(lambda: len(feed.table) == 2)
+        table = await told_since(bench.bus, bench.config(), LOOP_MS)
+        assert len(table) == 2
+        again = await Replay.open(bench.config(), [load_rules()], changes=table)
+        chunk = next(chunks(map(encode, rows)))
+        _, first = await anext(again.feed({0: chunk}))
+        assert versions(first) == ["1.2"]
+        assert first.encode() == live.encode()
 
     play(act, deploy("1.2", 600))
 

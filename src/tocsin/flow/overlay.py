@@ -19,6 +19,8 @@ from tocsin.types import EVERY, Change
 #: How long before the onset a change may lie, and how many an alert tells.
 BEFORE_MS: Final = 30 * 60_000
 TOLD: Final = 5
+#: How long after its first window a change still explains a new level: onsets are seen late.
+AFTER_MS: Final = 2 * 60_000
 #: It takes less than this until every worker has read what was told.
 READ_MS: Final = 1_000
 #: Changes kept of one environment and service, and in all: a flood pushes out its oldest.
@@ -28,12 +30,14 @@ _Place = tuple[str, str]
 
 
 class ChangeTable:
-    """Recent changes by environment and service, in order of time. Bounded; not kept anywhere.
+    """Recent changes by environment and service, in order of time; not kept anywhere.
 
-    The same change told twice counts once, so that reading a topic again changes nothing.
+    At most `most` of each environment and service. The same change told twice counts once, so
+    that reading a topic again changes nothing.
     """
 
-    def __init__(self, changes: Iterable[Change] = ()) -> None:
+    def __init__(self, changes: Iterable[Change] = (), most: int = _KEPT) -> None:
+        self._most = most
         self._places: dict[_Place, list[Change]] = {}
         self.add(changes)
 
@@ -51,7 +55,7 @@ class ChangeTable:
             at = bisect_left(kept, change)
             if kept[at : at + 1] != [change]:
                 kept.insert(at, change)
-                del kept[:-_KEPT]
+                del kept[: -self._most]
             elif change.told_ms < kept[at].told_ms:
                 kept[at] = change
 
@@ -71,6 +75,12 @@ class ChangeTable:
             for change in self._places.get(place, ())
             if first_ms <= change.at_ms <= last_ms
         )
+
+
+def explains(table: ChangeTable, env: str, service: str, since_ms: int, now_ms: int) -> bool:
+    """Whether a change near `since_ms`, told by `now_ms`, explains a new level from then on."""
+    found = table.between(env, service, since_ms - BEFORE_MS, since_ms + AFTER_MS)
+    return any(change.told_ms <= now_ms - READ_MS for change in found)
 
 
 def overlay(event: AlertEvent, table: ChangeTable) -> AlertEvent:

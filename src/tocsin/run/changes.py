@@ -26,6 +26,7 @@ from tocsin.types import Record
 #: How far back a worker looks, and keeps, at least.
 KEPT_MS: Final = 24 * 3_600_000
 _RECORDS, _POLL_MS = 1_000, 500
+_REPLAYED = 100_000  # changes of one service that a replay may need
 
 
 class ChangeFeed:
@@ -93,6 +94,25 @@ class ChangeFeed:
         finally:
             await consumer.stop()
             await producer.stop()
+
+
+async def told_since(bus: Bus, config: Config, since_ms: int | None) -> ChangeTable:
+    """What a replay of the spans from `since_ms` on (None: from the first) needs of the topic.
+
+    Raises BrokerUnavailable, TopicMissing.
+    """
+    table, max_future_ms = ChangeTable(most=_REPLAYED), config.max_future_s * 1_000
+    first_ms = 0 if since_ms is None else max(0, since_ms - BEFORE_MS - max_future_ms)
+    consumer = bus.consumer(config.topics.changes, None)
+    await consumer.start()
+    try:
+        ends = await _rewind(consumer, first_ms)
+        while not await _reached(consumer, ends):
+            records = await _poll(consumer)
+            table.add(decode_changes(records, settings_of(config).limits, max_future_ms).changes)
+    finally:
+        await consumer.stop()
+    return table
 
 
 async def _poll(consumer: Consumer) -> list[Record]:

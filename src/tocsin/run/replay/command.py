@@ -16,6 +16,7 @@ from rich.table import Table
 from tocsin.config import Config
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.judge.rules import RuleSpec, load_rules
+from tocsin.run.changes import told_since
 from tocsin.run.replay.engine import Replay, Tally, chunks
 from tocsin.run.replay.past import judge_past
 from tocsin.run.replay.picture import Recorder, page
@@ -111,13 +112,15 @@ async def _files(show: _Show, config: Config, total: Done, done: Done) -> Told:
 
 
 async def _topic(show: _Show, config: Config, total: Done, done: Done) -> Told:
-    consumer = await open_topic(open_bus(config), config.topics.spans)
+    bus = open_bus(config)
+    consumer = await open_topic(bus, config.topics.spans)
     try:
         wanted = await range_of(consumer, show.asked.from_ms, show.asked.to_ms)
         total(wanted.records)
         run = await Replay.open(
             config, show.rule_sets,
             partitions=max(1, len(wanted.offsets)), observer=show.recorder,
+            changes=await told_since(bus, config, show.asked.from_ms),
         )  # fmt: skip
         run.tally = show.tally
         async for polled in read_range(consumer, wanted, done):

@@ -20,6 +20,7 @@ from tocsin.flow.alert import AlertEvent
 from tocsin.flow.event_time import TimeRules
 from tocsin.flow.extract import MONOTONE
 from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.overlay import ChangeTable
 from tocsin.flow.shard import Observer, ShardDetector
 from tocsin.run.batch import LATE, Batch, Track, read_batch
 from tocsin.run.ingest import settings_of
@@ -67,6 +68,7 @@ class _Lane:
         producer: Producer,
         partitions: Iterable[int],
         observer: Observer | None,
+        changes: ChangeTable | None,
     ) -> Self:
         store = MemoryStore(monotone=MONOTONE)
         begin = {partition: Position(0, None, None, 0) for partition in partitions}
@@ -78,7 +80,7 @@ class _Lane:
             owner = await ShardOwner.claim(
                 shard, detector, store, producer,
                 topic=config.topics.alerts, window_s=config.window_s,
-                retention_s=_EVER_MS, metrics=m.Metrics(),
+                retention_s=_EVER_MS, metrics=m.Metrics(), changes=changes,
             )  # fmt: skip
             owners.append(owner)
         return cls(store, owners)
@@ -114,15 +116,24 @@ class Replay:
         *,
         partitions: int = 1,
         observer: Observer | None = None,
+        changes: ChangeTable | None = None,
     ) -> Self:
-        """Start a replay of `partitions` partitions; `observer` sees the first set's windows."""
+        """Start a replay of `partitions` partitions; `observer` sees the first set's windows.
+
+        Alerts tell of `changes` as they did live.
+        """
         bus = MemoryBus()
         await bus.admin().create([TopicSpec(config.topics.alerts, 1)])
         producer = bus.producer()
         await producer.start()
         lanes = [
             await _Lane.open(
-                config, rules, producer, range(partitions), observer if number == 0 else None
+                config,
+                rules,
+                producer,
+                range(partitions),
+                observer if number == 0 else None,
+                changes,
             )
             for number, rules in enumerate(rule_sets)
         ]
