@@ -1,0 +1,88 @@
+"""Once an episode: of a run of surprising values, the first is given, then only new records.
+
+Each given value also stands back behind the past: a series that had such peaks before has less
+to say with the next one (a false-alarm governor for every series, learnt from itself).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tocsin.flow.grade.residual.shape import Shape
+
+State = dict[str, np.ndarray]
+
+#: Heights at which past episodes are counted: from _LOWEST in steps of _STEP.
+LEVELS, _LOWEST, _STEP = 40, -2.0, 0.25
+#: An episode lasts while values keep within this of its record, and then so many values more:
+_NEAR = 1.0
+_LONGEST, _SHARE, _SHORTEST = 150, 0.03, 10
+#: A value below the alert level by more than this opens no episode.
+OPENS = 1.3
+#: Alerts of one episode are at least so many values apart.
+APART = 30
+_FADE_DAYS = 14.0  # half-life of what is known of past episodes
+_WEIGHT, _USUAL, _PRIOR_DAYS = 0.8, 0.1, 5.0
+
+
+def fade(shape: Shape, state: State, ticks: int) -> None:
+    """Forget past episodes a little; called at each lesson."""
+    factor = np.float32(0.5 ** (ticks / (_FADE_DAYS * shape.day)))
+    state["peaks"] *= factor
+
+
+def single_out(
+    shape: Shape, state: State, surprise: np.ndarray, count: np.ndarray, tick: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of `surprise` [rows, T]: what is left of it, whether it is given, whether it alerts.
+
+    `count` [rows, T] is how many values each series had. Values that open no episode pass
+    unchanged. Only the others are walked through one by one: they are rare.
+    """
+    left = surprise.copy()
+    given = np.ones(surprise.shape, bool)
+    alert = np.zeros(surprise.shape, bool)
+    for column, row in zip(*np.nonzero((surprise >= shape.level - OPENS).T), strict=True):
+        height, now = float(surprise[row, column]), tick + int(column)
+        seen = int(count[row, column])
+        length = max(_SHORTEST, _SHARE * min(seen, _LONGEST / _SHARE))
+        record, age = float(state["record"][row]), now - int(state["last"][row])
+        within = age <= length
+        if within and height < record + shape.margin:
+            given[row, column] = False
+            if height >= record - _NEAR:
+                state["last"][row] = now
+            continue
+        left[row, column] = height - _behind(shape, state, row, height, seen, within=within)
+        top = max(height, record) if within else height
+        _count(state, row, top, within=within)
+        state["record"][row], state["last"][row] = top, now
+        if left[row, column] >= shape.level and now - state["alerted"][row] > APART:
+            alert[row, column] = True
+            state["alerted"][row] = now
+    return left, given, alert
+
+
+def _level(height: float) -> int:
+    return min(max(int((height - _LOWEST) / _STEP), 0), LEVELS - 1)
+
+
+def _behind(
+    shape: Shape, state: State, row: int, height: float, seen: int, *, within: bool
+) -> float:
+    """What past episodes of this height or more take off; this episode is none of them."""
+    lowest = _level(height - _STEP)
+    past = float(state["peaks"][row, lowest:].sum())
+    if within and int(state["peak"][row]) >= lowest:
+        past = max(past - 1.0, 0.0)
+    days = min(seen / shape.day, 1.44 * _FADE_DAYS) + _PRIOR_DAYS
+    return _WEIGHT * float(np.log10(1.0 + past / days / _USUAL))
+
+
+def _count(state: State, row: int, top: float, *, within: bool) -> None:
+    level = _level(top)
+    if within:
+        before = int(state["peak"][row])
+        state["peaks"][row, before] = max(state["peaks"][row, before] - 1.0, 0.0)
+    state["peaks"][row, level] += 1.0
+    state["peak"][row] = level

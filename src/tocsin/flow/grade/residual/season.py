@@ -1,0 +1,94 @@
+"""The day in a series: its usual values, its usual noise, its usual jolts, by time of day.
+
+A day has up to 288 slots. What a slot holds moves once a day, by what the day brought, clipped;
+so one bad day does not become the expectation. How much of the profile to believe is measured
+(`beta`: a regression of what happened on what the profile said would happen); a series without
+a day in it gets no seasonal correction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tocsin.flow.grade.residual.shape import Shape
+from tocsin.flow.grade.residual.state import State
+
+PROFILE_DAYS, NOISE_DAYS = 5, 7  # days the averages of a slot reach back
+_ENVELOPE_DECAY, _ENVELOPE_MAX = 0.8, 30.0
+_NEIGHBOURS = 3  # slots to each side that share their noise
+_NOISE_PRIOR = 30.0  # values of the series' own noise a slot starts from
+_NOISE_FLOOR = 0.3  # of the series' noise, below which a slot's is not believed
+
+
+def slot_of(shape: Shape, ticks: np.ndarray) -> np.ndarray:
+    """The slot each tick falls in."""
+    return (ticks % shape.day) * shape.slots // shape.day
+
+
+def expected(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
+    """The profile at `ticks`, linear between the middles of slots: [rows, T]."""
+    where = (ticks % shape.day + 0.5) * shape.slots / shape.day - 0.5
+    low = np.floor(where).astype(np.int64)
+    part = where - low
+    profile = state["profile"].astype(np.float64)
+    before: np.ndarray = profile[:, low % shape.slots] * (1.0 - part)
+    return before + profile[:, (low + 1) % shape.slots] * part
+
+
+def noise(shape: Shape, state: State) -> tuple[np.ndarray, np.ndarray]:
+    """Usual |residual| by slot, and the weight of it against the series' own: [rows, slots]."""
+    days = np.minimum(state["noise_n"], NOISE_DAYS).astype(np.float64)
+    usual = state["noise"].astype(np.float64)
+    total, weight = np.zeros_like(days), np.zeros_like(days)
+    reach = _NEIGHBOURS if shape.slots > 2 * _NEIGHBOURS else 0
+    for step in range(-reach, reach + 1):
+        near = np.roll(days, step, 1)
+        total += np.roll(usual, step, 1) * near
+        weight += near
+    values = weight * (shape.day / shape.slots)
+    trust = values / (values + _NOISE_PRIOR)
+    return total / np.maximum(weight, 1e-9), trust
+
+
+def envelope(shape: Shape, state: State) -> np.ndarray:
+    """The largest |z| of the last days at this time of day, or next to it: [rows, slots]."""
+    own = state["envelope"].astype(np.float64)
+    if shape.slots < 3:
+        return np.zeros_like(own)
+    return np.maximum(own, np.maximum(np.roll(own, 1, 1), np.roll(own, -1, 1)))
+
+
+def learn(shape: Shape, state: State, ticks: np.ndarray) -> None:
+    """Fold the values since the last lesson into the slots they fall in."""
+    slots = slot_of(shape, ticks)
+    for slot in np.unique(slots):
+        columns = slots == slot
+        _learn_slot(state, int(slot), columns)
+
+
+def _learn_slot(state: State, slot: int, columns: np.ndarray) -> None:
+    jolts = np.abs(state["p_e1"][:, columns].astype(np.float64))
+    seen = ~np.isnan(jolts)
+    count = seen.sum(1)
+    any_seen, count = count > 0, np.maximum(count, 1)
+    level = np.where(seen, state["p_med"][:, columns], 0.0).sum(1) / count
+    days, old = state["profile_n"][:, slot], state["profile"][:, slot].astype(np.float64)
+    reach = 5 * state["spread"]
+    level = np.where(days >= 2, np.clip(level, old - reach, old + reach), level)
+    step = (level - old) / np.minimum(days.astype(np.int64) + 1, PROFILE_DAYS)
+    unknown = np.where(days > 0, old, state["centre"])
+    state["profile"][:, slot] = np.where(any_seen, old + step, unknown)
+    state["profile_n"][:, slot] += any_seen & (days < 255)
+
+    days, old = state["noise_n"][:, slot], state["noise"][:, slot].astype(np.float64)
+    limit = 6 * np.where(
+        days >= 2, np.maximum(old, _NOISE_FLOOR * state["scale1"]), state["scale1"]
+    )
+    size = np.where(seen, np.minimum(jolts, limit[:, None]), 0.0).sum(1) / count
+    step = (size - old) / np.minimum(days.astype(np.int64) + 1, NOISE_DAYS)
+    state["noise"][:, slot] = np.where(any_seen, old + step, old)
+    state["noise_n"][:, slot] += any_seen & (days < 255)
+
+    largest = np.where(seen, np.abs(state["p_z"][:, columns]), 0.0).max(1)
+    kept = state["envelope"][:, slot] * _ENVELOPE_DECAY
+    state["envelope"][:, slot] = np.maximum(kept, np.minimum(largest, _ENVELOPE_MAX))

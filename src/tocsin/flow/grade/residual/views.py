@@ -1,0 +1,129 @@
+"""Five views of what is unexpected in a value, each in units of its own usual size.
+
+- `jump`: off the level of the last half hour, against the series' usual jump.
+- `new_jump`: the same with the day's move taken out and the noise of this time of day, and only
+  what exceeds the jolts of the last days at this time (after FluxEV, Li et al., WSDM 2021).
+- `slow`, `slower`: the mean of the last few values (of the last ten) off the level of the last
+  six hours, with the day's move taken out: steps, ramps, broken patterns.
+- `range`: off the centre of all that was seen.
+
+Levels follow the median of five, so that a spike does not move them; scales follow clipped
+residuals, so that an incident does not stretch them. Both follow a lasting shift in time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tocsin.flow.grade.residual import season
+from tocsin.flow.grade.residual.filters import fill, lagged_ewma, mean_of, median5, start_ewma
+from tocsin.flow.grade.residual.shape import Shape
+from tocsin.flow.grade.residual.state import RING, State
+
+CLIP = 6.0  # usual sizes beyond which a residual teaches no more
+_FLOOR = 2e-3  # of the level: a flat series that moves by less has not moved
+_RESTLESS, _RESTLESS_SLOW = 60.0, 240.0  # spans of how restless the residuals were lately
+_PER_SIGMA = 1.25  # sigma of a normal in mean deviations
+_NOISE_SHARE = 0.4  # of the time of day, in the variance of a jump; the rest is of late
+_LONG = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What holds until the next lesson, made once from the state."""
+
+    noise: np.ndarray  # [rows, slots]
+    envelope: np.ndarray  # [rows, slots]
+    floor: np.ndarray  # [rows, 1], smallest believable residual
+    scale1: np.ndarray  # [rows, 1]
+    scale2: np.ndarray
+    spread: np.ndarray
+    beta1: np.ndarray  # [rows, 1], 0..1
+    beta2: np.ndarray
+
+    @classmethod
+    def of(cls, shape: Shape, state: State) -> Learnt:
+        floor = (_FLOOR * np.abs(state["centre"]) + 1e-9)[:, None]
+        scale1 = np.maximum(state["scale1"][:, None], floor)
+        usual, trust = season.noise(shape, state)
+        return cls(
+            noise=trust * usual + (1.0 - trust) * scale1,
+            envelope=season.envelope(shape, state),
+            floor=floor,
+            scale1=scale1,
+            scale2=np.maximum(state["scale2"][:, None], floor),
+            spread=np.maximum(state["spread"][:, None], floor),
+            beta1=_slope(state["beta1"]),
+            beta2=_slope(state["beta2"]),
+        )
+
+
+def _slope(sums: np.ndarray) -> np.ndarray:
+    return np.clip(sums[:, :1] / (sums[:, 1:] + 1e-12), 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What the views say of a block [rows, T], and what the next lesson needs of it."""
+
+    seen: np.ndarray  # bool
+    z: np.ndarray  # [rows, views, T]
+    expected: np.ndarray
+    sigma: np.ndarray
+    lesson: dict[str, np.ndarray]  # by state field
+
+
+def start(shape: Shape, state: State, rows: np.ndarray, first: np.ndarray, tick: int) -> None:
+    """Begin series with their first value: all that is known of them is that."""
+    state["born"][rows] = tick
+    state["ring"][rows] = first[:, None]
+    state["centre"][rows] = first
+    state["profile"][rows] = first[:, None]
+    for name, span in (("m", shape.fast), ("ms", shape.fast), ("M", shape.slow),
+                       ("Ms", shape.slow)):  # fmt: skip
+        start_ewma(state, name, rows, first, span)
+
+
+def look(shape: Shape, state: State, learnt: Learnt, x: np.ndarray, tick: int) -> Block:
+    """Views of `x` [rows, T] that begins at `tick`; moves the running part of the state."""
+    seen, ticks = ~np.isnan(x), tick + np.arange(x.shape[1])
+    past = fill(np.concatenate((state["ring"], x), 1))
+    state["ring"] = past[:, -RING:].copy()
+    now, med = past[:, RING:], median5(past, RING)
+    slots = season.slot_of(shape, ticks)
+    # The profile two ticks ago: as late as the median of five is.
+    usual, usual_late = (season.expected(shape, state, t) for t in (ticks, ticks - 2))
+    known = ((state["born"] >= 0) & (tick >= state["born"] + shape.day + shape.chunk))[:, None]
+
+    level = lagged_ewma(state, "m", med, shape.fast)
+    move = (usual - lagged_ewma(state, "ms", usual_late, shape.fast)) * known
+    expected = level + learnt.beta1 * move
+    e1 = now - expected
+    noise = learnt.noise[:, slots]
+    size = np.minimum(np.abs(e1), CLIP * np.maximum(noise, 0.3 * learnt.scale1))
+    lately = lagged_ewma(state, "v", size, _RESTLESS)
+    sigma = np.sqrt(_NOISE_SHARE * noise**2 + (1.0 - _NOISE_SHARE) * lately**2)
+    sigma = _PER_SIGMA * np.maximum(sigma, 0.25 * learnt.scale1)
+    z1 = e1 / sigma
+    jump = (now - level) / (_PER_SIGMA * np.maximum(learnt.scale1, 0.25 * lately))
+    new_jump = np.sign(z1) * np.maximum(np.abs(z1) - learnt.envelope[:, slots], 0.0)
+
+    far = lagged_ewma(state, "M", med, shape.slow)
+    far_move = (usual - lagged_ewma(state, "Ms", usual_late, shape.slow)) * known
+    afar = far + learnt.beta2 * far_move
+    e2 = mean_of(past, RING, shape.smooth) - afar
+    size = np.minimum(np.abs(e2), CLIP * learnt.scale2)
+    lately2 = lagged_ewma(state, "V", size, _RESTLESS_SLOW)
+    sigma2 = _PER_SIGMA * np.sqrt(0.5 * learnt.scale2**2 + 0.5 * lately2**2)
+    slower = (mean_of(past, RING, _LONG) - afar) / sigma2
+    away = (now - state["centre"][:, None]) / (_PER_SIGMA * learnt.spread)
+    lesson = {"p_med": med, "p_e1": e1, "p_d1": move, "p_e2": e2, "p_d2": far_move, "p_z": z1}
+    return Block(
+        seen=seen,
+        z=np.stack((jump, new_jump, e2 / sigma2, slower, away), 1),
+        expected=expected,
+        sigma=sigma,
+        lesson={k: np.where(seen, v, np.nan).astype(np.float32) for k, v in lesson.items()},
+    )
