@@ -21,7 +21,7 @@ import numpy as np
 
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.extract import MONOTONE
-from tocsin.flow.grade import Graded, grade, known
+from tocsin.flow.grade import Graded, grade, known, shifts
 from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
@@ -31,6 +31,7 @@ from tocsin.flow.judge.detectors.unexpected import is_warm
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.runs import RunTrack
 from tocsin.flow.lifecycle import AlertState, Budget, Governor, advance, governor, policies_of
+from tocsin.flow.overlay import ChangeTable, explains
 from tocsin.types import (
     ChangedRun,
     ChangedSeries,
@@ -134,13 +135,14 @@ class ShardDetector:
         self._runs.see(runs, labels)
         self._unjudged = bool(runs)
 
-    def close(self, frame: WindowFrame, now_ms: int) -> Outcome:
+    def close(self, frame: WindowFrame, now_ms: int, changes: ChangeTable | None = None) -> Outcome:
         """Judge a closed window, then learn from it.
 
         Args:
             frame: the window's counters; windows must come in order, silent ones too. Those
                 that are left out count as unknown, never as silence.
             now_ms: event time of the tick, at least the window's end.
+            changes: what was changed of late: it may explain a level shift.
         """
         passed = self._history.reach(frame.start)
         graded = grade(
@@ -169,6 +171,7 @@ class ShardDetector:
         names = self._learn_names(graded)
         if names is not None:
             blobs[known.BLOB] = names
+        blobs |= shifts.note(graded, excluded, self._hastened(graded, changes))
         blobs |= self._history.learn(frame, excluded) | self._ledger.learn(frame)
         return Outcome(outcome.events, blobs)
 
@@ -195,6 +198,29 @@ class ShardDetector:
         is_open = any(s.is_open() for s in self._states.values() if s.rule == pipeline.POLICY.rule)
         finding = pipeline.stalled(low_ms, now_ms - low_ms, after_ms, is_open=is_open)
         return self._advance([finding], self._now_ms) if finding else Outcome()
+
+    def _hastened(self, graded: Graded, changes: ChangeTable | None) -> shifts.Hastened:
+        """Whether a level shift of a row was acknowledged, or is explained by a change."""
+        catalog = graded.history.catalog
+        rules = {rule.id: rule for rule in self._rules}
+        known_of = [
+            (rules[state.rule], state.group)
+            for state in self._states.values()
+            if state.status == "acknowledged" and state.rule in rules
+        ]
+
+        def hastened(signal: str, row: int, since: int) -> bool:
+            if any(
+                rule.signal == signal and catalog.group(row, rule.group_by) == group
+                for rule, group in known_of
+            ):
+                return True
+            dims = catalog.dims(row)
+            return changes is not None and explains(
+                changes, dims["env"], dims["service"], since * 1_000, graded.end * 1_000
+            )
+
+        return hastened
 
     def _is_next(self, window: int) -> bool:
         """Whether the past that the window is judged by is all there (see Graded.skip)."""

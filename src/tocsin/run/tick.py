@@ -98,7 +98,9 @@ class ShardOwner:
         if starts and look.runs:
             self.detector.see(look.runs, await self._names(look))
         for frame in await self.store.windows(self.shard, starts, self.window_s) if starts else ():
-            outcome = self.detector.close(frame, (frame.start + frame.seconds) * 1_000)
+            outcome = self.detector.close(
+                frame, (frame.start + frame.seconds) * 1_000, self.changes
+            )
             events += outcome.events
             blobs |= outcome.blobs
         if look.changed or look.runs:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.grade.calendars import DAY_S, HOUR_S
+from tocsin.flow.grade.levels import Levels
 from tocsin.flow.grade.weeks import Weeks
 
 #: Kinds of habit, as in counts.BASELINES: none, hour of the day, hour of the week.
@@ -56,8 +57,8 @@ class Curve:
 class Habits:
     """See the module; one a shard, beside its weeks."""
 
-    def __init__(self, weeks: Weeks) -> None:
-        self._weeks = weeks
+    def __init__(self, weeks: Weeks, levels: Levels) -> None:
+        self._weeks, self._levels = weeks, levels
         self._slots: dict[tuple[str, int], _Slot] = {}
         self._typical: dict[str, tuple[int, np.ndarray]] = {}
         self._forgotten = 0
@@ -94,13 +95,27 @@ class Habits:
         hour = at // HOUR_S
         held = self._typical.get(signal)
         if held is None or held[0] != hour or self._forgotten != self._weeks.forgotten:
-            hours = self._weeks.own(signal, np.arange(hour - 1 - 168, hour - 1))
+            hours = self._totals(signal, np.arange(hour - 1 - 168, hour - 1))
             known = np.isfinite(hours).sum(axis=1) >= 24
             filled = np.where(known[:, None], hours, 0.0)
             held = hour, np.where(known, np.nanmedian(filled, axis=1), np.nan) / HOUR_S
             self._typical[signal] = held
         own = self._weeks.own_rows(rows)
         return _at(held[1], np.where(own < len(held[1]), own, -1))
+
+    def forget(self) -> None:
+        """A level shift was accepted: what was worked out does not hold any more."""
+        self._slots.clear()
+        self._typical.clear()
+
+    def _totals(self, signal: str, hours: np.ndarray) -> np.ndarray:
+        """Totals of hours by own row, those before an accepted level shift brought to its level."""
+        totals = self._weeks.own(signal, hours)
+        for series, since, factor in self._levels.accepted(signal):
+            row = self._weeks.own_row(series)
+            if row >= 0:
+                totals[row, hours * HOUR_S < since] *= np.exp(factor)
+        return totals
 
     def _slot(self, signal: str, hour: int) -> _Slot:
         if self._forgotten != self._weeks.forgotten:  # rows may have changed hands
@@ -134,7 +149,7 @@ class Habits:
 
     def _logs(self, signal: str, hours: np.ndarray, *, free: bool) -> np.ndarray:
         """log(1 + total) of some hours, newest first; a holiday counts among free days only."""
-        totals = self._weeks.own(signal, hours)
+        totals = self._totals(signal, hours)
         if not free:
             away = [self._weeks.calendar.is_holiday(int(hour) * HOUR_S) for hour in hours]
             totals[:, np.array(away, bool)] = np.nan

@@ -24,6 +24,7 @@ from tocsin.flow.grade.calendars import HOUR_S, Calendar
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import decode, encode, merge, totals
 from tocsin.flow.grade.habits import Habits
+from tocsin.flow.grade.levels import Levels
 from tocsin.flow.grade.ring import Slide
 from tocsin.flow.grade.sketch_past import QUARTER_S, SketchPast
 from tocsin.flow.grade.weeks import Kept, Weeks, kept_of, statistics, sum_of_quarters
@@ -101,7 +102,8 @@ class History:
                 {name: known.get(name, read) for name, read in sketches.items()},
             ),
         )
-        self.habits = Habits(self.weeks)
+        self.levels = Levels()
+        self.habits = Habits(self.weeks, self.levels)
         self._evaluated: set[int] = set()  # quarters of the running hour that are whole
 
     # ---- reading -----------------------------------------------------------------------
@@ -131,6 +133,12 @@ class History:
         """Raw values of the last windows, exclusions and all."""
         values: np.ndarray = self._minute[signal].last(windows)[rows].astype(float)
         return values
+
+    def quarantined(self, signal: str, rows: np.ndarray) -> np.ndarray:
+        """How many windows in a row, back from the newest, are excluded."""
+        kept = self._minute_out[signal].last()[rows][:, ::-1] == 0
+        run: np.ndarray = np.where(kept.any(axis=1), np.argmax(kept, axis=1), kept.shape[1])
+        return run
 
     def day_total(self, signal: str, rows: np.ndarray) -> np.ndarray:
         """Raw total of the last 24 hours."""
@@ -214,6 +222,7 @@ class History:
     def restore(self, blobs: Mapping[str, bytes]) -> None:
         """Live through the stored past: old quarter-hours, then windows. Only when empty."""
         self.weeks.restore(blobs)
+        self.levels.restore(blobs)
         minutes = sorted(int(key[2:]) for key in blobs if key.startswith("m:"))
         first = minutes[0] // QUARTER_S * QUARTER_S if minutes else None
         quarters = sorted(int(key[2:]) for key in blobs if key.startswith("q:"))
@@ -239,6 +248,28 @@ class History:
                 slide.grow(len(self._born))
         return rows
 
+    def readmit(self, signal: str, row: int, since: int) -> None:
+        """Learn from what was in quarantine since a window: a level shift was accepted."""
+        rows = np.array([row])
+        if self.last is not None:
+            ago = np.arange(self.width - 1, -1, -1) * self.window_s
+            where = self.last - ago + self.window_s > since
+            self._minute_out[signal].blank(rows, where[None, :])
+        if self.last_quarter is not None:
+            ago = np.arange(QUARTERS - 1, -1, -1) * QUARTER_S
+            where = self.last_quarter - ago + QUARTER_S > since
+            self._quarter_out[signal].blank(rows, where[None, :])
+        self.habits.forget()
+
+    def _still_out(self, signal: str, rows: np.ndarray, start: int, seconds: int) -> np.ndarray:
+        """The rows that no accepted level shift readmits."""
+        names = self.catalog.names
+        out = [
+            not self.levels.readmits(signal, names[row], start, seconds) for row in rows.tolist()
+        ]
+        still: np.ndarray = rows[np.array(out, bool)]
+        return still
+
     def _enter(self, frame: WindowFrame) -> np.ndarray:
         rows = self.rows(frame.series)
         fresh = rows[self._born[rows] < 0]
@@ -258,7 +289,8 @@ class History:
             self._minute[signal].push(column)
         for signal, slide in self._minute_out.items():
             mark = np.zeros(len(self._born), np.float32)
-            mark[excluded.get(signal, np.empty(0, np.int64))] = 1.0
+            out = excluded.get(signal, np.empty(0, np.int64))
+            mark[self._still_out(signal, out, frame.start, self.window_s)] = 1.0
             slide.push(mark)
 
     def _close_quarter(self, start: int) -> dict[str, bytes | None]:
@@ -302,7 +334,8 @@ class History:
             self._quarter[signal].push(column)
         for signal, slide in self._quarter_out.items():
             mark = np.zeros(len(self._born), np.float32)
-            mark[[self.catalog.find(name) for name in excluded.get(signal, ())]] = 1.0
+            found = np.array([self.catalog.find(name) for name in excluded.get(signal, ())], int)
+            mark[self._still_out(signal, found, start, QUARTER_S)] = 1.0
             slide.push(mark)
         seen = np.zeros(len(self._born), np.float32)
         seen[rows] = 1.0

@@ -125,6 +125,10 @@ class Weeks:
         """The row here of rows of the catalog; -1 = not known."""
         return self._mine(rows)
 
+    def own_row(self, series: str) -> int:
+        """The row here of a series; -1 = not known."""
+        return self._row.get(series, -1)
+
     def own(self, name: str, hours: np.ndarray) -> np.ndarray:
         """float64 [own rows, len(hours)]: some hours (since the epoch) of every series."""
         block = self._blocks[name]

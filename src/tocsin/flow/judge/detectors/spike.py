@@ -7,6 +7,8 @@ before the window closes, and a counter can only grow: the open window is judged
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tocsin.flow.grade import Graded, tails
@@ -17,15 +19,20 @@ from tocsin.flow.judge.verdicts import Verdicts, contributions, is_watched, name
 
 UNITS = {"n": "per window", "tokens": "tokens", "cost": "nano-USD", "in": "tokens", "out": "tokens"}
 _CEILING = 2.0**52
+_SUSPECT_P = 1e-3
 
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every series with volume, and those whose group has an alert."""
     rows = rows_of(rule, graded)
     n = graded.current["n"][rows]
-    kept = (n >= rule.volume["n"]) | is_watched(rule, graded, rows, watched)
+    alerted = is_watched(rule, graded, rows, watched)
+    kept = (n >= rule.volume["n"]) | alerted
     rows = rows[kept]
-    return _verdicts(rule, graded, rows, graded.current[rule.signal][rows], n[kept])
+    said = _verdicts(rule, graded, rows, graded.current[rule.signal][rows], n[kept])
+    # Too high to be clear, and improbable or part of an incident: nothing to learn from.
+    high = np.isfinite(said.p) & ~said.clear
+    return replace(said, suspect=high & (alerted[kept] | (said.p <= _SUSPECT_P)))
 
 
 def judge_open(
