@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Iterable
+from dataclasses import astuple
 from itertools import islice
 from typing import Any
 
@@ -26,12 +27,13 @@ from privacy import (
     natives,
 )
 from tocsin import log
+from tocsin.flow.decode.changes import decode_changes
 from tocsin.flow.decode.names import REDACTED, WORDS, is_private, redact
 from tocsin.flow.judge.rules import load_rules
 from tocsin.run.topics import ensure
 from tocsin.run.watch import Watch
 from tocsin.types import SPAN_SCHEMA, Decoded, Reason
-from unit.decode_samples import KEY, Otlp, decode_values, encode, native, otlp
+from unit.decode_samples import KEY, LIMITS, Message, Otlp, decode_values, encode, native, otlp
 
 #: These go on only as hashes (`fold_runs`), so decode leaves them as they are.
 _HASHED = ("span_id", "parent_id", "args_hash", "result_hash")
@@ -228,3 +230,36 @@ def test_half_an_address_is_not_left_where_a_name_is_cut() -> None:
     for pad in range(180, 200):
         name = "x" * pad + "-jane.doe@mail.example.com"
         assert decode_values(encode(native(agent=name))).spans["agent"][0] == REDACTED
+
+
+# ---- changes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marker", MARKERS.values(), ids=MARKERS)
+def test_content_does_not_get_out_of_any_form_of_change(marker: str) -> None:
+    plain: dict[str, Any] = {
+        "kind": "deploy",
+        "env": "prod",
+        "service": "shop",
+        "version": "1",
+        "name": "n",
+    }
+    full = plain | {marker: marker, "notes": marker, "author": marker, "value": marker}
+    trees = [full | {name: marker} for name in (*plain, "variant", "at", "source")]
+    around: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": marker,
+        "type": "dev.cdevents.service.deployed.0.2.0",
+    }
+    context = {"version": "0.4.1", "id": marker, "source": marker, "type": around["type"],
+               "timestamp": "2025-10-09T08:50:00Z", "chainId": marker}  # fmt: skip
+    inner = {"environment": {"id": marker, "source": marker}, "artifactId": marker}
+    subject = {"id": marker, "source": marker, "type": "service", "content": inner}
+    event = {"context": context, "subject": subject, "customData": {marker: marker}}
+    trees += [event, *(around | {"source": marker, "subject": marker, "data": d} for d in
+                       (*trees, event, marker))]  # fmt: skip
+    trees += [around | {"type": marker, "source": marker, "data": full}]
+    decoded = decode_changes([Message(encode(tree)) for tree in trees], LIMITS)
+    assert len(decoded.changes) > len(trees) / 2
+    told = [astuple(change) for change in decoded.changes], decoded.rejects
+    assert found_in(repr(told).encode(), [marker]) == set()

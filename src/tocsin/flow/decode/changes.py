@@ -228,6 +228,6 @@ def _clean(change: Change, limits: Limits, told_ms: int) -> Change:
         service=service,
         name=name(change.name) or service,
         value=name(change.value),
-        source=name(change.source.partition("?")[0]),
+        source=name(change.source.partition("?")[0], WORDS["release"]),
         told_ms=told_ms,
     )
