@@ -465,6 +465,9 @@ class Slo:
         if self.names not in OBJECTIVES:
             message = f"an objective cannot name {' and '.join(sorted(self.names))} together"
             raise ValueError(message)
+        if self.signal == "ttft" and self.names & {"tool", "stage"}:
+            message = "only model calls have a time to first token, no tool and no stage"
+            raise ValueError(message)
         if not self.levels or any(ms <= 0 for _, ms in self.levels):
             message = "an objective needs one of p50_ms, p90_ms, p95_ms, p99_ms, above 0"
             raise ValueError(message)

@@ -31,6 +31,7 @@ BASELINES = (
     "last 3 h and same time yesterday",
     "same time yesterday",
     "same hour of earlier weeks",
+    "the hours before",
     "same hour of earlier days",
 )
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tocsin.flow.grade import Graded, sketch
-from tocsin.flow.grade.sketch_past import QUARTER_S, SketchPast
+from tocsin.flow.grade.sketch_past import LONGEST_S, QUARTER_S, SketchPast
 
 #: 15 minutes to two hours: the baseline begins where the longest look ends.
 WIDTHS_S = (900, 1800, 3600, 7200)
 DAY_S = 86_400
 _AROUND_S = 3600  # yesterday, an hour either way of the same time
+_BEFORE_S = 3 * 3600
 
 
 def least(
@@ -58,6 +59,12 @@ def yesterday(graded: Graded, past: SketchPast, rows: np.ndarray) -> sketch.Sket
     since = graded.at - DAY_S - _AROUND_S
     parts = past.quarters(since // QUARTER_S * QUARTER_S, graded.end - DAY_S + _AROUND_S)
     return sketch.add([part.only(rows) for part in parts])
+
+
+def before(graded: Graded, past: SketchPast, rows: np.ndarray) -> sketch.Sketches:
+    """What each row saw in the last three hours of the baseline."""
+    since = graded.at - LONGEST_S - _BEFORE_S
+    return sketch.add([part.only(rows) for part in past.quarters(since)])
 
 
 def _by_width(

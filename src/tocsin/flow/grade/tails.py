@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaln, gammaincc, gammaln, logsumexp, ndtr
+from scipy.special import betainc, betaincc, betaln, gammaincc, gammaln, ndtr
 
 #: Bounds of the negative-binomial size. The catalogue floors it at 1; bursty series (a batch
 #: job every quarter of an hour) are wilder than that, and a floor would call each burst 1e-7.
@@ -72,7 +72,10 @@ def _beta_binomial(hits: float, trials: float, mean: float, rho: float) -> float
     j = np.arange(hits, trials + 1, dtype=float)
     log_choose = gammaln(trials + 1) - gammaln(j + 1) - gammaln(trials - j + 1)
     log_pmf = log_choose + betaln(j + a, trials - j + b) - betaln(a, b)
-    return min(1.0, float(np.exp(logsumexp(log_pmf)))) if len(j) else 0.0
+    if not len(j):
+        return 0.0
+    top = log_pmf.max()
+    return min(1.0, float(np.exp(top) * np.exp(log_pmf - top).sum()))
 
 
 def normal_upper(z: np.ndarray) -> np.ndarray:

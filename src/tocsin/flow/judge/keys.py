@@ -79,10 +79,10 @@ DETECTORS: Mapping[str, Keys] = {
         {"q": 0.95, "ratio": 4.0, "growth": 1.25}, {"p": 1e-3}, {"n": 200.0, "baseline": 1000.0}
     ),
     # A stage's part of the time of its service's runs.
-    "stage": Keys({"share": 0.60, "points": 0.10}, {"p": 1e-3}, {"n": 30.0, "baseline": 200.0}),
+    "stage": Keys({"share": 0.60, "points": 0.10}, {"p": 1e-3}, {"n": 100.0, "baseline": 500.0}),
     # One single duration: over the day's p99.9, and over its longest.
     "peak": Keys(
-        {"ratio": 3.0, "highest": 2.0}, {}, {"n": 1.0, "baseline": 2000.0}, {"max_ms": {}}
+        {"ratio": 3.0, "highest": 3.0}, {}, {"n": 1.0, "baseline": 2000.0}, {"max_ms": {}}
     ),
     # The mean of a score; `add` in its own unit, `ratio` on the usual mean.
     "level": Keys(

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, sketch
+from tocsin.flow.grade import Graded, looks, sketch
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.judge.options import max_ms_of
 from tocsin.flow.judge.rules import RuleSpec
@@ -60,7 +60,9 @@ def _limit(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarray
     """The limit of each row in the unit of the sketch, inf if none; whether it was given."""
     base = graded.history.sketches[rule.signal].baseline
     rare, highest = (sketch.quantile(base, rows, q)[0] for q in (_RARE, 1.0))
-    known = sketch.counts(base, rows) >= rule.volume["baseline"]
+    lived = graded.warmup * graded.history.window_s
+    known = graded.history.age(rows, graded.at) >= min(lived, looks.DAY_S)
+    known &= sketch.counts(base, rows) >= rule.volume["baseline"]
     limit = np.where(
         known, np.fmax(rule.effect["ratio"] * rare, rule.effect["highest"] * highest), np.inf
     )

@@ -2,9 +2,9 @@
 
 Each series looks back over the least of 15 minutes to two hours that holds `n` observations,
 and over the least that holds `wide_n`: the first is soon, the second sure; either may breach.
-Three baselines are known as a series ages: the last day up to two hours ago, the same time
-yesterday, the same hour of earlier weeks. The effect must hold against the highest of them,
-so neither a busy hour of the day nor a busy Monday is a regression. Where a rule names
+The effect must hold against the last day up to two hours ago, and against what is best known
+of this hour: that of earlier weeks, else the same time yesterday, else the hours before. So
+neither a busy hour of the day nor a busy Monday is a regression. Where a rule names
 `strata`, the day is brought into the mix of today first (`grade/strata.py`).
 
 Evidence is either of two: more observations beyond the usual quantile than a beta-binomial
@@ -32,9 +32,14 @@ from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
 
 #: What must be comparable of a mix: beyond that it is new, and nothing is said.
 _LEAST_PART = 0.5
-_DAY, _YESTERDAY, _WEEKS = (
+_DAY, _BEFORE, _YESTERDAY, _WEEKS = (
     BASELINES.index(name)
-    for name in ("last 24 h", "same time yesterday", "same hour of earlier weeks")
+    for name in (
+        "last 24 h",
+        "the hours before",
+        "same time yesterday",
+        "same hour of earlier weeks",
+    )
 )
 
 
@@ -180,21 +185,31 @@ def _highest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The highest of what the baselines call usual, and which that is."""
     q, history = rule.effect["q"], graded.history
-    then = looks.yesterday(graded, history.sketches[rule.signal], rows)
-    before, _ = sketch.quantile(then, rows, q)
-    before[sketch.counts(then, rows) < rule.volume["n"]] = np.nan
-    weekly = np.full(len(rows), np.nan)
-    name = f"{rule.signal}.p{q * 100:g}"
-    if name in history.weeks.names:
-        hours = np.sort(history.weeks.same_hour(name, rows, graded.at, weeks=4), axis=1)
-        known = np.isfinite(hours).sum(axis=1)  # NaN are sorted to the end
-        middle = np.take_along_axis(hours, np.maximum(known - 1, 0)[:, None] // 2, axis=1)
-        weekly = middle[:, 0]
+    past, n = history.sketches[rule.signal], rule.volume["n"]
+    seen = []
+    for then in (looks.before(graded, past, rows), looks.yesterday(graded, past, rows)):
+        value, _ = sketch.quantile(then, rows, q)
+        seen.append(np.where(sketch.counts(then, rows) >= n, value, np.nan))
+    before, yesterday = seen
+    weekly = _weekly(rule, graded, rows)
+    yesterday[np.isfinite(weekly)] = np.nan
+    before[np.isfinite(weekly) | np.isfinite(yesterday)] = np.nan
     usual, which = day.copy(), np.full(len(rows), _DAY)
-    for value, baseline in ((before, _YESTERDAY), (weekly, _WEEKS)):
+    for value, baseline in ((before, _BEFORE), (yesterday, _YESTERDAY), (weekly, _WEEKS)):
         higher = value > usual
         usual, which = np.where(higher, value, usual), np.where(higher, baseline, which)
     return usual, which
+
+
+def _weekly(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
+    """Median of the quantile in the same hour of up to four earlier weeks; NaN if unknown."""
+    weeks, name = graded.history.weeks, f"{rule.signal}.p{rule.effect['q'] * 100:g}"
+    if name not in weeks.names:
+        return np.full(len(rows), np.nan)
+    hours = np.sort(weeks.same_hour(name, rows, graded.at, weeks=4), axis=1)
+    known = np.isfinite(hours).sum(axis=1)  # NaN are sorted to the end
+    middle = np.take_along_axis(hours, np.maximum(known - 1, 0)[:, None] // 2, axis=1)
+    return middle[:, 0]
 
 
 def _is_tail(

@@ -1,4 +1,4 @@
-"""A latency objective that is not kept: surely more than 1 - q of it beyond the promised q-quantile.
+"""A latency objective that is not kept: surely more than 1 - q lies beyond what was promised.
 
 No baseline and no warm-up: a promise is absolute. A series looks back over the least of five
 minutes to two hours that holds `n` observations; below that nothing is said. Evidence is the

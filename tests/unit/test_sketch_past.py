@@ -1,0 +1,107 @@
+"""What is bad never becomes what is usual: not its first minutes, and not after a restart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tocsin.flow.grade import sketch
+from tocsin.flow.grade.catalog import Catalog
+from tocsin.flow.grade.history import History
+from tocsin.flow.grade.sketch_past import LAG_QUARTERS, QUARTER_S, SketchPast, spoils
+from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
+from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.types import WindowFrame, join_series
+
+SERIES = join_series("calls_by_model", "prod", "shop", "gpt-5")
+RULES = [rule for rule in load_rules() if rule.id == "latency_calls"]
+SETTINGS = DetectSettings(warmup_windows=60)
+
+
+def lived(detector: ShardDetector) -> History:
+    return detector._history
+
+
+def bad_in_baseline(detector: ShardDetector, healthy_most: int) -> int:
+    history = lived(detector)
+    rows = history.catalog.rows((SERIES,))
+    base = history.sketches["duration"].baseline
+    return int(sketch.above(base, rows, np.array([healthy_most]))[0])
+
+
+@pytest.mark.parametrize("onset", [240, 254])
+@pytest.mark.parametrize("rate", [40, 8])
+def test_a_regression_never_enters_its_own_baseline_from_whichever_minute_it_began(
+    onset: int, rate: int
+) -> None:
+    text = f"{rate}@2000~0.3x{onset} {rate}@6000~0.1x{400 - onset}"
+    frames = frames_of({"calls_by_model model=gpt-5": text})
+    healthy_most = max(int(f[2:]) for f in frames[0].fields if f.startswith("d:"))
+    detector = ShardDetector(0, RULES, SETTINGS)
+    fired = False
+    for frame in frames:
+        outcome = detector.close(frame, (frame.start + 60) * 1000)
+        fired |= any(event.status == "firing" for event in outcome.events)
+        assert bad_in_baseline(detector, healthy_most) == 0
+    assert fired
+
+
+def test_what_was_spoilt_is_spoilt_after_a_restart() -> None:
+    text = "40@2000~0.3x247 40@6000~0.1x150"
+    frames = frames_of({"calls_by_model model=gpt-5": text})
+    live, blobs = ShardDetector(0, RULES, SETTINGS), dict[str, bytes | None]()
+    for frame in frames:
+        blobs |= live.close(frame, (frame.start + 60) * 1000).blobs
+    back = ShardDetector(0, RULES, SETTINGS)
+    back.restore({key: raw for key, raw in blobs.items() if raw is not None})
+    one, other = (lived(d).sketches["duration"].baseline for d in (live, back))
+    assert one.count.sum() > 0
+    assert np.array_equal(one.count, other.count)
+
+
+def quarter(past: SketchPast, catalog: Catalog, number: int, bad: dict[str, list[str]]) -> None:
+    frame = frame_of(number * QUARTER_S, QUARTER_S, {SERIES: {"n": 1, "d:700": 1}})
+    past.push_quarter(frame, catalog.rows(frame.series), bad)
+    past.age_out(frame.start)
+
+
+@pytest.mark.parametrize("back", range(LAG_QUARTERS + 1))
+def test_a_breach_spoils_just_what_its_look_took_in(back: int) -> None:
+    catalog = Catalog()
+    past = SketchPast("duration", 60, 104, catalog)
+    window, reach = 20 * QUARTER_S, 60 + back * QUARTER_S
+    marks = spoils("duration", catalog.rows((SERIES,)), np.array([reach]), window, 60)
+    bad = {key: [catalog.names[row] for row in rows] for key, rows in marks.items()}
+    for number in range(40):
+        quarter(past, catalog, number, bad if number == 20 else {})
+    entered = 40 - LAG_QUARTERS
+    assert past.baseline.count.sum() == entered - (back + 1)
+
+
+def test_only_views_that_rules_read_have_a_past() -> None:
+    series = {"calls_by_model model=gpt-5": "9@100x4", "tools_by_tool tool=a": "9@100x4"}
+    history = History(60, ["n"], {"duration": frozenset({"tools_by_tool"})})
+    for frame in frames_of(series):
+        history.learn(frame, {})
+    rows = history.catalog.rows((SERIES, join_series("tools_by_tool", "prod", "shop", "a")))
+    past = history.sketches["duration"]
+    assert past.recent_counts(rows, 4).tolist() == [0, 36]
+
+
+def test_recent_counts_are_those_of_the_windows_and_unknown_windows_count_nothing() -> None:
+    history = History(60, ["n"])
+    frames = frames_of({"calls_by_model model=gpt-5": "3@100 5@100 7@100 9@100"})
+    for frame in (frames[0], frames[1], frames[3]):
+        history.learn(frame, {})
+    rows = history.catalog.rows((SERIES,))
+    past = history.sketches["duration"]
+    assert [int(past.recent_counts(rows, w)[0]) for w in range(5)] == [0, 9, 9, 14, 17]
+
+
+def test_a_window_without_observations_is_no_window_lost() -> None:
+    past = SketchPast("ttft", 60, 104, Catalog())
+    frame: WindowFrame = frame_of(EPOCH, 60, {})
+    past.push_window(frame, np.empty(0, np.int64))
+    assert len(past.recent(1)) == 1
+    assert past.baseline is sketch.EMPTY
