@@ -88,7 +88,7 @@ def _habit(rng: random.Random) -> Words:
 
     def workers() -> Words:
         crew = [f"@crew/{new()}" for _ in times(6)]
-        first = [w for name in crew for w in (name, f"read({job})={seen}")]
+        first = [w for name in crew for w in (name, "llm", f"read({job})={seen}")]
         rest = [w for name in crew for w in (name, f"look({new()})={new()}")]
         return [*first, *rest, "@agent"]
 
