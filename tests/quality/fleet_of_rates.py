@@ -243,7 +243,7 @@ def _detector(services: int) -> ShardDetector:
     ]
     del services
     # A budget of three times what a service of the fleet spends at most.
-    budgets = (CostBudget(monthly_usd=30_000.0, per_call_usd=0.05),)
+    budgets = (CostBudget(monthly_usd=100_000.0, per_call_usd=0.05),)
     return ShardDetector(0, rules, DetectSettings(cost_budgets=budgets))
 
 

@@ -77,10 +77,10 @@ def service_age(graded: Graded, series: str) -> int:
 
 def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -> Verdicts:
     names = graded.history.catalog.names
-    breach = np.array(
+    unexpected = np.array(
         [_is_unexpected(rule, graded, names[r], m) for r, m in zip(rows, n, strict=True)], bool
     )
-    breach &= n >= rule.volume["n"]
+    breach = unexpected & (n >= rule.volume["n"])
     severity = tuple(
         _severity(rule, graded, names[row], count) if bad else rule.severity
         for row, count, bad in zip(rows, n, breach, strict=True)
@@ -97,7 +97,7 @@ def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -
     return Verdicts(
         rows,
         breach,
-        n == 0,
+        ~unexpected | (n == 0),  # what has become usual is over
         n.astype(float),
         np.zeros(len(rows)),
         np.full(len(rows), rule.volume["n"]),

@@ -1,0 +1,178 @@
+"""Rates, ratios, classes, stand-ins and budgets through the whole of a shard's detection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tocsin.flow.alert import AlertEvent
+from tocsin.flow.judge.cases import frames_of
+from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.types import CostBudget
+
+RULES = {rule.id: rule for rule in load_rules()}
+BUDGETS = (CostBudget(service="shop", monthly_usd=300), CostBudget(model="large", daily_usd=9))
+#: An outage of one provider with a fallback, a new class of errors, and dearer calls after it.
+OUTAGE = {
+    "runs_by_service": "~20x200",
+    "runs_by_service.err": "~0.2x130 ~5x20 ~0.2x50",
+    "tools_by_service": "~30x200",
+    "tools_by_tool tool=search": "~20x200",
+    "tools_by_tool.err tool=search": "_x150 ~3x30 _x20",
+    "tools_by_tool.to tool=search": "_x150 ~2x30 _x20",
+    "calls_by_service": "~60x200",
+    "calls_by_service.err": "~0.6x130 ~20x20 ~0.6x50",
+    "calls_by_service.cost": "~60000000/40x130 ~150000000/40x70",
+    "calls_by_provider provider=acme": "~40x130 ~30x20 ~40x50",
+    "calls_by_provider.err provider=acme": "~0.4x130 ~20x20 ~0.4x50",
+    "calls_by_provider provider=other": "~20x130 ~30x20 ~20x50",
+    "calls_by_model model=large": "~20x130 ~50x70",
+    "calls_by_model.cost model=large": "~40000000/40x130 ~140000000/40x70",
+    "calls_by_model model=small": "~40x130 ~10x70",
+    "calls_by_model.cost model=small": "~20000000/40x130 ~5000000/40x70",
+    "calls_by_substitution substituted=small model=large": "_x130 ~10x20 _x50",
+    "errors_by_class error_class=overloaded": "_x130 ~20x20 _x50",
+    "errors_by_model_class model=small error_class=overloaded": "_x130 ~18x20 _x50",
+    "errors_by_model_class model=large error_class=overloaded": "_x130 ~2x20 _x50",
+    "errors_by_class error_class=bad_input": "~0.6x200",
+}
+
+
+def told(
+    *rules: str,
+    series: Mapping[str, str] = OUTAGE,
+    restart_every: int = 0,
+    seed: int = 4,
+) -> list[AlertEvent]:
+    """Events of some rules, inhibition left out; optionally restarted from blobs."""
+    chosen = [RULES[name].model_copy(update={"inhibited_by": ()}) for name in rules]
+    settings = DetectSettings(warmup_windows=60, cost_budgets=BUDGETS)
+    detector, blobs = ShardDetector(0, chosen, settings), dict[str, bytes]()
+    events: list[AlertEvent] = []
+    for i, frame in enumerate(frames_of(series, seed=seed)):
+        if restart_every and i % restart_every == restart_every - 1:
+            detector = ShardDetector(0, chosen, settings)
+            detector.restore(blobs)
+        outcome = detector.close(frame, (frame.start + frame.seconds) * 1_000)
+        events += outcome.events
+        for key, raw in outcome.blobs.items():
+            if raw is None:
+                blobs.pop(key, None)
+            else:
+                blobs[key] = raw
+    return events
+
+
+def opened(events: list[AlertEvent]) -> list[AlertEvent]:
+    return [event for event in events if event.reason == "opened"]
+
+
+def parts(event: AlertEvent, dimension: str) -> dict[str, float]:
+    return {part.value: part.share for part in event.top if part.dimension == dimension}
+
+
+EVERY = (
+    "error_rate_calls", "error_rate_runs", "error_rate_tools", "timeout_tools", "timeout_calls",
+    "error_class_new", "error_class_spike", "cost_per_request", "cost_vs_traffic",
+    "invocations_per_run", "tokens_without_traffic", "model_substituted", "budget_burn",
+    "budget_spent", "budget_forecast", "cost_day",
+)  # fmt: skip
+
+
+def test_a_restart_changes_nothing_that_is_told() -> None:
+    whole = told(*EVERY)
+    assert {event.rule for event in opened(whole)} >= {
+        "error_rate_calls", "error_rate_runs", "error_rate_tools", "timeout_tools",
+        "error_class_new", "model_substituted", "budget_burn", "budget_spent",
+    }  # fmt: skip
+    assert [e.encode() for e in told(*EVERY, restart_every=37)] == [e.encode() for e in whole]
+
+
+def test_an_outage_names_the_provider_that_has_it() -> None:
+    events = told("error_rate_calls")
+    (first,) = opened(events)
+    assert "critical" in {event.severity for event in events}
+    assert first.p is None  # absolute: no baseline is asked for
+    assert parts(first, "provider") == {"acme": 1.0}
+    resolved = [event for event in events if event.status == "resolved"]
+    assert len(resolved) == 1
+    minutes = (resolved[0].at - first.onset) / 60_000
+    assert 20 + 15 <= minutes <= 20 + 15 + 6  # well for a quarter of an hour, then over
+
+
+def test_severity_follows_the_rate() -> None:
+    mild = {"calls_by_service": "100x120", "calls_by_service.err": "1x60 9x60"}
+    harsh = {"calls_by_service": "100x120", "calls_by_service.err": "1x60 9x30 60x30"}
+    assert {event.severity for event in told("error_rate_calls", series=mild)} == {"warning"}
+    severities = [event.severity for event in told("error_rate_calls", series=harsh)]
+    assert severities[0] == "warning"
+    assert "critical" in severities
+
+
+def test_a_new_class_names_the_model_that_has_most_of_it() -> None:
+    (first,) = opened(told("error_class_new"))
+    assert dict(first.dims)["error_class"] == "overloaded"
+    assert "never met here before" in first.summary
+    found = parts(first, "model")
+    assert found["small"] > 0.8
+    assert sum(found.values()) == pytest.approx(1, abs=0.03)
+
+
+def test_dearer_calls_name_the_dear_model_though_neither_changed_its_price() -> None:
+    series = {
+        "calls_by_service": "60x300",
+        "calls_by_service.cost": "~60000000/90x210 ~120000000/90x90",
+        "calls_by_model model=large": "15x210 45x90",
+        "calls_by_model.cost model=large": "~37500000/90x210 ~112500000/90x90",
+        "calls_by_model model=small": "45x210 15x90",
+        "calls_by_model.cost model=small": "~22500000/90x210 ~7500000/90x90",
+    }
+    (first,) = opened(told("cost_per_request", series=series))
+    assert parts(first, "model") == {"large": 1.0}
+    assert first.unit == "USD a call"
+    assert first.expected == pytest.approx(0.001, rel=0.05)
+    assert "times the usual" in first.summary
+
+
+def test_a_stand_in_is_told_of_once_an_hour_holds_five() -> None:
+    (first,) = opened(told("model_substituted"))
+    assert first.summary.endswith("where small was asked for")
+    assert first.n >= 5
+
+
+def test_a_stand_in_that_is_how_a_service_works_is_told_of_for_a_day_only() -> None:
+    usual = {
+        "calls_by_service": "50x220",
+        "calls_by_substitution substituted=auto model=large": "5x220",
+    }
+    settings = DetectSettings(window_s=900, warmup_windows=10)
+    detector = ShardDetector(0, [RULES["model_substituted"]], settings)
+    breaches = []
+    for i, frame in enumerate(frames_of(usual, window_s=900)):
+        events = detector.close(frame, (frame.start + 900) * 1_000).events
+        breaches += [(i, event.status) for event in events]
+    assert breaches[0][1] == "firing"
+    assert any(status == "resolved" and i < 200 for i, status in breaches)
+    assert [status for _, status in breaches].count("firing") == 1
+
+
+def test_each_budget_is_told_of_by_its_series() -> None:
+    summaries = [event.summary for event in opened(told("budget_burn"))]
+    assert summaries
+    assert all("times the even rate of the budget" in text for text in summaries)
+    spent = opened(told("budget_spent"))
+    assert any(
+        "model large" in event.summary and "day's 9.00 USD" in event.summary for event in spent
+    )
+
+
+def test_calls_of_unknown_cost_are_told_beside_what_is_known() -> None:
+    series = {
+        "calls_by_service": "50x90",
+        "calls_by_service.un": "20x90",
+        "calls_by_service.cost": "~200000000/40x90",
+    }
+    (first, *_) = opened(told("budget_burn", series=series))
+    assert "40% of its calls have no known cost" in first.summary
