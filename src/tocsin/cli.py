@@ -17,6 +17,7 @@ from tocsin.cli_change import change
 from tocsin.cli_dlq import dlq
 from tocsin.cli_explain import explain
 from tocsin.cli_replay import replay
+from tocsin.cli_score import score
 from tocsin.errors import UserError
 
 #: A mistake the user can mend; an ordinary "no" (a check that failed) is 1.
@@ -310,6 +311,7 @@ def demo(*, check: bool, seed: int, speed: float, live: bool, as_json: bool) -> 
 
 
 main.add_command(dlq)
+main.add_command(score)
 main.add_command(change)
 main.add_command(explain)
 main.add_command(replay)
