@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -69,6 +70,8 @@ REFUSED: dict[str, tuple[bytes | None, Reason, str]] = {
         "Confluent framing, schema id 1, not JSON/protobuf",
     ),
     "zeros": (b"\x00\x00", Reason.UNKNOWN_FORMAT, ""),
+    "gzip in a record": (gzip.compress(GOOD), Reason.UNKNOWN_FORMAT, "gzip"),
+    "zstd in a record": (b"\x28\xb5\x2f\xfd\x24", Reason.UNKNOWN_FORMAT, "zstd"),
     "text": (b"hello", Reason.UNKNOWN_FORMAT, ""),
     "a number": (b"17", Reason.UNKNOWN_FORMAT, ""),
     "json of something else": (b'{"a":1}', Reason.UNKNOWN_FORMAT, ""),

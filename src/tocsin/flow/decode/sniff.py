@@ -33,6 +33,8 @@ class Format(Enum):
 
 
 _BOM = b"\xef\xbb\xbf"
+#: Values packed inside a record, which no exporter does: named in the letter, never unpacked.
+_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _BLANK = b" \t\r\n"
 _PROTOBUF_TYPES = frozenset({b"application/x-protobuf", b"application/protobuf"})
 #: Formats by a key that only they have, the surest first.
@@ -88,7 +90,8 @@ def sniff(value: bytes, headers: Sequence[tuple[str, bytes]]) -> tuple[Format, b
         return _sniff_json(text), text
     if content_type.endswith(b"json"):
         raise RefusedError(Reason.BAD_JSON)
-    raise RefusedError(Reason.UNKNOWN_FORMAT)
+    packed = next((name for magic, name in _PACKED.items() if value.startswith(magic)), "")
+    raise RefusedError(Reason.UNKNOWN_FORMAT, packed)
 
 
 def _content_type(headers: Sequence[tuple[str, bytes]]) -> bytes:
