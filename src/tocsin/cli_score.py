@@ -58,7 +58,7 @@ def _open(stack: ExitStack, source: str) -> TextIO:
         return sys.stdin
     try:
         return stack.enter_context(
-            Path(source).open(encoding="utf-8", errors="replace", newline="")
+            Path(source).open("r", -1, "utf-8", "replace", "")
         )
     except OSError as error:
         raise UserError(f"cannot read {source}: {error.strerror}.") from None

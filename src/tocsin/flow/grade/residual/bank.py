@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade.residual import lessons, tail, views
+from tocsin.flow.grade.residual import lessons, season, tail, views
 from tocsin.flow.grade.residual import state as states
 from tocsin.flow.grade.residual.episodes import single_out
 from tocsin.flow.grade.residual.shape import VIEWS, WARM_UP, Shape
@@ -15,6 +15,8 @@ from tocsin.flow.grade.residual.shape import VIEWS, WARM_UP, Shape
 _DECADES = 2.0
 #: Of the score of a value that tells nothing new of its episode.
 _REPEATED = 0.2
+#: Part of the surprise usual at this time of day that is taken off.
+_DAILY = 0.85
 #: A view of p = 0.5 has nothing to say.
 _NOTHING = 0.3
 
@@ -119,7 +121,9 @@ class ResidualBank:
         block = views.look(shape, state, self._learnt, x, self.tick)
         places = tail.place(np.abs(block.z))
         above = block.z > 0
-        mean = self._mean(places, above)
+        odd = self._mean(places, above)
+        slots = season.slot_of(shape, self.tick + np.arange(x.shape[1]))
+        mean = np.maximum(odd - _DAILY * self._learnt.odd[:, slots], 0.0)
         count = state["n"][:, None] + np.cumsum(block.seen, 1)
         state["n"] = count[:, -1].copy()
         silent = ~block.seen | (count <= WARM_UP)
@@ -131,6 +135,7 @@ class ResidualBank:
         pending = slice(first, first + x.shape[1])
         for name, cells in block.lesson.items():
             state[name][:, pending] = cells
+        state["p_odd"][:, pending] = np.where(block.seen, odd / season.ODD_STEP, 0.0)
         state["p_bin"][:, :, pending] = places.astype(np.uint8) + tail.BINS * ~above
         self.tick += x.shape[1]
         if self.tick % shape.chunk == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.grade.residual.shape import Shape
+from tocsin.flow.grade.residual.shape import DAY_S, Shape
 from tocsin.flow.grade.residual.state import State
 
 PROFILE_DAYS, NOISE_DAYS = 5, 7  # days the averages of a slot reach back
@@ -18,6 +18,10 @@ _ENVELOPE_DECAY, _ENVELOPE_MAX = 0.8, 30.0
 _NEIGHBOURS = 3  # slots to each side that share their noise
 _NOISE_PRIOR = 30.0  # values of the series' own noise a slot starts from
 _NOISE_FLOOR = 0.3  # of the series' noise, below which a slot's is not believed
+
+#: Step in which surprises are kept by slot.
+ODD_STEP = 0.035
+_AROUND_S, _CHANCE = 900.0, 1.2
 
 
 def slot_of(shape: Shape, ticks: np.ndarray) -> np.ndarray:
@@ -37,7 +41,7 @@ def expected(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
 
 def noise(shape: Shape, state: State) -> tuple[np.ndarray, np.ndarray]:
     """Usual |residual| by slot, and the weight of it against the series' own: [rows, slots]."""
-    days = np.minimum(state["noise_n"], NOISE_DAYS).astype(np.float64)
+    days = np.minimum(state["days"], NOISE_DAYS).astype(np.float64)
     usual = state["noise"].astype(np.float64)
     total, weight = np.zeros_like(days), np.zeros_like(days)
     reach = _NEIGHBOURS if shape.slots > 2 * _NEIGHBOURS else 0
@@ -58,6 +62,18 @@ def envelope(shape: Shape, state: State) -> np.ndarray:
     return np.maximum(own, np.maximum(np.roll(own, 1, 1), np.roll(own, -1, 1)))
 
 
+def usual_oddness(shape: Shape, state: State) -> np.ndarray:
+    """The largest surprise of the last days within a quarter of an hour of this time of day,
+    beyond what chance brings: [rows, slots].
+    """
+    own = state["odd"].astype(np.float64) * ODD_STEP
+    reach = int(np.ceil(_AROUND_S * shape.slots / DAY_S))
+    widest = own
+    for step in range(1, min(reach, shape.slots // 4) + 1):
+        widest = np.maximum(widest, np.maximum(np.roll(own, step, 1), np.roll(own, -step, 1)))
+    return np.maximum(widest - _CHANCE, 0.0)
+
+
 def learn(shape: Shape, state: State, ticks: np.ndarray) -> None:
     """Fold the values since the last lesson into the slots they fall in."""
     slots = slot_of(shape, ticks)
@@ -72,23 +88,24 @@ def _learn_slot(state: State, slot: int, columns: np.ndarray) -> None:
     count = seen.sum(1)
     any_seen, count = count > 0, np.maximum(count, 1)
     level = np.where(seen, state["p_med"][:, columns], 0.0).sum(1) / count
-    days, old = state["profile_n"][:, slot], state["profile"][:, slot].astype(np.float64)
+    days, old = state["days"][:, slot], state["profile"][:, slot].astype(np.float64)
     reach = 5 * state["spread"]
     level = np.where(days >= 2, np.clip(level, old - reach, old + reach), level)
     step = (level - old) / np.minimum(days.astype(np.int64) + 1, PROFILE_DAYS)
     unknown = np.where(days > 0, old, state["centre"])
     state["profile"][:, slot] = np.where(any_seen, old + step, unknown)
-    state["profile_n"][:, slot] += any_seen & (days < 255)
 
-    days, old = state["noise_n"][:, slot], state["noise"][:, slot].astype(np.float64)
+    old = state["noise"][:, slot].astype(np.float64)
     limit = 6 * np.where(
         days >= 2, np.maximum(old, _NOISE_FLOOR * state["scale1"]), state["scale1"]
     )
     size = np.where(seen, np.minimum(jolts, limit[:, None]), 0.0).sum(1) / count
     step = (size - old) / np.minimum(days.astype(np.int64) + 1, NOISE_DAYS)
     state["noise"][:, slot] = np.where(any_seen, old + step, old)
-    state["noise_n"][:, slot] += any_seen & (days < 255)
+    state["days"][:, slot] += any_seen & (days < 255)
 
+    odd = np.where(seen, state["p_odd"][:, columns], 0).max(1)
+    state["odd"][:, slot] = np.maximum(odd, state["odd"][:, slot] * _ENVELOPE_DECAY)
     largest = np.where(seen, np.abs(state["p_z"][:, columns]), 0.0).max(1)
     kept = state["envelope"][:, slot] * _ENVELOPE_DECAY
     state["envelope"][:, slot] = np.maximum(kept, np.minimum(largest, _ENVELOPE_MAX))

@@ -39,6 +39,7 @@ def fields(shape: Shape) -> Mapping[str, tuple[type[np.generic], tuple[int, ...]
         "p_e2": (np.float32, (chunk,)),
         "p_d2": (np.float32, (chunk,)),
         "p_z": (np.float32, (chunk,)),
+        "p_odd": (np.uint8, (chunk,)),  # surprise, in steps of season.ODD_STEP
         "p_bin": (np.uint8, (views, chunk)),  # cell of the tails' counts
         # Learnt: changes at the end of a chunk only.
         "weight": (np.float64, scalar),  # values behind the scales below
@@ -49,10 +50,10 @@ def fields(shape: Shape) -> Mapping[str, tuple[type[np.generic], tuple[int, ...]
         "beta1": (np.float64, (2,)),  # sums of the regression on the season's move
         "beta2": (np.float64, (2,)),
         "profile": (np.float32, (slots,)),  # the day's usual values
-        "profile_n": (np.uint8, (slots,)),  # days behind it
         "noise": (np.float32, (slots,)),  # the day's usual |residual|
-        "noise_n": (np.uint8, (slots,)),
+        "days": (np.uint8, (slots,)),  # days behind both
         "envelope": (np.float32, (slots,)),  # largest |z| of the last days
+        "odd": (np.uint8, (slots,)),  # largest surprise of the last days, as p_odd
         "tails": (np.float32, (views, 2, BINS)),  # counts of |z| by size; above, below
         # Episodes.
         "last": (np.int64, scalar),  # tick of the newest row of the episode

@@ -36,6 +36,7 @@ class Learnt:
 
     noise: np.ndarray  # [rows, slots]
     envelope: np.ndarray  # [rows, slots]
+    odd: np.ndarray  # [rows, slots], surprise that is usual at this time of day
     floor: np.ndarray  # [rows, 1], smallest believable residual
     scale1: np.ndarray  # [rows, 1]
     scale2: np.ndarray
@@ -51,6 +52,7 @@ class Learnt:
         return cls(
             noise=trust * usual + (1.0 - trust) * scale1,
             envelope=season.envelope(shape, state),
+            odd=season.usual_oddness(shape, state),
             floor=floor,
             scale1=scale1,
             scale2=np.maximum(state["scale2"][:, None], floor),
