@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime
@@ -12,12 +13,12 @@ from tocsin.bus.kafka import KafkaBus
 from tocsin.flow.alert import AlertEvent
 from world import World
 
-MINUTE_NS = 60_000_000_000
+NANO, MINUTE_NS = 1_000_000_000, 60_000_000_000
 QUIET = 45  # minutes of five runs, then one of a hundred
 
 
-def runs(minute_ns: int, count: int) -> list[dict[str, Any]]:
-    ends = [minute_ns + i * MINUTE_NS // count for i in range(count)]
+def runs(first_ns: int, count: int, over_ns: int = MINUTE_NS) -> list[dict[str, Any]]:
+    ends = [first_ns + i * over_ns // count for i in range(count)]
     return [
         span(trace_id=f"{end:x}", span_id=f"{end:x}", parent_id=None, kind="agent", service="shop",
              env="prod", agent="planner", start_ns=end - 1_000_000, end_ns=end)
@@ -32,7 +33,9 @@ def iso(ns: int) -> str:
 async def test_an_alert_names_the_deploy_and_the_flag_before_it(world: World) -> None:
     world.settings = {"TOCSIN_WATCH__WARMUP_WINDOWS": "30"}
     config = world.config()
-    # The spike is in this very minute: what was told before its alert, the alert tells.
+    # The spike is in this very minute, after the telling: an alert tells what was told before.
+    while time.time_ns() % MINUTE_NS > 35 * NANO:
+        await asyncio.sleep(0.5)
     spike = time.time_ns() // MINUTE_NS * MINUTE_NS
     first = spike - QUIET * MINUTE_NS
     deployed = world.run("change", "deploy", "--service", "shop", "--env", "prod",
@@ -57,8 +60,10 @@ async def test_an_alert_names_the_deploy_and_the_flag_before_it(world: World) ->
     await producer.stop()
     world.start("ingest")
     world.start("watch")
-    minutes = [(first + i * MINUTE_NS, 100 if i == QUIET else 5) for i in range(QUIET + 1)]
-    await world.publish(row for start, count in minutes for row in runs(start, count))
+    quiet = [row for i in range(QUIET) for row in runs(first + i * MINUTE_NS, 5)]
+    told_ns = time.time_ns()
+    await asyncio.sleep(3)
+    await world.publish([*quiet, *runs(told_ns + 3 * NANO // 2, 100, NANO)])
 
     async def spiked() -> list[AlertEvent]:
         records = await world.read(config.topics.alerts)
