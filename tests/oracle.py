@@ -25,7 +25,7 @@ def count(spans: Iterable[Mapping[str, Any]], window_s: int = 60) -> Windows:
     """Counters of every series-window; `spans` are rows of SPAN_SCHEMA, none of them late."""
     windows: Windows = defaultdict(Counter)
     for row in spans:
-        span = {**row, "substituted": _substituted(row)}
+        span = {**row, "substituted": _substituted(row), "input_size": _input_size(row)}
         window = span["end_ns"] // 1_000_000_000 // window_s * window_s
         for view in VIEWS:
             if span["kind"] not in view.kinds:
@@ -33,7 +33,11 @@ def count(spans: Iterable[Mapping[str, Any]], window_s: int = 60) -> Windows:
             if view.needs and span[view.needs] is None:
                 continue
             values = [NONE if span[dim] is None else span[dim] for dim in view.dims]
-            windows[window, SEP.join([view.name, *values])].update(_fields(span))
+            fields = _fields(span)
+            if view.tags:
+                fields = Counter({n: c for n, c in fields.items() if n.startswith(view.tags)})
+            if fields:
+                windows[window, SEP.join([view.name, *values])].update(fields)
     return {key: Counter(_not_zero(counter)) for key, counter in windows.items()}
 
 
@@ -48,6 +52,15 @@ def _substituted(span: Mapping[str, Any]) -> str | None:
         return None
     same = answered.split("/")[-1].startswith(asked.split("/")[-1])
     return None if same else asked
+
+
+def _input_size(span: Mapping[str, Any]) -> str | None:
+    """The class of prompts that take about as long to read."""
+    tokens = span["input_tokens"]
+    if tokens is None:
+        return None
+    below = {2_000: "under 2k", 16_000: "2k to 16k"}
+    return next((name for end, name in below.items() if tokens < end), "16k and more")
 
 
 def _fields(span: Mapping[str, Any]) -> Counter[str]:
