@@ -13,9 +13,18 @@ from scipy.stats import binom, norm
 
 from tocsin.flow.fold import bucket
 from tocsin.flow.grade import sketch
-from tocsin.flow.grade.evidence import DRIFT, RHO_UNKNOWN, mixture_e, needed, spread_of
+from tocsin.flow.grade.evidence import (
+    DRIFT,
+    DRIFT_YOUNG,
+    PRIOR_H,
+    PRIOR_LATER_H,
+    mixture_e,
+    needed,
+    spread_of,
+)
 from tocsin.flow.grade.shares import over_dispersion
 from tocsin.flow.grade.sketch import WIDTH, Sketches
+from tocsin.flow.grade.tails import RHO_MIN
 
 SEED = 20231113
 
@@ -100,25 +109,53 @@ def quarters(values: list[np.ndarray]) -> list[Sketches]:
     return found
 
 
-def test_quarters_that_wander_are_told_from_quarters_that_are_small() -> None:
+@pytest.mark.parametrize(("level", "a_quarter", "least", "most"), [
+    (0.0, 60, DRIFT, 0.03), (0.1, 300, 0.08, 0.12),
+])  # fmt: skip
+def test_quarters_that_wander_are_told_from_quarters_that_are_small(
+    level: float, a_quarter: int, least: float, most: float
+) -> None:
     rng = np.random.default_rng(SEED)
-    rows = np.array([0])
-    steady = [rng.lognormal(13, 0.5, 60) for _ in range(80)]
-    wild = [rng.lognormal(13 + 0.1 * rng.standard_normal(), 0.5, 300) for _ in range(80)]
-    cut = np.array([bucket(math.exp(13 + 0.5 * norm.isf(0.05)))])
-    for given_, low, high in ((steady, DRIFT, 0.04), (wild, 0.08, 0.12)):
-        parts = quarters(given_)
-        rho, drift = spread_of(parts, rows, cut)
-        slow = np.array([sketch.above(part, rows, cut)[0] for part in parts])
-        n = np.array([sketch.counts(part, rows)[0] for part in parts])
-        assert rho[0] == pytest.approx(over_dispersion(slow, n), rel=1e-6)
-        assert low <= drift[0] <= high, SEED
+    parts = quarters(
+        [rng.lognormal(13 + level * rng.standard_normal(), 0.5, a_quarter) for _ in range(80)]
+    )
+    rows, cut = np.array([0]), np.array([bucket(math.exp(13 + 0.5 * norm.isf(0.05)))])
+    rho, drift = spread_of(parts, sketch.add(parts), rows, cut, np.array([0.0]))
+    slow = np.array([sketch.above(part, rows, cut)[0] for part in parts])
+    n = np.array([sketch.counts(part, rows)[0] for part in parts])
+    assert rho[0] >= over_dispersion(slow, n) - 1e-9
+    assert least <= drift[0] <= most, SEED
+
+
+@given(st.floats(0.3, 1.0))
+def test_a_level_that_drifts_makes_the_share_beyond_a_quantile_drift(sigma: float) -> None:
+    """To first order: Var(share) / (p (1 - p)) with the density of the log at the quantile."""
+    samples = np.exp(13 + sigma * norm.ppf((np.arange(4_000) + 0.5) / 4_000))
+    rows, cut = np.array([0]), np.array([bucket(math.exp(13 + sigma * norm.isf(0.05)))])
+    (base,) = quarters([samples])
+    rho, found = spread_of([], base, rows, cut, np.array([1.0]))
+    assert found[0] == pytest.approx(DRIFT_YOUNG)
+    density = norm.pdf(norm.isf(0.05)) / sigma
+    expected = max((density * DRIFT_YOUNG) ** 2 / 0.0475, RHO_MIN)
+    assert rho[0] == pytest.approx(expected, rel=0.35)
+
+
+def test_what_a_series_shows_of_itself_outweighs_what_is_taken_of_the_young() -> None:
+    rng = np.random.default_rng(SEED)
+    parts = quarters([rng.lognormal(13, 0.5, 200) for _ in range(80)])
+    rows, cut, base = np.array([0]), np.array([bucket(1e6)]), sketch.add(parts)
+    weights = (0.0, PRIOR_LATER_H, PRIOR_H, 1e6)
+    drifts = [spread_of(parts, base, rows, cut, np.array([w]))[1][0] for w in weights]
+    assert drifts == sorted(drifts)
+    assert drifts[1] < 0.03 < drifts[2]
+    assert drifts[-1] == pytest.approx(DRIFT_YOUNG, rel=1e-3)
 
 
 def test_too_few_quarters_say_nothing() -> None:
     parts = quarters([np.full(30, 1e6)] * 5 + [np.full(5, 1e6)] * 40)
-    rho, drift = spread_of(parts, np.array([0]), np.array([bucket(1e6)]))
-    assert (rho[0], drift[0]) == (RHO_UNKNOWN, DRIFT)
+    cut = np.array([bucket(1e6)])
+    _, drift = spread_of(parts, sketch.add(parts), np.array([0]), cut, np.array([PRIOR_H]))
+    assert drift[0] == DRIFT_YOUNG
 
 
 def test_the_row_beyond_all_has_an_empty_past() -> None:

@@ -31,7 +31,8 @@ class View:
     all series of one service live in one shard; a null dimension is grouped as `types.NONE`.
     `monotone` says that rules judge its open windows, before they close: it is kept to
     the views that such rules read. `needs` names a column that must not be null for a
-    span to be in the view; the empty string asks nothing.
+    span to be in the view; the empty string asks nothing. Where `tags` are named,
+    fields of these prefixes are all that it counts.
     """
 
     name: str
@@ -39,13 +40,14 @@ class View:
     dims: tuple[str, ...]
     monotone: bool = False
     needs: str = ""
+    tags: tuple[str, ...] = ()
 
 
 _INPUT = pl.col("input_tokens")
-
 #: Columns made of others, for views only. `input_size` is a class of prompts that take about
-#: as long to read, so that a model can be compared with itself on like work. `substituted` is the model that was asked for where
-#: another family answered: `gpt-5` answered by `gpt-5-2026-08-01` is no substitution.
+#: as long to read, so that a model can be compared with itself on like work. `substituted` is
+#: the model that was asked for where another family answered: `gpt-5` answered by
+#: `gpt-5-2026-08-01` is no substitution.
 DERIVED: Mapping[str, pl.Expr] = {
     "substituted": pl.when(
         ~pl.col("model")
@@ -53,14 +55,12 @@ DERIVED: Mapping[str, pl.Expr] = {
         .list.last()
         .str.starts_with(pl.col("model_requested").str.split("/").list.last())
     ).then(pl.col("model_requested")),
-    "input_size": pl.when(_INPUT < 1_000)
-    .then(pl.lit("under 1k"))
-    .when(_INPUT < 8_000)
-    .then(pl.lit("1k to 8k"))
-    .when(_INPUT < 32_000)
-    .then(pl.lit("8k to 32k"))
-    .when(_INPUT >= 32_000)
-    .then(pl.lit("32k and more")),
+    "input_size": pl.when(_INPUT < 2_000)
+    .then(pl.lit("under 2k"))
+    .when(_INPUT < 16_000)
+    .then(pl.lit("2k to 16k"))
+    .when(_INPUT >= 16_000)
+    .then(pl.lit("16k and more")),
 }
 
 VIEWS: tuple[View, ...] = (
@@ -72,7 +72,11 @@ VIEWS: tuple[View, ...] = (
     View("calls_by_route", CALLS, ("env", "service", "route"), monotone=True),
     View("calls_by_model", CALLS, ("env", "service", "model"), monotone=True),
     View(
-        "calls_by_model_input", CALLS, ("env", "service", "model", "input_size"), needs="input_size"
+        "calls_by_model_input",
+        CALLS,
+        ("env", "service", "model", "input_size"),
+        needs="input_size",
+        tags=("d:", "t:"),  # a mix to compare like with like, and nothing else
     ),
     View("calls_by_route_model", CALLS, ("env", "service", "route", "model")),
     View("calls_by_provider", CALLS, ("env", "service", "provider")),

@@ -78,6 +78,9 @@ _TAGS: Mapping[str, pl.Expr] = {
     "e:": pl.when(pl.col("error_class") != NONE).then(pl.col("error_class")),
     "f:": pl.col("finish_reason"),
 }
+#: A bit for each prefix, and one for all plain counters: what a view counts is a mask of them.
+_BITS: Mapping[str, int] = {prefix: 2 << i for i, prefix in enumerate(_TAGS)}
+_PLAIN = 1
 
 
 def fold(spans: pl.DataFrame, shards: int) -> dict[int, ShardDelta]:
@@ -105,6 +108,7 @@ def _fold_windows(spans: pl.DataFrame, shards: int) -> dict[int, list[WindowDelt
     rows = (
         _increments(cells)
         .join(members, on="cell")
+        .filter(pl.col("bit") & pl.col("mask") != 0)
         .group_by("series_id", "field")
         .agg(pl.col("value").sum())
         .group_by("series_id")
@@ -123,11 +127,12 @@ def _fold_windows(spans: pl.DataFrame, shards: int) -> dict[int, list[WindowDelt
 
 
 def _increments(cells: pl.DataFrame) -> pl.DataFrame:
-    """All that the cells count, in long form: cell, field, value; zeros left out."""
+    """All that the cells count, in long form: cell, field, bit, value; zeros left out."""
     counters = (
         cells.select("cell", pl.col(tuple(_COUNTERS)).cast(pl.Int64))
         .unpivot(tuple(_COUNTERS), index="cell", variable_name="field", value_name="value")
         .filter(pl.col("value") != 0)
+        .select("cell", "field", pl.lit(_PLAIN, pl.UInt8).alias("bit"), "value")
     )
     tagged = (
         cells.select("cell", tag=pl.col(prefix))
@@ -138,12 +143,18 @@ def _increments(cells: pl.DataFrame) -> pl.DataFrame:
         .select(
             "cell",
             field=pl.lit(prefix) + pl.col("tag").cast(pl.String),
+            bit=pl.lit(_BITS[prefix], pl.UInt8),
             value=pl.col("value").cast(pl.Int64),
         )
         for prefix in _TAGS
     )
     # Few fields differ: as categories the grouping compares integers.
     return pl.concat([counters, *tagged]).with_columns(pl.col("field").cast(pl.Categorical))
+
+
+def _mask(tags: tuple[str, ...]) -> int:
+    """The bits of the fields that a view counts."""
+    return sum(_BITS[prefix] for prefix in tags) if tags else 0xFF
 
 
 def _members(cells: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -155,12 +166,13 @@ def _members(cells: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         if view.needs:
             mine &= pl.col(view.needs) != NONE
         name = pl.concat_str(pl.lit(view.name), *view.dims, separator=SEP).alias("series")
-        parts.append(cells.filter(mine).select("cell", home, "window", name))
+        mask = pl.lit(_mask(view.tags), pl.UInt8).alias("mask")
+        parts.append(cells.filter(mine).select("cell", home, "window", name, mask))
     series = (
         pl.concat(parts)
-        .group_by("home", "window", "series")
+        .group_by("home", "window", "series", "mask")
         .agg("cell")
         .with_row_index("series_id")
     )
-    members = series.select("series_id", "cell").explode("cell")
+    members = series.select("series_id", "mask", "cell").explode("cell")
     return members, series.select("series_id", "home", "window", "series")

@@ -16,9 +16,13 @@ from scipy.special import log_ndtr, ndtri
 from tocsin.flow.grade import sketch, tails
 from tocsin.flow.grade.shares import RHO_MAX
 
-#: A mean log duration wanders by 2 % from hour to hour with nothing wrong: a floor, and what is
-#: taken, as RHO_UNKNOWN for a share of slow calls, while too few quarter-hours are known.
-DRIFT, RHO_UNKNOWN = 0.02, 0.005
+#: A mean log duration wanders by 2 % from hour to hour with nothing wrong: a floor. By 8 % while
+#: too little is known of a series: the first hours have not seen what a day brings.
+DRIFT, DRIFT_YOUNG = 0.02, 0.08
+#: Hours of own quarters that weigh as much as DRIFT_YOUNG does: on the first day, and later.
+PRIOR_H, PRIOR_LATER_H = 12.0, 1.0
+#: Buckets either way over which the density at a quantile is taken: 10 %.
+_SLOPE = 5
 #: Quarter-hours that make a fit, and the observations that make a quarter-hour.
 FITTED, QUARTER_N = 8, 20
 _MOST_LOG_E = 700.0
@@ -40,34 +44,59 @@ def mixture_e(rise: np.ndarray, var: np.ndarray, tau: float) -> np.ndarray:
 
 
 def spread_of(
-    quarters: list[sketch.Sketches], rows: np.ndarray, bucket: np.ndarray
+    quarters: list[sketch.Sketches],
+    base: sketch.Sketches,
+    rows: np.ndarray,
+    bucket: np.ndarray,
+    prior_h: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What quarter-hours of each row differ by with nothing wrong, beyond sampling.
 
+    Args:
+        quarters: the quarter-hours of the baseline.
+        base: the baseline.
+        rows: which series.
+        bucket: of the quantile of each.
+        prior_h: how many hours of its own each must show to outweigh DRIFT_YOUNG.
+
     Returns:
-        rho: over-dispersion (intra-class correlation) of the share beyond `bucket`.
+        rho: over-dispersion (intra-class correlation) of the share beyond `bucket`; no less
+            than the drift of the level makes it.
         drift: standard deviation of the mean log value.
     """
-    rho, drift = np.full(len(rows), RHO_UNKNOWN), np.full(len(rows), DRIFT)
     parts = [part.only(rows) for part in quarters]
-    if len(parts) < FITTED or not len(rows):
-        return rho, drift
-    slow = np.array([sketch.above(part, rows, bucket) for part in parts], float)
     held = [sketch.moments(part, rows) for part in parts]
-    n = np.array([one.n for one in held], float)
+    n = np.array([one.n for one in held], float).reshape(len(held), len(rows))
     enough = n >= QUARTER_N
-    fit = enough.sum(axis=0) >= FITTED
-    n, slow = np.where(enough, n, 0.0), np.where(enough, slow, 0.0)
-    known = np.maximum(n, 1.0)
-    rho = np.where(fit, _rho(slow, n, enough), rho)
-    mean = np.where(enough, [one.mean for one in held], 0.0)
-    var = np.where(enough, [one.var for one in held], 0.0)
-    count = np.maximum(enough.sum(axis=0), 2)
-    centre = mean.sum(axis=0) / count
-    between = np.where(enough, (mean - centre) ** 2, 0.0).sum(axis=0) / (count - 1)
-    within = (var / known).sum(axis=0) / count
-    drift = np.where(fit, np.sqrt(np.maximum(between - within, DRIFT**2)), drift)
-    return rho, drift
+    count = enough.sum(axis=0)
+    fit = count >= FITTED
+    n = np.where(enough, n, 1.0)
+    mean, var = (
+        np.where(enough, np.reshape([getattr(one, name) for one in held], n.shape), 0.0)
+        for name in ("mean", "var")
+    )
+    centre = mean.sum(axis=0) / np.maximum(count, 1)
+    between = np.where(enough, (mean - centre) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
+    within = (var / n).sum(axis=0) / np.maximum(count, 1)
+    hours = np.where(fit, count / 4, 0.0)
+    own = np.maximum(between - within, 0.0)
+    squared = (hours * own + prior_h * DRIFT_YOUNG**2) / (hours + prior_h)
+    drift = np.sqrt(np.maximum(squared, DRIFT**2))
+    slow = np.reshape([sketch.above(part, rows, bucket) for part in parts], n.shape)
+    fitted = np.where(fit, _rho(np.where(enough, slow, 0.0), n * enough, enough), tails.RHO_MIN)
+    return np.clip(np.fmax(fitted, _by_drift(base, rows, bucket, drift)), 0, RHO_MAX), drift
+
+
+def _by_drift(
+    base: sketch.Sketches, rows: np.ndarray, bucket: np.ndarray, drift: np.ndarray
+) -> np.ndarray:
+    """Over-dispersion of the share beyond `bucket` that a level which drifts brings about."""
+    m = np.maximum(sketch.counts(base, rows), 1)
+    low, high = (sketch.above(base, rows, bucket + by) for by in (-_SLOPE, _SLOPE))
+    density = (low - high) / m / (2 * _SLOPE * sketch.LOG_GAMMA)
+    p = np.clip(sketch.above(base, rows, bucket) / m, 1e-6, 1 - 1e-6)
+    rho: np.ndarray = (density * drift) ** 2 / (p * (1 - p))
+    return rho
 
 
 def _rho(slow: np.ndarray, n: np.ndarray, enough: np.ndarray) -> np.ndarray:

@@ -58,4 +58,3 @@ def _ranks(given: sketch.Sketches, rows: np.ndarray, q: float, z: float) -> list
     return [
         sketch.quantile(given, rows, np.clip(q + sign * error, 0.0, 1.0))[0] for sign in (0, -1, 1)
     ]
-

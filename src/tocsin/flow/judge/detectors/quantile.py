@@ -22,7 +22,7 @@ import numpy as np
 from tocsin.flow.grade import Graded, looks, sketch, tails
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import BASELINES
-from tocsin.flow.grade.evidence import mixture_e, needed, spread_of
+from tocsin.flow.grade.evidence import PRIOR_H, PRIOR_LATER_H, mixture_e, needed, spread_of
 from tocsin.flow.grade.strata import standardise
 from tocsin.flow.judge.flat import is_flat
 from tocsin.flow.judge.options import flat_of, strata_of
@@ -252,7 +252,14 @@ def _evidence(
     n, m = sides.n[known], sides.m[known]
     weight = sketch.counts(sides.base, rows)
     usually = (sketch.above(sides.base, rows, here) / weight * m + 1) / (m + 2)
-    rho, drift = spread_of(graded.history.sketches[rule.signal].quarters(), rows, here)
+    young = graded.history.age(rows, graded.at) < looks.DAY_S + looks.WIDTHS_S[-1]
+    rho, drift = spread_of(
+        graded.history.sketches[rule.signal].quarters(),
+        sides.base,
+        rows,
+        here,
+        np.where(young, PRIOR_H, PRIOR_LATER_H),
+    )
     beyond = sketch.above(sides.now, rows, at)
     a, b = sketch.moments(sides.now, rows), sketch.moments(sides.base, rows)
     tau = float(np.log(rule.effect["ratio"]))
