@@ -114,6 +114,16 @@ class History:
         values[self._minute_out[signal].last(skip=skip)[rows] > 0] = np.nan
         return values
 
+    def is_record(
+        self, signal: str, rows: np.ndarray, values: np.ndarray, skip: int = 0
+    ) -> np.ndarray:
+        """Whether at most one window of `minutes` reached each row's value: a cheap first look."""
+        held = self._minute[signal].last(skip=skip)[rows]
+        held = np.where(self._minute_out[signal].last(skip=skip)[rows] > 0, np.float32(-1), held)
+        reached = (held >= values.astype(np.float32)[:, None]).sum(axis=1)
+        found: np.ndarray = reached <= 1
+        return found
+
     def quarters(
         self, signal: str, rows: np.ndarray, before: int, mark: str = "", *, raw: bool = False
     ) -> np.ndarray:

@@ -30,6 +30,10 @@ class Keys:
 DETECTORS: Mapping[str, Keys] = {
     # A window's total against its negative-binomial (counts) or gamma (sums) baseline.
     "spike": Keys({"ratio": 10.0}, {"p": 1e-6}, {"n": 20.0}),
+    # The total of `width_s` against what the clock expects of it, and its record of a week.
+    "surge": Keys({"ratio": 2.5, "width_s": 3600.0}, {"p": 1e-6}, {"n": 200.0}),
+    # A series without a baseline, of a service that has one, with `n` events a minute.
+    "newcomer": Keys({}, {}, {"n": 50.0}),
     # Silence against the chance of no event at all for so long.
     "flatline": Keys({"silent_s": 300.0}, {"p": 1e-6}, {"day_n": 100.0}),
     # Three of four blocks of `width_s` at or below `part` of what the clock expects; blocks

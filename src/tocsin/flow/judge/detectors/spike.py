@@ -23,11 +23,15 @@ _SUSPECT_P = 1e-3
 
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
-    """Every series with volume, and those whose group has an alert."""
+    """Every series with volume and a record, and those whose group has an alert."""
     rows = rows_of(rule, graded)
     n = graded.current["n"][rows]
     alerted = is_watched(rule, graded, rows, watched)
-    kept = (n >= rule.volume["n"]) | alerted
+    loud = np.flatnonzero(n >= rule.volume["n"])
+    kept = alerted.copy()
+    value = graded.current[rule.signal][rows[loud]]
+    # The bound lies above the record, so hardly any row of a calm shard needs the full look.
+    kept[loud] |= graded.history.is_record(rule.signal, rows[loud], value, graded.skip)
     rows = rows[kept]
     said = _verdicts(rule, graded, rows, graded.current[rule.signal][rows], n[kept])
     # Too high to be clear, and improbable or part of an incident: nothing to learn from.
