@@ -88,9 +88,9 @@ def test_the_rule_file_says_what_the_judge_does(case: RuleTest) -> None:
         ("@w/1 llm @w/2 llm @w/1 t(1)=x t(1)=x @w/2 t(1)=x @w/1 t(1)=x", [("warning", 3)]),
         ("@w/1 llm t(1)=x done/1 @w/2 llm t(1)=x done/2 @w/3 llm t(1)=x", [("warning", 3)]),
         ("@w/1 t(1)=x @w/2 t(1)=x @w/3 t(1)=x", [("warning", 3)]),  # a span around each call
-        (" ".join(f"@w/{i} llm t(1)=x" for i in range(4)), []),
-        (" ".join(f"@w/{i} llm t(1)=x" for i in range(5)), [("warning", 5)]),  # spans never seen
-        (" ".join(f"@w/{i} llm +-1 t(1)=x +-0.9" for i in range(9)), []),  # nine at once
+        (" ".join(f"@w/{i} llm t(1)=x" for i in range(9)), []),
+        (" ".join(f"@w/{i} llm t(1)=x" for i in range(10)), [("critical", 10)]),  # spans never seen
+        (" ".join(f"@w/{i} llm +-1 t(1)=x +-0.9" for i in range(12)), []),  # at once
         (
             "[a(1)=x b(1)=y c(1)=z d(1)=1 e(1)=1 f(1)=1 g(1)=1 h(1)=1 i(1)=1 j(1)=1] x3",
             [("critical", 3)],

@@ -10,7 +10,7 @@ import numpy as np
 
 from tocsin.flow.grade.run_book import Level, Quantity, RunBook
 from tocsin.flow.judge.runs.names import Names, Reader
-from tocsin.flow.judge.runs.ring import CALLED, ROOTS, Rings
+from tocsin.flow.judge.runs.ring import CALLED, ROOTS, Rings, often
 from tocsin.flow.judge.runs.settings import RunRule
 from tocsin.flow.judge.runs.told import Broken, at_each, tell
 from tocsin.flow.judge.runs.tree import agents, fan_outs
@@ -30,15 +30,16 @@ def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Fin
     """Runs wider than `children`, or with more than `agents`, and than theirs mostly are."""
     effect = rule.effect
     kind = seen.steps["kind"]
-    spawned, called = seen.count(ROOTS[kind]), seen.count(CALLED[kind])
-    low = min(effect["children"], effect["agents"])
+    children = (ROOTS[kind] | CALLED[kind]) & (seen.steps["parent"] != 0)
+    wide = often(seen, children, "parent", int(effect["children"]) + 1)
+    many = np.flatnonzero(seen.count(ROOTS[kind]) > effect["agents"]).tolist()
     findings: list[Finding] = []
-    for i in np.flatnonzero(np.maximum(spawned, called) > low).tolist():
+    for i in sorted(wide.union(many)):
         steps = seen.of(i)
         names = reader.names(steps)
-        wide = fan_outs(steps, names, models=has_called(seen, i, steps))
+        widest = fan_outs(steps, names, models=has_called(seen, i, steps))
         shapes: tuple[tuple[Quantity, np.ndarray], ...] = (
-            ("fan_out", wide),
+            ("fan_out", widest),
             ("agents", agents(steps)),
         )
         for quantity, observed in shapes:

@@ -10,7 +10,7 @@ steps only, never on how many arrived at once, and lifecycle forgets what it kno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import translate
 from functools import lru_cache
@@ -18,7 +18,16 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.judge.runs.lanes import Lane, Run, acts, apart, by_agent, lane, side_by_side
+from tocsin.flow.judge.runs.lanes import (
+    Lane,
+    Run,
+    acts,
+    apart,
+    by_agent,
+    lane,
+    may_loop,
+    side_by_side,
+)
 from tocsin.flow.judge.runs.loops import (
     Family,
     Loop,
@@ -34,6 +43,7 @@ from tocsin.flow.judge.runs.ring import (
     MODEL_CALLS,
     ROOTS,
     Rings,
+    blind,
     suspects,
 )
 from tocsin.flow.judge.runs.settings import RunRule, run_settings
@@ -55,38 +65,51 @@ def judge(rule: RunRule, seen: Rings, reader: Reader) -> list[Finding]:
     limits = settings.limits
     polls = _matcher(settings.poll_tools)
     findings: list[Finding] = []
-    some = suspects(seen, min(limits.repeat, limits.cycle), limits.near)
-    for i in some:
+    some = suspects(seen, min(limits.repeat, limits.cycle), limits.repeat_any)
+    unknown = blind(seen, limits.near)
+    for i in sorted(some | unknown):
         steps = seen.of(i)
         run = Run(seen.traces[i], steps, reader.names(steps))
-        for where, loop in _loops(run, polls, limits):
+        loops = [*(_loops(run, polls, limits) if i in some else ())]
+        loops += _near(run, limits) if i in unknown else ()
+        for where, loop in loops:
             findings.extend(_as(rule, told) for told in _tell(run, where, loop, limits))
     return findings
 
 
 def _loops(run: Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
     """Loops of each agent on its own, of agents among each other, and of failing models."""
-    agents = by_agent(run)
-    for agent, at in agents.items():
-        lanes = [lane(run, part, polls) for part in side_by_side(run, at)]
-        for one in lanes:
+
+    def found(at: Sequence[int], limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
+        if may_loop(run, at, limits):
+            one = lane(run, at, polls)
             yield from ((one, loop) for loop in find_loops(one.actions, limits))
-        if len(lanes) > 1:
-            one = lane(run, apart(run, at), polls)
-            yield from ((one, loop) for loop in find_loops(one.actions, cautious(limits)))
-        grown, growth = turns(run, agent)
-        yield from ((grown, loop) for loop in find_near(grown, growth, limits))
+
+    agents = by_agent(run)
+    for at in agents.values():
+        parts = [*side_by_side(run, at)]
+        for part in parts:
+            yield from found(part, limits)
+        if len(parts) > 1:
+            yield from found(apart(run, at), cautious(limits))
     if len(agents) > 1:
-        whole = lane(run, acts(run), polls)
-        for loop in find_loops(whole.actions, limits):
+        for whole, loop in found(acts(run), limits):
             if len({run.names[i].agent for i in whole.at[loop.start : loop.stop]}) > 1:
                 yield whole, loop
-    if (MODEL_CALLS[run.steps["kind"]] & (run.steps["flags"] & STEP_ERROR > 0)).any():
+    failed = MODEL_CALLS[run.steps["kind"]] & ((run.steps["flags"] & STEP_ERROR) > 0)
+    if failed.sum() >= limits.repeat:
         work = ACTS[run.steps["kind"]] | MODEL_CALLS[run.steps["kind"]]
         one = lane(run, np.flatnonzero(work).tolist(), polls, models=True)
         for loop in find_loops(one.actions, limits, max_period=1):
             loop.family = "model_errors"
             yield one, loop
+
+
+def _near(run: Run, limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
+    """Turns of each agent that are alike as far as can be seen."""
+    for agent in by_agent(run):
+        grown, growth = turns(run, agent)
+        yield from ((grown, loop) for loop in find_near(grown, growth, limits))
 
 
 def _tell(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> list[Finding]:

@@ -97,13 +97,13 @@ class _Runs:
 
 
 def cautious(limits: LoopLimits) -> LoopLimits:
-    """Limits for calls that may have been made side by side: the same results, but more of them."""
+    """Limits for calls that may have been made side by side: twice as many, whatever came of them."""
     return replace(
         limits,
-        repeat=limits.repeat_any,
+        repeat=2 * limits.repeat_any,
         repeat_any=2 * limits.repeat_any,
         repeat_new=2 * limits.repeat_new,
-        cycle=limits.cycle_blind,
+        cycle=2 * limits.cycle_blind,
         cycle_blind=2 * limits.cycle_blind,
         poll_calls=2 * limits.poll_calls,
     )

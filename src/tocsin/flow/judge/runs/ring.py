@@ -113,18 +113,22 @@ def rings(runs: Sequence[ChangedRun]) -> Rings:
     return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first)
 
 
-def suspects(seen: Rings, at_least: int, near: int) -> list[int]:
-    """The runs in which something may repeat itself.
+def suspects(seen: Rings, same: int, alike: int) -> set[int]:
+    """The runs that may repeat themselves.
 
-    Either some comparable symbol occurs `at_least` times, or some act of which nothing is
-    known but its name `near` times.
+    In them some outcome occurs `same` times, or some comparable symbol `alike` times.
     """
-    blind = ACTS[seen.steps["kind"]] & ((seen.steps["flags"] & (STEP_HAS_ARGS | STEP_ERROR)) == 0)
-    known = _often(seen, comparable(seen.steps), "sym", at_least)
-    return sorted(known | _often(seen, blind, "label", near))
+    chosen = comparable(seen.steps)
+    return often(seen, chosen, "rsym", same) | often(seen, chosen, "sym", alike)
 
 
-def _often(seen: Rings, chosen: np.ndarray, symbol: str, times: int) -> set[int]:
+def blind(seen: Rings, near: int) -> set[int]:
+    """The runs in which some act of which only the name is known occurs `near` times."""
+    unknown = (seen.steps["flags"] & (STEP_HAS_ARGS | STEP_ERROR)) == 0
+    return often(seen, ACTS[seen.steps["kind"]] & unknown, "label", near)
+
+
+def often(seen: Rings, chosen: np.ndarray, symbol: str, times: int) -> set[int]:
     """The runs in which some symbol of the chosen steps occurs so many times."""
     owner = seen.owner[chosen].astype(np.uint64)
     # 24 bits of run, 40 of symbol: two symbols of one run that collide only cost a look.
