@@ -258,9 +258,7 @@ def healthy(days: int = 5, services: int = 40, seed: int = 1) -> Counter[str]:
                 told[event.rule] += 1
                 print(f"  day {(frame.start - EPOCH) / 86_400:.2f} {event.rule}: {event.summary}")
     spent = time.process_time() - began
-    print(
-        f"{services} services x {days} days in {spent:.0f} s: {sum(told.values())} told {dict(told)}"
-    )
+    print(f"{services} services x {days} days in {spent:.0f} s: {told.total()} told, {dict(told)}")
     return told
 
 
