@@ -89,6 +89,19 @@ class Weeks:
         hours = [self.calendar.weeks_before(at, week) // HOUR_S for week in range(weeks, 0, -1)]
         return self._read(name, rows, (np.array(hours, np.int64)[:, None] + around).ravel())
 
+    def same_time(
+        self, name: str, rows: np.ndarray, at: int, days: int = 7, near: int = 1
+    ) -> np.ndarray:
+        """float64 [len(rows), days, 2 near + 1]: the hours about the time of `at` on earlier days.
+
+        The time is that of the wall clock. The oldest day comes first, within each the hours
+        from `near` before to `near` after it.
+        """
+        around = np.arange(-near, near + 1)
+        hours = [self.calendar.days_before(at, day) // HOUR_S for day in range(days, 0, -1)]
+        values = self._read(name, rows, (np.array(hours, np.int64)[:, None] + around).ravel())
+        return values.reshape(len(rows), days, len(around))
+
     def days(self, name: str, rows: np.ndarray, until: int, days: int) -> np.ndarray:
         """float64 [len(rows), days]: totals of 24 hours each, back from `until`, newest last.
 

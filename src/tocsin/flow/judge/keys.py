@@ -35,7 +35,7 @@ DETECTORS: Mapping[str, Keys] = {
     # A series without a baseline, of a service that has one, with `n` events a minute.
     "newcomer": Keys({}, {}, {"n": 50.0}),
     # Silence against the chance of no event at all for so long.
-    "flatline": Keys({"silent_s": 300.0}, {"p": 1e-6}, {"day_n": 100.0}),
+    "flatline": Keys({"silent_s": 300.0, "rare_s": 86_400.0}, {"p": 1e-6}, {"day_n": 100.0}),
     # Three of four blocks of `width_s` at or below `part` of what the clock expects; blocks
     # widen to 45 minutes until `n` events are expected. Hours below `quiet` of the usual are quiet.
     "drop": Keys(

@@ -45,6 +45,7 @@ class Verdicts:
     at_least: bool = False
     reach_s: np.ndarray | None = None  # how far each looked back; None = its window only
     suspect: np.ndarray | None = None  # no breach, but nothing to learn from either
+    spoilt: np.ndarray | None = None  # the rows not to learn from, where they are not `rows`
 
     def early(self) -> Verdicts:
         """The same of an open window: only what no later flush can change."""
@@ -52,6 +53,8 @@ class Verdicts:
 
     def excluded(self, signal: str, graded: Graded) -> dict[str, np.ndarray]:
         """The rows that must not be learned from, by the key they are excluded under."""
+        if self.spoilt is not None:
+            return {signal: self.spoilt} if len(self.spoilt) else {}
         if self.suspect is not None:
             rows = self.rows[self.breach | self.suspect]
             return {signal: rows} if len(rows) else {}

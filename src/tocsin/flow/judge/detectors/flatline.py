@@ -1,7 +1,9 @@
 """Silence that the series' own past makes improbable.
 
 Silent for `silent_s`, and so long that no event at all had a chance below `p`. How long that
-is depends on the traffic: five minutes from about three events a minute on, longer below.
+is depends on the traffic: five minutes from about three events a minute on, longer below. What
+was to be expected is added up over the silence by the clock, so a night is no silence. A series
+too rare to say so within a day is news (info) after a whole day without an event.
 """
 
 from __future__ import annotations
@@ -9,10 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from tocsin.flow.grade import Graded, tails
+from tocsin.flow.grade.calendars import DAY_S
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import expect
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+
+#: Rare: so many events on a usual day are enough to miss them for a day, with such a chance.
+_RARE_DAY, _RARE_P = 10.0, 1e-3
 
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
@@ -24,20 +30,19 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     kept = (silent >= rule.effect["silent_s"]) | is_watched(rule, graded, rows, watched)
     kept &= history.age(rows, graded.at) > 0
     rows, now, silent = rows[kept], now[kept], silent[kept]
+    day = history.day_total("n", rows)
+    rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"])
+    rare &= _usual_day(graded, rows) >= _RARE_DAY
+    kept = (day >= rule.volume["day_n"]) | rare | is_watched(rule, graded, rows, watched)
+    rows, now, silent, day, rare = (part[kept] for part in (rows, now, silent, day, rare))
     quiet = np.maximum(silent - history.window_s, 0)
     expected = expect(history, "n", rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
     windows = silent / history.window_s
     mean = expected.low * windows
     p = np.where(expected.ready, tails.nb_zero(mean, expected.size), np.nan)
-    day = history.day_total("n", rows)
-    breach = (
-        expected.ready
-        & (now == 0)
-        & (silent >= rule.effect["silent_s"])
-        & (day >= rule.volume["day_n"])
-        & (p <= rule.evidence["p"])
-    )
-    limit = np.log(rule.evidence["p"])
+    breach = expected.ready & (now == 0) & (silent >= rule.effect["silent_s"])
+    limit = np.log(np.where(rare, _RARE_P, rule.evidence["p"]))
+    breach &= ((day >= rule.volume["day_n"]) | rare) & (np.nan_to_num(p, nan=1.0) <= np.exp(limit))
     strength = np.where(breach, np.log(np.maximum(p, 1e-300)) / limit, 0.0)
 
     def say(i: int) -> str:
@@ -59,4 +64,16 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         expected.baseline,
         "events",
         say,
+        tuple("info" if one else rule.severity for one in rare),
     )
+
+
+def _usual_day(graded: Graded, rows: np.ndarray) -> np.ndarray:
+    """Events in the median day of the week before the last day; 0 where fewer than 3 are known."""
+    if not len(rows):
+        return np.zeros(0)
+    days = graded.history.weeks.days("n", rows, graded.end - DAY_S, 7)
+    ranked = np.sort(days, axis=1)  # NaN goes to the end
+    known = np.isfinite(days).sum(axis=1)
+    middle = ranked[np.arange(len(rows)), np.maximum((known - 1) // 2, 0)]
+    return np.where(known >= 3, middle, 0.0)

@@ -1,8 +1,13 @@
-"""A mix that moved: the parts of a whole over the last quarter-hour against the last day.
+"""A mix that moved: the parts of a whole over the last quarter-hour against the last week.
 
-The parts of a whole are the series of a view that differ in the view's last dimension only
-(the models of a service, the models of a route). Windows widen from 15 to 60 minutes until
-there is volume.
+Usual is the median of the daily shares at this time of day over seven days, as soon as three
+are known; before that the last day as a whole. "This time" is the hour, the one before and the
+one after, and all three together: what is usual in one of them is no news, so a batch that
+takes another model on the stroke of two is none. The parts of a whole are the series of a view
+that differ in the view's last dimension only (the models of a service, the models of a route).
+Windows widen from 15 to 60 minutes until there is volume. Quarter-hours of a mix that has surely
+begun to move, and half as far as it takes, are not learned from: the first bad one is not normal
+either.
 """
 
 from __future__ import annotations
@@ -22,6 +27,9 @@ from tocsin.types import Contributor
 
 _WIDTHS_S = (900, 1800, 3600)
 _RECENT_S = 3600  # the baseline ends an hour before now
+_DAY_S = 86_400
+_DAYS, _LEAST_DAYS = 7, 3
+_LAST_DAY, _SAME_TIME = 2, 6  # of counts.BASELINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,26 @@ class _Mix:
     distance: float
     ready: bool
     n: float  # events of the whole now
+    baseline: int  # of counts.BASELINES
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """Counts of each row: by quarter-hours of the last day, and at this time of each day."""
+
+    quarters: np.ndarray  # float64 [rows, 96]; NaN where unknown or not to learn from
+    days: np.ndarray  # float64 [rows, 7, 3 hours]
+    age_s: np.ndarray  # how long each row is known
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What one whole was made of: shares, out of how many events, how much they wander."""
+
+    share: np.ndarray
+    m: float
+    series: np.ndarray  # counts [parts, times] that the shares vary over
+    baseline: int
 
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
@@ -46,14 +74,18 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     now, n = _recent(rule, graded, rows)
     history = graded.history
     quarters = history.quarters("n", rows, graded.at - _RECENT_S, mark=SHARE)[:, -96:]
-    before = np.nansum(quarters, axis=1)
+    past = _Past(
+        quarters,
+        history.weeks.same_time("n", rows, graded.at, _DAYS),
+        history.age(rows, graded.at),
+    )
     keep = is_watched(rule, graded, rows, watched)
     mixes = []
     for parts in _wholes(graded, rows):
         if n[parts[0]] < rule.volume["n"]:
             continue
-        mix = _mix(rule, graded, rows, parts, now, before, quarters)
-        if mix.shift >= rule.effect["points"] or keep[parts].any():
+        mix = _mix(rule, graded, rows, parts, now, past)
+        if mix.shift >= rule.effect["points"] / 2 or keep[parts].any():
             mixes.append(mix)
     return _verdicts(rule, graded, mixes)
 
@@ -93,27 +125,56 @@ def _mix(
     rows: np.ndarray,
     parts: np.ndarray,
     now: np.ndarray,
-    before: np.ndarray,
-    quarters: np.ndarray,
+    past: _Past,
 ) -> _Mix:
-    n, m = now[parts].sum(), before[parts].sum()
+    n = now[parts].sum()
     share = now[parts] / max(n, 1.0)
-    usual = before[parts] / max(m, 1.0)
-    shifts = share - usual
+    # Of what is usual about this time, the nearest.
+    usual = min(_usual(rule, past, parts), key=lambda one: float((share - one.share).max()))
+    m, shifts = usual.m, share - usual.share
     # The greatest gain leads; of equal ones the first by name.
     lead = int(np.argmax(np.round(shifts, 12)))
-    age = graded.history.age(rows[parts], graded.at).max()
-    ready = m >= rule.volume["baseline"] and age >= min(
-        graded.warmup * graded.history.window_s, 86_400
-    )
+    old = past.age_s[parts].max() >= min(graded.warmup * graded.history.window_s, _DAY_S)
+    ready = bool(m >= rule.volume["baseline"] and old)
     shift = float(shifts[lead])
     bound, p, distance = float("nan"), 1.0, 0.0
-    if ready and shift >= rule.effect["points"]:
-        series = np.nan_to_num(quarters[parts])
-        rho = over_dispersion(series[lead], series.sum(axis=0))
-        bound = shift_bound(share[lead], n, usual[lead], m, rho, rule.evidence["bound_p"])
-        p, distance = g_test(now[parts], before[parts]), js_distance(share, usual)
-    return _Mix(rows[parts], share, usual, lead, shift, bound, p, distance, bool(ready), float(n))
+    if ready and shift >= rule.effect["points"] / 2:
+        rho = over_dispersion(usual.series[lead], usual.series.sum(axis=0))
+        bound = shift_bound(share[lead], n, usual.share[lead], m, rho, rule.evidence["bound_p"])
+        p, distance = g_test(now[parts], usual.share * m), js_distance(share, usual.share)
+    return _Mix(
+        rows[parts], share, usual.share, lead, shift, bound, p, distance, ready, float(n),
+        usual.baseline,
+    )  # fmt: skip
+
+
+def _usual(rule: RuleSpec, past: _Past, parts: np.ndarray) -> list[_Usual]:
+    """The medians of the daily shares; of the last day as a whole while too few are known."""
+    hours = past.days[parts]
+    found = [_by_days(rule, past, parts, hours[:, :, i]) for i in range(hours.shape[2])]
+    found.append(_by_days(rule, past, parts, hours.sum(axis=2)))
+    known = [one for one in found if one is not None]
+    if known:
+        return known
+    series = np.nan_to_num(past.quarters[parts])
+    before = series.sum(axis=1)
+    return [_Usual(before / max(before.sum(), 1.0), before.sum(), series, _LAST_DAY)]
+
+
+def _by_days(rule: RuleSpec, past: _Past, parts: np.ndarray, days: np.ndarray) -> _Usual | None:
+    """The median of the shares in `days` [parts, days]; None where too few are known."""
+    ago = np.arange(_DAYS, 0, -1)
+    missing = np.isnan(days) & (past.age_s[parts][:, None] >= ago * _DAY_S)
+    counts = np.nan_to_num(days)
+    whole = counts.sum(axis=0)
+    known = (whole >= rule.volume["n"]) & ~missing.any(axis=0)
+    if known.sum() < _LEAST_DAYS or whole[known].sum() < rule.volume["baseline"]:
+        return None
+    share = np.median(counts[:, known] / whole[known], axis=1)
+    total = share.sum()
+    if not total:
+        return None
+    return _Usual(share / total, whole[known].sum(), counts[:, known], _SAME_TIME)
 
 
 def _verdicts(rule: RuleSpec, graded: Graded, mixes: list[_Mix]) -> Verdicts:
@@ -154,11 +215,22 @@ def _verdicts(rule: RuleSpec, graded: Graded, mixes: list[_Mix]) -> Verdicts:
         np.array([round(mix.n) for mix in mixes], np.int64),
         column([mix.p if mix.ready else np.nan for mix in mixes]),
         column([mix.shift / rule.effect["points"] for mix in mixes]),
-        np.array([2 if mix.ready else 0 for mix in mixes], np.int64),
+        np.array([mix.baseline if mix.ready else 0 for mix in mixes], np.int64),
         "share",
         say,
         top=top,
+        spoilt=_spoilt(mixes, breach, level),
     )
+
+
+def _spoilt(mixes: list[_Mix], breach: list[bool], level: float) -> np.ndarray:
+    """All parts of the wholes that moved, or surely are about to."""
+    moved = [
+        mix.rows
+        for mix, bad in zip(mixes, breach, strict=True)
+        if bad or (mix.ready and mix.shift >= level and mix.bound > 0)
+    ]
+    return np.concatenate(moved) if moved else np.empty(0, np.int64)
 
 
 def _parts(graded: Graded, mix: _Mix, dim: str) -> tuple[Contributor, ...]:
