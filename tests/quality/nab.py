@@ -78,7 +78,7 @@ def positions(windows: tuple[tuple[int, int], ...], rows: int) -> tuple[np.ndarr
     return owner, worth
 
 
-def _steps(file: Labelled, profile: Profile, base: int) -> np.ndarray:
+def _steps(file: Labelled, profile: Profile) -> np.ndarray:
     """[m, 4]: score, change of the raw score when the threshold sinks to it, hits, false rows."""
     n = len(file.scores)
     owner, worth = positions(file.windows, n)
@@ -101,7 +101,6 @@ def _steps(file: Labelled, profile: Profile, base: int) -> np.ndarray:
         gain = np.diff(best, prepend=-profile.miss)
         first = (np.arange(len(rows)) == 0).astype(float)
         steps.append(np.column_stack((file.scores[rows], gain, first, np.zeros(len(rows)))))
-    del base
     return np.concatenate(steps)
 
 
@@ -110,7 +109,7 @@ def evaluate(
 ) -> NabScore:
     """The corpus' score at `threshold`, or at the best one where it is None."""
     files = list(files)
-    steps = np.concatenate([_steps(f, profile, k) for k, f in enumerate(files)])
+    steps = np.concatenate([_steps(file, profile) for file in files])
     windows = sum(len(f.windows) for f in files)
     days = sum(f.days for f in files) or float("nan")
     steps = steps[np.argsort(-steps[:, 0], kind="stable")]

@@ -17,8 +17,6 @@ LEVELS, _LOWEST, _STEP = 40, -2.0, 0.25
 #: An episode lasts while values keep within this of its record, and then so many values more:
 _NEAR = 1.0
 _LONGEST, _SHARE, _SHORTEST = 150, 0.03, 10
-#: A value below the alert level by more than this opens no episode.
-OPENS = 1.3
 #: Alerts of one episode are at least so many values apart.
 APART = 30
 _FADE_DAYS = 14.0  # half-life of what is known of past episodes
@@ -42,7 +40,7 @@ def single_out(
     left = surprise.copy()
     given = np.ones(surprise.shape, bool)
     alert = np.zeros(surprise.shape, bool)
-    for column, row in zip(*np.nonzero((surprise >= shape.level - OPENS).T), strict=True):
+    for column, row in zip(*np.nonzero((surprise >= shape.opens).T), strict=True):
         height, now = float(surprise[row, column]), tick + int(column)
         seen = int(count[row, column])
         length = max(_SHORTEST, _SHARE * min(seen, _LONGEST / _SHARE))

@@ -31,6 +31,7 @@ class Shape:
     smooth: int  # values the slow view averages
     weights: tuple[float, ...]  # of VIEWS, sum 1
     level: float  # surprise (log10 of days between such values) at which an alert is raised
+    opens: float  # surprise below which a value opens no episode
     margin: float  # how much more surprising a second alert of an episode must be
 
     @classmethod
@@ -52,15 +53,17 @@ class Shape:
             day=day,
             slots=min(288, day),
             chunk=int(np.clip(round(3600 / interval_s), 4, 60)),
-            fast=30.0,
+            fast=20.0 + 10.0 * coarse,
             slow=float(np.clip(6 * 3600 / interval_s, 60, 400)),
             smooth=3 if coarse < 0.5 else 5,
             weights=tuple(float(w) for w in weights),
             level=(1 - coarse) * _LEVEL_MINUTE + coarse * _LEVEL_FIVE,
+            opens=(1 - coarse) * _OPENS_MINUTE + coarse * _OPENS_FIVE,
             margin=(1 - coarse) * 0.1 + coarse * 0.4,
         )
 
 
-_MINUTE = (1.0, 1.0, 1.5, 0.5, 0.3)
+_MINUTE = (0.5, 1.0, 1.5, 0.5, 0.1)
 _FIVE_MINUTES = (1.0, 0.0, 1.0, 0.0, 1.0)
-_LEVEL_MINUTE, _LEVEL_FIVE = -0.8, -0.3
+_LEVEL_MINUTE, _LEVEL_FIVE = -1.2, -0.3
+_OPENS_MINUTE, _OPENS_FIVE = -2.1, -1.6

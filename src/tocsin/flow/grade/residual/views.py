@@ -97,7 +97,8 @@ def look(shape: Shape, state: State, learnt: Learnt, x: np.ndarray, tick: int) -
     slots = season.slot_of(shape, ticks)
     # The profile two ticks ago: as late as the median of five is.
     usual, usual_late = (season.expected(shape, state, t) for t in (ticks, ticks - 2))
-    known = ((state["born"] >= 0) & (tick >= state["born"] + shape.day + shape.chunk))[:, None]
+    born = state["born"][:, None]
+    known = (born >= 0) & (ticks >= born + shape.day + shape.chunk)
 
     level = lagged_ewma(state, "m", med, shape.fast)
     move = (usual - lagged_ewma(state, "ms", usual_late, shape.fast)) * known

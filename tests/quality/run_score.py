@@ -1,0 +1,110 @@
+"""How good `tocsin score` is: `cd tests && python -m quality.run_score` prints two tables.
+
+On two groups of the Numenta benchmark (kept beside this file) and on a simulated fleet of KPIs,
+at the best threshold of all (as the benchmark prescribes) and at the shipped one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from quality import kpi, kpi_fleet, nab
+from tocsin.flow.grade.residual import ALERT_SCORE, ResidualBank
+from tocsin.run.score import Rows, read, score
+
+NAB_DEV = Path(__file__).parent / "nab_dev"
+SERIES, DAYS, SEED = 60, 28, 1
+BUDGETS = (0.02, 0.05, 0.1)
+
+
+def nab_files(root: Path = NAB_DEV) -> dict[str, tuple[nab.Labelled, np.ndarray]]:
+    """Name -> the file with its scores and windows, and its alert column."""
+    labels = json.loads((root / "windows.json").read_text())
+    found = {}
+    for name, spans in labels.items():
+        with gzip.open(root / f"{name}.gz", "rt") as lines:
+            rows = read(io.StringIO(lines.read()), name)
+        scored = score(rows)
+        days = float(rows.times[-1] - rows.times[0]) / 86_400
+        labelled = nab.Labelled(scored.scores, windows(rows, spans), days)
+        found[name] = labelled, scored.alerts
+    return found
+
+
+def windows(rows: Rows, spans: list[list[str]]) -> tuple[tuple[int, int], ...]:
+    """Labelled spans of time as inclusive row numbers."""
+    edges = [
+        tuple(datetime.fromisoformat(edge).replace(tzinfo=UTC).timestamp() for edge in span)
+        for span in spans
+    ]
+    return tuple(
+        (int(np.searchsorted(rows.times, a)), int(np.searchsorted(rows.times, b, "right")) - 1)
+        for a, b in edges
+    )
+
+
+def nab_table(root: Path = NAB_DEV) -> str:
+    """Scores by profile; at the best threshold, at the shipped one, and of the alert column."""
+    files = nab_files(root)
+    swept = [labelled for labelled, _ in files.values()]
+    column = [
+        nab.Labelled(alerts.astype(float), labelled.windows, labelled.days)
+        for labelled, alerts in files.values()
+    ]
+    lines = [
+        "| NAB, two groups of seven | standard | low FP | low FN | windows hit | false rows/day |",
+        "|---|---|---|---|---|---|",
+    ]
+    for what, corpus, threshold in (
+        ("best threshold", swept, None),
+        (f"score >= {ALERT_SCORE}", swept, ALERT_SCORE),
+        ("alert column", column, ALERT_SCORE),
+    ):
+        by = {k: nab.evaluate(corpus, p, threshold) for k, p in nab.PROFILES.items()}
+        one = by["standard"]
+        lines.append(
+            f"| {what} | {one.score:.1f} | {by['low_fp'].score:.1f} | {by['low_fn'].score:.1f} "
+            f"| {one.hits} of {one.windows} | {one.false_per_day:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def fleet_table(series: int = SERIES, days: int = DAYS, seed: int = SEED) -> str:
+    """Recall of incidents in the second half of simulated series, at budgets of false alarms."""
+    kpis = kpi_fleet.fleet(series, days, seed)
+    out = ResidualBank(60.0, series).score(np.stack([k.values for k in kpis]))
+    half = days * kpi_fleet.DAY // 2
+    swept = [kpi.Series(s[half:], k.labels[half:]) for s, k in zip(out.score, kpis, strict=True)]
+    column = [
+        kpi.Series(a[half:].astype(float), k.labels[half:])
+        for a, k in zip(out.alert, kpis, strict=True)
+    ]
+    found = {f"{b} false a day": kpi.at_budget(swept, b) for b in BUDGETS}
+    found["best delay-F1"] = kpi.best_delay_f1(swept)
+    found["alert column"] = kpi.quality(column, ALERT_SCORE)
+    what = f"{series} simulated KPIs, {days // 2} days each (seed {seed})"
+    lines = [
+        f"| {what} | recall | false/day | precision | delay, median and p90 | delay-F1 |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {what} | {q.recall:.3f} | {q.false_per_day:.3f} | {q.precision:.2f} "
+        f"| {q.median_delay:.0f}, {q.p90_delay:.0f} min | {q.delay_f1:.3f} |"
+        for what, q in found.items()
+    ]
+    return "\n".join(lines)
+
+
+def report() -> str:
+    """Both tables as markdown. Takes about a minute."""
+    return f"{nab_table()}\n\n{fleet_table()}\n"
+
+
+if __name__ == "__main__":
+    print(report())
