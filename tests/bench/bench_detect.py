@@ -41,15 +41,25 @@ def series_names(count: int) -> tuple[str, ...]:
 
 
 def frame(names: tuple[str, ...], start: int, rng: np.random.Generator) -> WindowFrame:
-    """A window in which every series has events, tokens, cost and some 24 durations."""
+    """A window in which every series has events, tokens and cost, and its distributions:
+
+    some 24 durations, and of model calls 12 first tokens and 24 token counts.
+    """
     size = len(names)
     fields = ("n", "in", "out", "cost", *(f"d:{b}" for b in range(500, 500 + _BUCKETS)))
+    fields += tuple(f"{prefix}{b}" for prefix in ("t:", "k:") for b in range(400, 400 + _BUCKETS))
     n = rng.negative_binomial(20, 20 / (20 + 10), size) + 24
     plain = np.stack([n, n * 900, n * 120, n * 2_000_000], axis=1)
     buckets = 4 + np.clip(rng.normal(200, 30, (size, 24)).astype(int), 0, _BUCKETS - 1)
     owner = np.repeat(np.arange(size), 28)
     field = np.concatenate([np.tile(np.arange(4), (size, 1)), buckets], axis=1).ravel()
     value = np.concatenate([plain, np.ones((size, 24), np.int64)], axis=1).ravel()
+    calls = np.flatnonzero([name.startswith("calls_") for name in names])
+    for number, some in ((1, 12), (2, 24)):
+        more = np.clip(rng.normal(200, 30, len(calls) * some).astype(int), 0, _BUCKETS - 1)
+        owner = np.concatenate([owner, np.repeat(calls, some)])
+        field = np.concatenate([field, 4 + number * _BUCKETS + more])
+        value = np.concatenate([value, np.ones(len(more), np.int64)])
     key, value = sum_by_key(owner * len(fields) + field, value.astype(np.int64))
     width = len(fields)
     return WindowFrame(

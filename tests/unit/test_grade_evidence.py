@@ -88,7 +88,7 @@ def test_what_is_needed_has_the_power_it_promises(p0: float, times: float, alpha
     p1 = min(p0 * times, 0.5)
     n = int(needed(np.array([p0]), np.array([p1]), alpha)[0])
     around = np.linspace(n, 1.1 * n, 12).astype(int)  # power is a saw-tooth in n
-    power = binom.sf(binom.isf(alpha, around, p0), around, p1).mean()
+    power = float(np.mean(binom.sf(binom.isf(alpha, around, p0), around, p1)))
     assert 0.84 <= power <= 0.96
 
 
