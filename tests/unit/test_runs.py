@@ -332,3 +332,14 @@ def test_spans_that_loop_are_found_through_the_real_fold(
     assert [(dict(f.group)["tool"], f.n) for f in found] == ([(tool, observed)] if tool else [])
     if found:
         assert found[0].series == join_series("run", "prod", "shop", "t1")
+
+
+def test_a_span_without_a_parent_is_a_root() -> None:
+    row = dict.fromkeys(SPAN_SCHEMA) | {
+        "row": 0, "trace_id": "t1", "span_id": "s", "kind": "agent", "start_ns": 0, "end_ns": NANO,
+        "env": "prod", "service": "shop", "error": False, "timeout": False,
+    }  # fmt: skip
+    child = row | {"span_id": "c", "parent_id": "s"}
+    deltas, _ = fold_runs(pl.DataFrame([row, child], schema=dict(SPAN_SCHEMA)), 1)[0]
+    steps = np.frombuffer(deltas[0].steps, STEP)
+    assert steps["parent"].tolist() == [0, steps["span"][0]]

@@ -63,7 +63,10 @@ def _steps() -> dict[str, pl.Expr]:
     return {
         "end_ms": pl.col("end_ns") // (NANO // 1_000),
         "span": pl.col("span_id").hash(),
-        "parent": pl.col("parent_id").hash().fill_null(0),
+        # Polars hashes null to a number, too.
+        "parent": pl.when(pl.col("parent_id").is_not_null())
+        .then(pl.col("parent_id").hash())
+        .otherwise(0),
         "sym": _symbol(*names, act, pl.col("args_hash")),
         "rsym": _symbol(*names, act, pl.col("args_hash"), pl.col("error_class"), outcome),
         "label": label.hash(),

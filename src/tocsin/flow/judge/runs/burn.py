@@ -74,12 +74,17 @@ def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, book: RunBook) ->
     steps = seen.of(i)
     names = reader.names(steps)
     findings: list[Finding] = []
+    ends = np.flatnonzero(ROOTS[steps["kind"]] & (steps["parent"] == 0))
+    over = int(ends[-1]) if len(ends) and ends[-1] + 1 == len(steps) else len(steps)
     for broken in _broken(rule.effect, seen, i, steps, names[-1], book):
-        told = tell(rule, seen.traces[i], steps, names, broken)
+        going = np.arange(len(steps)) < over  # nothing burns at the end of a run
+        where = going if broken.where is None else going & broken.where
+        told = tell(rule, seen.traces[i], steps, names, replace(broken, where=where))
         findings += told
-        over = np.flatnonzero(ROOTS[steps["kind"]] & (steps["parent"] == 0))
-        if told and len(over) and steps["end_ms"][over[-1]] >= told[-1].at_ms:
-            findings.append(_cleared(told[-1], int(steps["end_ms"][over[-1]])))
+        if told and over < len(steps):
+            # Just before: a loop that explains it must not be told as over first.
+            at_ms = max(told[-1].at_ms, int(steps["end_ms"][over]) - 1)
+            findings.append(_cleared(told[-1], at_ms))
     return findings
 
 

@@ -97,7 +97,7 @@ class _Runs:
 
 
 def cautious(limits: LoopLimits) -> LoopLimits:
-    """Limits for calls that may have been made side by side: twice as many, whatever came of them."""
+    """Limits for calls that may have been made side by side: twice as many of them."""
     return replace(
         limits,
         repeat=2 * limits.repeat_any,
