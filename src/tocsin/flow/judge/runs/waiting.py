@@ -24,13 +24,14 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec import structs
 
 from tocsin.flow.grade.run_book import RunBook
 from tocsin.flow.judge.runs.burn import so_far
 from tocsin.flow.judge.runs.fan_out import has_called
 from tocsin.flow.judge.runs.names import Names, Reader
-from tocsin.flow.judge.runs.ring import CALLED, HANDOFFS, ROOTS, Rings, closing
-from tocsin.flow.judge.runs.tree import agents, depths, fan_outs
+from tocsin.flow.judge.runs.ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS, Rings, closing
+from tocsin.flow.judge.runs.tree import depths, fan_outs
 
 PREFIX: Final = "r:o:"
 VERSION: Final = 1
@@ -182,12 +183,19 @@ def _pauses(seen: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause]
     ends = steps["end_ms"]
     gaps = np.flatnonzero(np.diff(ends) >= OVER_MS).tolist()
     may_end = closing(steps)
+    used = so_far(seen, i, steps)
     pauses = []
     for at in [*gaps, len(steps) - 1]:
         until = 0 if at + 1 == len(steps) else int(ends[at + 1])
         part = steps[: at + 1]
         if may_end[at]:
-            pauses.append(_over(seen, i, part, reader, until, looped=looped))
+            totals = [int(so[at]) for so in used]
+            shape = _shape(part, reader, models=has_called(seen, i, part))
+            seconds = max(0, int(ends[at]) - int(seen.totals["first_ms"][i])) // 1_000
+            who = reader.name(int(steps["label"][at]))
+            pause = _pause(int(ends[at]), who, until)
+            values = (*shape, *totals, seconds)
+            pauses.append(structs.replace(pause, over=True, values=values, looped=looped))
         elif not until or until - ends[at] >= LEFT_MS:
             pauses.append(_pause(int(ends[at]), reader.name(int(steps["label"][at])), until))
     return pauses
@@ -198,29 +206,19 @@ def _pause(since_ms: int, who: Names, until_ms: int = 0) -> Pause:
     return Pause(since_ms, until_ms, False, who.env, who.service, who.agent, who.act)
 
 
-def _over(
-    seen: Rings, i: int, part: np.ndarray, reader: Reader, until_ms: int, *,
-    looped: bool,
-) -> Pause:  # fmt: skip
-    """A run that may be over, with what it came to by its end."""
-    names = reader.names(part)
-    who = names[-1]
-    count, tokens, cost = (int(so[len(part) - 1]) for so in so_far(seen, i, seen.of(i)))
+def _shape(part: np.ndarray, reader: Reader, *, models: bool) -> tuple[int, int, int]:
+    """Depth, fan-out and agents of a run up to its end."""
     kind = part["kind"]
-    plain = ROOTS[kind].sum() <= 1 and not HANDOFFS[kind].any()
-    calls = int(CALLED[kind].sum())
-    wide = (
-        calls
-        if plain and calls <= 1
-        else int(fan_outs(part, names, models=has_called(seen, i, part))[-1])
-    )
-    deep = int(ROOTS[kind].sum()) if plain else int(depths(part, names)[-1])
-    seconds = max(0, int(part["end_ms"][-1]) - int(seen.totals["first_ms"][i])) // 1_000
-    values = (deep, wide, int(agents(part)[-1]), count, tokens, cost, seconds)
-    return Pause(
-        int(part["end_ms"][-1]), until_ms, True, who.env, who.service, who.agent, who.act,
-        values, looped,
-    )  # fmt: skip
+    spawned = int(ROOTS[kind].sum())
+    if spawned > 1 or HANDOFFS[kind].any():
+        names = reader.names(part)
+        wide = int(fan_outs(part, names, models=models)[-1])
+        return int(depths(part, names)[-1]), wide, spawned
+    asks = MODEL_CALLS[kind]
+    turns = CALLED[kind][asks | CALLED[kind]]
+    if (turns[1:] & turns[:-1]).any() or (models and turns[:1].any()):
+        return spawned, int(fan_outs(part, reader.names(part), models=models)[-1]), spawned
+    return spawned, int(turns[1:].any()), spawned  # no two calls without a model call between
 
 
 def _merged(held: Sequence[Pause], found: list[Pause]) -> list[Pause]:
