@@ -62,7 +62,7 @@ DETECTORS: Mapping[str, Keys] = {
     # rate (0 = never asked) where that is above `usual`. `early_e` is in windows: see grade.rates.
     "rate": Keys(
         {"rate": 0.05, "critical": 0.20, "short_s": 300.0, "times": 0.0, "usual": 0.005},
-        {"p": 0.01, "short_p": 0.05, "early_e": 1e6, "usual_p": 1e-3},
+        {"p": 0.01, "short_p": 0.05, "early_e": 1e6, "usual_p": 1e-4},
         {"k": 7.0, "n": 50.0, "last": 100.0, "baseline": 300.0},
     ),
     # Errors of one class in ten minutes: `new` to its service, or a `spike` of a known one.
@@ -83,7 +83,7 @@ DETECTORS: Mapping[str, Keys] = {
         {"q": 0.95, "ratio": 4.0, "growth": 1.25}, {"p": 1e-3}, {"n": 200.0, "baseline": 1000.0}
     ),
     # A stage's part of the time of its service's runs.
-    "stage": Keys({"share": 0.60, "points": 0.10}, {"p": 1e-3}, {"n": 100.0, "baseline": 500.0}),
+    "stage": Keys({"share": 0.60, "points": 0.10}, {"p": 1e-5}, {"n": 100.0, "baseline": 500.0}),
     # One single duration: over the day's p99.9, and over its longest.
     "peak": Keys(
         {"ratio": 3.0, "highest": 3.0}, {}, {"n": 1.0, "baseline": 2000.0}, {"max_ms": {}}
@@ -91,7 +91,7 @@ DETECTORS: Mapping[str, Keys] = {
     # The mean of a score; `add` in its own unit, `ratio` on the usual mean.
     "level": Keys(
         {"add": 0.05, "ratio": 1.1},
-        {"p": 1e-4},
+        {"p": 1e-5},
         {"n": 30.0, "baseline": 200.0},
         {"worse_up": [], "worse_down": []},
     ),

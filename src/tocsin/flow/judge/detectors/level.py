@@ -91,15 +91,15 @@ def _level(rule: RuleSpec, graded: Graded, watched: set[Group]) -> _Level:
     alerted = is_watched(rule, graded, rows, watched)
     kept = (n >= rule.volume["n"]) | (alerted & (n > 0))
     rows, width, n, total = rows[kept], width[kept], n[kept], total[kept]
-    usual, error, blocks = _usual(rule, graded, rows, width)
+    usual, error, blocks = _usual(rule, graded, rows, width, n)
     now = total / np.maximum(n, 1) / _SCALE
     return _Level(rows, width, n, now, usual, error, blocks, _signs(rule, graded, rows))
 
 
 def _usual(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray
+    rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray, now_n: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of the day, standard error of a further block, and the number of blocks."""
+    """Mean of the day, standard error of a further block of `now_n`, and the number of blocks."""
     history = graded.history
     usual, error, blocks = np.full(len(rows), np.nan), np.ones(len(rows)), np.zeros(len(rows))
     lived = history.age(rows, graded.at) >= min(graded.warmup * history.window_s, looks.DAY_S)
@@ -120,7 +120,9 @@ def _usual(
         spread = np.maximum(spread, rule.effect["add"] / 5)
         known = lived[these] & (count >= FITTED) & (whole >= rule.volume["baseline"])
         usual[these] = np.where(known, mean, np.nan)
-        error[these] = spread * np.sqrt(1 + 1 / np.maximum(count, 1))
+        # A block of fewer scores than theirs wanders more, at worst as sampling does.
+        fewer = np.maximum(whole / np.maximum(count, 1) / np.maximum(now_n[these], 1), 1.0)
+        error[these] = spread * np.sqrt(fewer + 1 / np.maximum(count, 1))
         blocks[these] = count
     return usual, error, blocks
 

@@ -144,7 +144,14 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -
     bound = _bound(rule, usual)
     effect = ready & (value >= bound) & _is_tail(rule, sides, rows, value / day)
     effect[effect] = is_flat(rule, graded, rows[effect], width[effect])
-    p, least = _evidence(rule, graded, sides, rows, usual, np.where(usual > day, -1, bucket))
+    p, least = _evidence(
+        rule,
+        graded,
+        sides,
+        rows,
+        np.where(effect, usual, np.nan),
+        np.where(usual > day, -1, bucket),
+    )
     level = rule.clear.level if rule.clear.level is not None else 1 + (rule.effect["ratio"] - 1) / 2
     return _Look(
         width,
@@ -233,8 +240,8 @@ def _evidence(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How improbable it is, and how many observations would show the least effect.
 
-    `bucket` is that of the day's quantile, -1 where another baseline is higher: that one is
-    then held to be the day, moved up.
+    `usual` is NaN where it is not asked. `bucket` is that of the day's quantile, -1 where
+    another baseline is higher: that one is then held to be the day, moved up.
 
     Returns:
         p: of the share beyond `usual`, or evidence.p over the multiple of evidence.e that the
@@ -282,10 +289,11 @@ def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, look: _Look) -> 
         )
         if not np.isfinite(look.usual[i]):
             return text
-        return (
-            f"{text}, {look.ratio[i] - 1:+.0%} on {unit.text(look.usual[i])} "
-            f"({BASELINES[int(look.baseline[i])]}); {_power(rule, look, i)}"
+        text += (
+            f", {look.ratio[i] - 1:+.0%} on {unit.text(look.usual[i])} "
+            f"({BASELINES[int(look.baseline[i])]})"
         )
+        return f"{text}; {_power(rule, look, i)}" if look.breach[i] else text
 
     return Verdicts(
         rows,

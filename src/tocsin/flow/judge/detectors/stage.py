@@ -119,24 +119,38 @@ def _habit(
     nothing = np.full(len(rows), np.nan)
     if not len(rows):
         return nothing, nothing
-    whole = sketch.total(past.baseline, runs)
-    usual = sketch.total(past.baseline, rows) / np.maximum(whole, 1)
-    parts = np.array([_part(quarter, rows, runs) for quarter in past.quarters()])
-    parts = parts.reshape(-1, len(rows))
+    base = past.baseline.only(np.unique(np.concatenate([rows, runs])))
+    usual = sketch.total(base, rows) / np.maximum(sketch.total(base, runs), 1)
+    lived = graded.history.age(rows, graded.at) >= min(
+        graded.warmup * graded.history.window_s, looks.DAY_S
+    )
+    ready = lived & (sketch.counts(base, runs) >= rule.volume["baseline"])
+    p = np.ones(len(rows))
+    grown = np.flatnonzero(ready & (now - usual >= rule.effect["points"]))
+    if len(grown):
+        p[grown] = _chance(past.quarters(), rows[grown], runs[grown], now[grown], usual[grown])
+    return np.where(ready, usual, np.nan), np.where(ready, p, np.nan)
+
+
+def _chance(
+    quarters: list[sketch.Sketches],
+    rows: np.ndarray,
+    runs: np.ndarray,
+    now: np.ndarray,
+    usual: np.ndarray,
+) -> np.ndarray:
+    """Of a quarter-hour with a part as large as now; 1 where too few are known."""
+    parts = np.reshape([_part(quarter, rows, runs) for quarter in quarters], (-1, len(rows)))
     known = np.isfinite(parts)
     count = known.sum(axis=0)
     spread = np.where(known, (parts - usual) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
     error = np.sqrt(np.maximum(spread, 1e-6) * (1 + 1 / np.maximum(count, 1)))
     p = stdtr(np.maximum(count - 1, 1), -(now - usual) / error)
-    lived = graded.history.age(rows, graded.at) >= min(
-        graded.warmup * graded.history.window_s, looks.DAY_S
-    )
-    ready = lived & (count >= FITTED)
-    ready &= sketch.counts(past.baseline, runs) >= rule.volume["baseline"]
-    return np.where(ready, usual, np.nan), np.where(ready, p, np.nan)
+    return np.where(count >= FITTED, p, 1.0)
 
 
 def _part(quarter: sketch.Sketches, rows: np.ndarray, runs: np.ndarray) -> np.ndarray:
-    enough = sketch.counts(quarter, runs) >= _QUARTER_RUNS
-    whole = np.maximum(sketch.total(quarter, runs), 1)
-    return np.where(enough, sketch.total(quarter, rows) / whole, np.nan)
+    held = quarter.only(np.unique(np.concatenate([rows, runs])))
+    enough = sketch.counts(held, runs) >= _QUARTER_RUNS
+    whole = np.maximum(sketch.total(held, runs), 1)
+    return np.where(enough, sketch.total(held, rows) / whole, np.nan)
