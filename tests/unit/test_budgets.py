@@ -137,7 +137,7 @@ def test_the_part_of_an_hour_is_counted_evenly_and_the_books_are_bounded() -> No
     assert ledger.spent(SHOP, until - 5_400, until) == 5_400
     assert ledger.days(SHOP, until, 3) == pytest.approx([3_600 * 24] * 3)
     assert ledger.spent(SHOP, start, start + DAY) == 0  # older than 33 days
-    assert f"l:{start}" in dropped
+    assert f"c:{start}" in dropped
 
 
 def test_a_ledger_of_another_version_is_refused_and_without_budgets_there_is_none() -> None:

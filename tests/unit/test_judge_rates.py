@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.judge.cases import frames_of
+from tocsin.flow.judge.detectors.rate import Counts, exceeds
 from tocsin.flow.judge.rules import load_rules
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import CostBudget
@@ -176,3 +178,62 @@ def test_calls_of_unknown_cost_are_told_beside_what_is_known() -> None:
     }
     (first, *_) = opened(told("budget_burn", series=series))
     assert "40% of its calls have no known cost" in first.summary
+
+
+def healthy(rule: str, part: float, per_minute: float, rng: np.random.Generator) -> np.ndarray:
+    """Whether each of 100 series, at a part of the rule's threshold, exceeds it in each minute.
+
+    A day each; rates wander by quarter-hour (beta, rho 0.002), traffic comes in bursts.
+    """
+    series, day, rho = 100, 1_440, 0.002
+    usual = RULES[rule].effect["rate"] * part
+    spread = 1 / rho - 1
+    rate = rng.beta(usual * spread, (1 - usual) * spread, (series, day // 15)).repeat(15, axis=1)
+    n = rng.negative_binomial(8, 8 / (8 + per_minute), rate.shape)
+    k = rng.binomial(n, rate)
+    windows = [
+        np.lib.stride_tricks.sliding_window_view(part, 60, axis=1).reshape(-1, 60).astype(float)
+        for part in (k, n)
+    ]
+    some = windows[0][:, -1] > 0  # an alert is opened by a failure
+    nothing = np.zeros(int(some.sum()))
+    counts = Counts(windows[0][some], windows[1][some], 5, nothing, nothing, nothing > 0)
+    found = np.zeros(len(some), bool)
+    found[some] = exceeds(RULES[rule], counts, RULES[rule].effect["rate"])
+    return found.reshape(series, -1)
+
+
+@pytest.mark.parametrize("per_minute", [6.0, 60.0])
+@pytest.mark.parametrize(("rule", "part"), [("error_rate_calls", 0.5), ("timeout_calls", 0.2)])
+def test_a_rate_well_below_the_threshold_stays_silent_for_a_hundred_days(
+    rule: str, part: float, per_minute: float
+) -> None:
+    told_of = healthy(rule, part, per_minute, np.random.default_rng(12)).any(axis=1).sum()
+    assert told_of == 0
+
+
+def test_timeouts_that_wander_about_the_threshold_are_no_news_once_they_are_known() -> None:
+    rng = np.random.default_rng(14)
+    rates = rng.beta(2.5, 497.5, 64).repeat(15)  # half a percent, now and then two
+    n = rng.negative_binomial(8, 8 / 68, len(rates))
+    series = {
+        "calls_by_service": " ".join(map(str, n)),
+        "calls_by_service.to": " ".join(map(str, rng.binomial(n, rates))),
+    }
+    events = opened(told("timeout_calls", series=series))
+    assert all(event.onset < events[0].onset + 4 * 3_600_000 for event in events)
+    outage = dict(series)
+    outage["calls_by_service"] += " 60x30"
+    outage["calls_by_service.to"] += " 6x30"
+    after = opened(told("timeout_calls", series=outage))
+    assert len(after) == len(events) + 1
+
+
+def test_few_calls_at_half_of_the_threshold_stay_silent_for_two_hundred_days() -> None:
+    rng, rule = np.random.default_rng(13), RULES["error_rate_calls"]
+    failed = (rng.random((200, 700)) < rule.effect["rate"] / 2).astype(float)  # 25 calls an hour
+    last = np.lib.stride_tricks.sliding_window_view(failed, 100, axis=1).sum(axis=2)
+    k = last[failed[:, 99:] > 0]
+    none = np.zeros((len(k), 5))
+    counts = Counts(none, none, 5, k, np.full(len(k), 100.0), np.ones(len(k), bool))
+    assert exceeds(rule, counts, rule.effect["rate"]).sum() <= 2

@@ -7,7 +7,7 @@ the same events byte for byte, after a restore too: whatever outlasts a window i
     d:<start>        the hours of a day, six weeks of them
     a:<fingerprint>  an alert's state     k:names     which models, error classes ... it has met
     r:o:<trace>      a run that is waited for    r:b:<cell>  what runs were like
-    l:<day>          what series with a budget cost
+    c:<day>          what series with a budget cost
     g:governor       which groups and services rang lately
 """
 

@@ -21,6 +21,7 @@ KEEP_S: Mapping[str, int] = {
     "errors_by_class": 14 * _DAY,
     "errors_by_tool_class": 14 * _DAY,
     "errors_by_model_class": 14 * _DAY,
+    "errors_by_route_class": 14 * _DAY,
 }
 _NEW_S = _DAY  # how long a name stays new
 

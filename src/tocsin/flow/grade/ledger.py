@@ -3,7 +3,7 @@
 A baseline leaves out what was anomalous; an account may not. So budgets have books of their
 own, of the last 33 days, for the few series that a budget matches.
 
-The store holds a blob a day of UTC, `l:<day start>`, written anew as each hour closes. The
+The store holds a blob a day of UTC, `c:<day start>`, written anew as each hour closes. The
 running hour is not in it: `restore` adds it up from the stored windows.
 """
 
@@ -21,7 +21,7 @@ from tocsin.flow.grade.frames import decode, totals
 from tocsin.types import CostBudget, WindowFrame
 
 VERSION: Final = 1
-PREFIX: Final = "l:"
+PREFIX: Final = "c:"
 _HOUR_S, _DAY_S, _KEEP_DAYS = 3_600, 86_400, 33
 
 

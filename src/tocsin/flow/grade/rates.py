@@ -90,7 +90,9 @@ def dispersion(k: np.ndarray, n: np.ndarray) -> np.ndarray:
     # Each quarter's squared error expects p(1-p) (1 + (n - 1) rho) / n; solve the sum for rho.
     excess = np.where(enough, (k / safe - rate[:, None]) ** 2 / spread - 1 / safe, 0.0).sum(axis=1)
     weight = np.where(enough, 1 - 1 / safe, 0.0).sum(axis=1)
-    rho = np.clip(excess / np.maximum(weight, 1e-9), RHO_MIN, RHO_MAX)
+    # The floor is 0.002, or a standard deviation of a third of a rate that is small.
+    least = np.minimum(RHO_MIN, 0.1 * rate)
+    rho = np.clip(excess / np.maximum(weight, 1e-9), least, RHO_MAX)
     return np.where(usable, rho, RHO_MIN)
 
 
@@ -106,9 +108,11 @@ def count_of(past: np.ndarray, then: np.ndarray, now: np.ndarray) -> tuple[np.nd
     k, traffic = np.where(known, past, 0.0), np.where(known, then, 0.0)
     rate = np.maximum(k.sum(axis=1), 0.5) / np.maximum(traffic.sum(axis=1), 1e-9)
     mean = rate[:, None] * traffic
-    # Each quarter's squared error expects mean + mean^2 / size; solve the sum for the size.
-    excess = ((k - mean) ** 2 - mean).sum(axis=1)
-    size = np.full(len(past), K_MAX)
+    # Each quarter's squared error expects mean + mean^2 / size; solve the sum for the size. One
+    # standard error of a Poisson is added: few counts cannot show that they do not cluster.
+    excess = np.maximum(((k - mean) ** 2 - mean).sum(axis=1), 0.0)
+    excess += np.sqrt((2 * mean * mean + mean).sum(axis=1))
+    size = np.full(len(past), K_MIN)
     np.divide((mean * mean).sum(axis=1), excess, out=size, where=excess > 0)
     return rate * now, np.clip(size, K_MIN, K_MAX)
 

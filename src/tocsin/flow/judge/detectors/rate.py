@@ -10,9 +10,10 @@ The threshold is absolute, so it needs no baseline and no warm-up. Any of three 
 - few calls: the Wilson bound of the last `last` calls, a day back at most.
 
 Wilson bounds are for one look each. Repeated every minute, a series whose true rate lies
-*at* the threshold is told of sooner or later; one at half of it stays within the budget, as
-the simulation in the tests holds. Where `times` is set, a series whose own usual rate is
-above `usual` must also exceed that rate so many times, and beyond what it wanders.
+*at* the threshold is told of sooner or later; one at half of it is not in 200 days, though its
+rate wanders (the tests simulate that). Where `times` is set, a series must also be beyond what
+its own rate wanders once that is known, and so many times the usual rate where that is above
+`usual`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _UNITS = {"err": "errors per call", "to": "timeouts per call"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
+class Counts:
     """Failures and calls of each row: single windows of the last hour, and the last calls."""
 
     k: np.ndarray  # [rows, windows]
@@ -63,7 +64,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     failed = graded.current[rule.signal][rows] > 0
     rows = rows[failed | is_watched(rule, graded, rows, watched)]
     counts = _counts(rule, graded, rows)
-    breach = _exceeds(rule, counts, rule.effect["rate"])
+    breach = exceeds(rule, counts, rule.effect["rate"])
     breach &= graded.current[rule.signal][rows] > 0
     usual = np.full(len(rows), np.nan)
     if breach.any():
@@ -73,17 +74,17 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     return _verdicts(rule, graded, rows, counts, usual, breach)
 
 
-def _counts(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> _Counts:
+def _counts(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Counts:
     k, n = (recent(graded, signal, rows, _LONG_S) for signal in (rule.signal, "n"))
     few = n.sum(axis=1) < rule.volume["n"]
     last_k, last_n = np.zeros(len(rows)), np.zeros(len(rows))
     if few.any():
         last_k[few], last_n[few] = last_calls(graded, rule.signal, rows[few], rule.volume["last"])
-    return _Counts(k, n, windows_of(graded, rule.effect["short_s"]), last_k, last_n, few)
+    return Counts(k, n, windows_of(graded, rule.effect["short_s"]), last_k, last_n, few)
 
 
-def _exceeds(rule: RuleSpec, counts: _Counts, threshold: float) -> np.ndarray:
-    """Which rows are surely above the threshold, by any of the three looks."""
+def exceeds(rule: RuleSpec, counts: Counts, threshold: float) -> np.ndarray:
+    """Which rows are surely above the threshold (0..1), by any of the three looks."""
     k_short, n_short = (part[:, -counts.short :].sum(axis=1) for part in (counts.k, counts.n))
     k, n = counts.k.sum(axis=1), counts.n.sum(axis=1)
     p = rule.evidence["p"]
@@ -110,16 +111,17 @@ def _usual(
     known = of_day >= rule.volume["baseline"]
     usual = np.where(known, np.nansum(k, axis=1) / np.maximum(of_day, 1.0), np.nan)
     beyond = np.ones(len(rows), bool)
-    bad = np.flatnonzero(known & (usual > rule.effect["usual"]) & (rule.effect["times"] > 0))
-    if len(bad):
-        rho = rates.dispersion(k[bad], n[bad])
-        p = tails.beta_binomial_upper(failed[bad], calls[bad], usual[bad], rho)
-        times = failed[bad] / np.maximum(calls[bad], 1.0) / usual[bad]
-        beyond[bad] = (times >= rule.effect["times"]) & (p <= rule.evidence["usual_p"])
+    held = np.flatnonzero(known & (rule.effect["times"] > 0))
+    if len(held):
+        rho = rates.dispersion(k[held], n[held])
+        p = tails.beta_binomial_upper(failed[held], calls[held], usual[held], rho)
+        times = failed[held] / np.maximum(calls[held], 1.0) / np.maximum(usual[held], 1e-9)
+        low = usual[held] <= rule.effect["usual"]
+        beyond[held] = (low | (times >= rule.effect["times"])) & (p <= rule.evidence["usual_p"])
     return usual, beyond
 
 
-def _clear(rule: RuleSpec, graded: Graded, rows: np.ndarray, counts: _Counts) -> np.ndarray:
+def _clear(rule: RuleSpec, graded: Graded, rows: np.ndarray, counts: Counts) -> np.ndarray:
     """Whether the newest calls are back below the level."""
     level = rule.clear.level if rule.clear.level is not None else rule.effect["rate"] / 2
     k: np.ndarray = counts.k[:, -counts.short :].sum(axis=1)
@@ -134,14 +136,14 @@ def _verdicts(
     rule: RuleSpec,
     graded: Graded,
     rows: np.ndarray,
-    counts: _Counts,
+    counts: Counts,
     usual: np.ndarray,
     breach: np.ndarray,
 ) -> Verdicts:
     threshold = rule.effect["rate"]
     k, n, look = counts.spoken(threshold)
     rate = np.divide(k, n, out=np.zeros(len(n)), where=n > 0)
-    worst = _exceeds(rule, counts, rule.effect["critical"])
+    worst = exceeds(rule, counts, rule.effect["critical"])
     severity: tuple[Severity, ...] = tuple("critical" if w else rule.severity for w in worst)
     overs = ("", " of the last hour", f" of the last {rule.effect['short_s'] / 60:.0f} min")
 

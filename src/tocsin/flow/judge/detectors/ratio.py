@@ -145,10 +145,20 @@ def _denominators(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarra
 
 def _day(rule: RuleSpec, graded: Graded, now: _Sums) -> ratios.Past:
     history, before = graded.history, graded.at - _LAG_S
-    above = history.quarters(_counted(rule), now.rows, before)[:, -_DAY_QUARTERS:]
-    below = history.quarters("n", now.per, before)[:, -_DAY_QUARTERS:]
-    floor = rule.volume["n"] * QUARTER_S / rule.effect["width_s"] / 2
-    return ratios.past_of(above, below, floor, is_count=_is_count(rule))
+    blocks = max(1, int(rule.effect["width_s"]) // QUARTER_S)  # as wide as what is judged
+    above, below = (
+        _merged(history.quarters(name, rows, before)[:, -_DAY_QUARTERS:], blocks)
+        for name, rows in ((_counted(rule), now.rows), ("n", now.per))
+    )
+    return ratios.past_of(above, below, rule.volume["n"] / 2, is_count=_is_count(rule))
+
+
+def _merged(quarters: np.ndarray, blocks: int) -> np.ndarray:
+    """Sums of so many quarter-hours each, the newest last; NaN where one is unknown."""
+    whole = quarters.shape[1] // blocks * blocks
+    kept = quarters[:, quarters.shape[1] - whole :]
+    merged: np.ndarray = kept.reshape(len(quarters), whole // blocks, blocks).sum(axis=2)
+    return merged
 
 
 def _only(shift: ratios.Shift, kept: np.ndarray) -> ratios.Shift:
