@@ -13,7 +13,9 @@ import time
 
 import numpy as np
 
+from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.frames import sum_by_key
+from tocsin.flow.judge.case_weeks import blobs_of
 from tocsin.flow.judge.cases import EPOCH
 from tocsin.flow.judge.rules import load_rules
 from tocsin.flow.judge.runs import RunTrack, run_case
@@ -71,11 +73,22 @@ def frame(names: tuple[str, ...], start: int, rng: np.random.Generator) -> Windo
     )  # fmt: skip
 
 
-def main(count: int = 10_000, warm: int = 200, measured: int = 30) -> float:
+def past(names: tuple[str, ...], weeks: int) -> dict[str, bytes]:
+    """The stored hours before the first window: every series as busy as in `frame`."""
+    hour = {"n": 2_040.0, "in": 1.8e6, "out": 2.5e5, "cost": 4e9}
+    series = {(name, field): [total] * 24 for name in names for field, total in hour.items()}
+    return blobs_of(series, start=EPOCH, weeks=weeks, calendar=Calendar())
+
+
+def main(count: int = 10_000, warm: int = 200, measured: int = 30, weeks: int = 0) -> float:
     """Mean microseconds a series-window over `measured` windows after `warm` ones."""
     rng = np.random.default_rng(1)
     names = series_names(count)
-    detector = ShardDetector(0, load_rules(), DetectSettings(warmup_windows=60))
+    # The hours do not tell which models were in use: all of them would be new.
+    rules = [rule for rule in load_rules() if rule.id != "new_model" or not weeks]
+    detector = ShardDetector(0, rules, DetectSettings(warmup_windows=60))
+    if weeks:
+        detector.restore(past(names, weeks))
     took = []
     events = 0
     for i in range(warm + measured):
@@ -86,7 +99,7 @@ def main(count: int = 10_000, warm: int = 200, measured: int = 30) -> float:
         events += len(outcome.events)
     part = np.array(took[warm:]) / count * 1e6
     print(
-        f"{count} series: mean {part.mean():.1f} us a series-window, median "
+        f"{count} series, {weeks} weeks known: mean {part.mean():.1f} us a series-window, median "
         f"{np.median(part):.1f}, worst (a quarter-hour closes) {part.max():.1f}; {events} events"
     )
     return float(part.mean())
@@ -123,4 +136,5 @@ def structural(count: int = 2_000, new: int = 2) -> float:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main(2_000, weeks=4)
     structural()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.grade import Graded, local, tails
+from tocsin.flow.grade.calendars import HOUR_S
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import Expected, expect
 from tocsin.flow.grade.history import MINUTES_S
@@ -105,9 +106,13 @@ def _may_have_fallen(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.nda
         return np.zeros(len(rows), bool)
     past = history.trailing(rule.signal, rows, history.width)
     span = past[:, -(4 * width - 1) :].sum(axis=1) + graded.current[rule.signal][rows]
-    usual = np.nan_to_num(np.nanmean(np.column_stack([past, np.zeros(len(rows))]), axis=1))
-    clock = history.habits.curve(rule.signal, rows, np.array([graded.at])).rate[:, 0]
-    clock = np.nan_to_num(clock) * history.window_s * local.LEVEL_MAX
+    hour = HOUR_S // history.window_s
+    hours = np.nan_to_num(past[:, past.shape[1] % hour :]).reshape(len(rows), -1, hour)
+    usual = hours.mean(axis=2).max(axis=1)
+    curve = history.habits.curve(rule.signal, rows, np.array([graded.at - HOUR_S, graded.at]))
+    before, clock = (np.maximum(curve.rate, curve.step) * history.window_s).T
+    level = np.clip(usual / np.maximum(np.nan_to_num(before), 1e-9), 1.0, local.LEVEL_MAX)
+    clock = np.nan_to_num(clock) * level
     most = np.maximum(usual, clock) * 4 * width
     fell = np.nan_to_num(span) <= _CANDIDATE * rule.effect["part"] * most
     found: np.ndarray = fell & (most > 0)

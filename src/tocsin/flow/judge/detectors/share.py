@@ -129,8 +129,7 @@ def _mix(
 ) -> _Mix:
     n = now[parts].sum()
     share = now[parts] / max(n, 1.0)
-    # Of what is usual about this time, the nearest.
-    usual = min(_usual(rule, past, parts), key=lambda one: float((share - one.share).max()))
+    usual = _usual(rule, past, parts, share)
     m, shifts = usual.m, share - usual.share
     # The greatest gain leads; of equal ones the first by name.
     lead = int(np.argmax(np.round(shifts, 12)))
@@ -148,17 +147,29 @@ def _mix(
     )  # fmt: skip
 
 
-def _usual(rule: RuleSpec, past: _Past, parts: np.ndarray) -> list[_Usual]:
-    """The medians of the daily shares; of the last day as a whole while too few are known."""
-    hours = past.days[parts]
-    found = [_by_days(rule, past, parts, hours[:, :, i]) for i in range(hours.shape[2])]
-    found.append(_by_days(rule, past, parts, hours.sum(axis=2)))
-    known = [one for one in found if one is not None]
-    if known:
-        return known
+def _usual(rule: RuleSpec, past: _Past, parts: np.ndarray, share: np.ndarray) -> _Usual:
+    """Of what is usual about this time, the nearest; the last day while too few days are known."""
+    nearest: _Usual | None = None
+    if past.age_s[parts].max() >= _LEAST_DAYS * _DAY_S:
+        hours = past.days[parts]
+        here = hours.shape[2] // 2
+        for days in (hours[:, :, here], hours.sum(axis=2), hours[:, :, 0], hours[:, :, -1]):
+            usual = _by_days(rule, past, parts, days)
+            if usual is None:
+                continue
+            if nearest is None or _gain(share, usual) < _gain(share, nearest):
+                nearest = usual
+            if _gain(share, nearest) < rule.effect["points"] / 2:
+                break  # near enough: nothing has moved
+    if nearest is not None:
+        return nearest
     series = np.nan_to_num(past.quarters[parts])
     before = series.sum(axis=1)
-    return [_Usual(before / max(before.sum(), 1.0), before.sum(), series, _LAST_DAY)]
+    return _Usual(before / max(before.sum(), 1.0), before.sum(), series, _LAST_DAY)
+
+
+def _gain(share: np.ndarray, usual: _Usual) -> float:
+    return float((share - usual.share).max())
 
 
 def _by_days(rule: RuleSpec, past: _Past, parts: np.ndarray, days: np.ndarray) -> _Usual | None:
