@@ -108,7 +108,8 @@ def of_frame(frame: WindowFrame, rows: np.ndarray, prefix: str = "d:") -> Sketch
     )
     if not len(frame.value):
         return EMPTY
-    mine = np.flatnonzero((bucket >= 0)[frame.field] & (rows >= 0)[frame.owner])
+    mine = np.flatnonzero((bucket >= 0)[frame.field])
+    mine = mine[(rows >= 0)[frame.owner[mine]]]
     cell = np.minimum(bucket[frame.field[mine]], WIDTH - 1)
     keys = rows[frame.owner[mine]].astype(np.int64) * WIDTH + cell
     return from_cells(keys, frame.value[mine].astype(np.int64))

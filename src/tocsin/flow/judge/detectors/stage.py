@@ -125,6 +125,11 @@ def _habit(
         graded.warmup * graded.history.window_s, looks.DAY_S
     )
     ready = lived & (sketch.counts(base, runs) >= rule.volume["baseline"])
+    for then in (looks.before, looks.yesterday):  # a busy hour has its own parts
+        held = then(graded, past, np.unique(np.concatenate([rows, runs])))
+        part = sketch.total(held, rows) / np.maximum(sketch.total(held, runs), 1)
+        enough = sketch.counts(held, runs) >= rule.volume["n"]
+        usual = np.where(enough, np.fmax(usual, part), usual)
     p = np.ones(len(rows))
     grown = np.flatnonzero(ready & (now - usual >= rule.effect["points"]))
     if len(grown):
