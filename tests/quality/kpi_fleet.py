@@ -74,36 +74,41 @@ def _traffic(rng: Rng, n: int) -> np.ndarray:
     """Requests a minute: a deep day, noise that grows with the level, autocorrelated."""
     base = np.exp(rng.uniform(4, 9)) * _daily(rng, n, rng.uniform(0.5, 0.95))
     noise = rng.uniform(0.01, 0.06) * _ar(rng, n, rng.uniform(0, 0.9), 0.05)
-    return rng.poisson(np.maximum(base * (1 + noise), 0)).astype(float)
+    values: np.ndarray = rng.poisson(np.maximum(base * (1 + noise), 0)).astype(float)
+    return values
 
 
 def _noisy_traffic(rng: Rng, n: int) -> np.ndarray:
     """Low traffic with large noise that follows the level."""
     base = np.exp(rng.uniform(2, 4)) * _daily(rng, n, rng.uniform(0.3, 0.9))
     shape = rng.uniform(3, 20)
-    return rng.poisson(base * rng.gamma(shape, 1 / shape, n)).astype(float)
+    values: np.ndarray = rng.poisson(base * rng.gamma(shape, 1 / shape, n)).astype(float)
+    return values
 
 
 def _latency(rng: Rng, n: int) -> np.ndarray:
     """Milliseconds: log-normal noise with lone spikes, a faint day."""
     base = np.exp(rng.uniform(2, 6)) * (1 + 0.3 * _daily(rng, n, 0.9))
     spikes = np.where(rng.random(n) < 10 ** rng.uniform(-5, -2.7), rng.pareto(2.5, n), 0.0)
-    return (
-        base * np.exp(rng.uniform(0.03, 0.2) * _ar(rng, n, rng.uniform(0, 0.6), 0.1)) * (1 + spikes)
-    )
+    noise = rng.uniform(0.03, 0.2) * _ar(rng, n, rng.uniform(0, 0.6), 0.1)
+    values: np.ndarray = base * np.exp(noise) * (1 + spikes)
+    return values
 
 
 def _success(rng: Rng, n: int) -> np.ndarray:
     """Per cent, most of the time close to 100."""
     volume = np.exp(rng.uniform(3, 7)) * _daily(rng, n, 0.8) + 5
     rate = 1 - rng.uniform(2e-4, 1e-2) * np.exp(0.4 * _ar(rng, n, 0.9))
-    return 100 * rng.binomial(volume.astype(int), np.clip(rate, 0, 1)) / volume.astype(int)
+    calls = volume.astype(int)
+    values: np.ndarray = 100 * rng.binomial(calls, np.clip(rate, 0, 1)) / calls
+    return values
 
 
 def _sparse(rng: Rng, n: int) -> np.ndarray:
     """Errors or rare calls: mostly 0."""
     mean = rng.uniform(0.02, 2) * _daily(rng, n, 0.6)
-    return rng.poisson(mean * rng.gamma(2, 0.5, n)).astype(float)
+    values: np.ndarray = rng.poisson(mean * rng.gamma(2, 0.5, n)).astype(float)
+    return values
 
 
 def _bursts(rng: Rng, n: int) -> np.ndarray:
@@ -121,15 +126,16 @@ def _bursts(rng: Rng, n: int) -> np.ndarray:
 def _stationary(rng: Rng, n: int) -> np.ndarray:
     """No day in it: CPU, memory, pool sizes; autocorrelated, sometimes restless."""
     restless = np.exp(rng.uniform(0, 0.6) * _ar(rng, n, 0.995))
-    return rng.uniform(20, 80) + rng.uniform(0.5, 4) * restless * _ar(
-        rng, n, rng.uniform(0, 0.97), 0.1
-    )
+    middle, size = rng.uniform(20, 80), rng.uniform(0.5, 4)
+    values: np.ndarray = middle + size * restless * _ar(rng, n, rng.uniform(0, 0.97), 0.1)
+    return values
 
 
 def _flat(rng: Rng, n: int) -> np.ndarray:
     """Constant, or a small integer that moves now and then."""
     moves = np.cumsum(np.where(rng.random(n) < 2e-4, rng.integers(-2, 3, n), 0))
-    return rng.integers(1, 50) + moves + np.where(rng.random(n) < 1e-3, 1.0, 0.0)
+    values: np.ndarray = rng.integers(1, 50) + moves + np.where(rng.random(n) < 1e-3, 1.0, 0.0)
+    return values
 
 
 def _drifting(rng: Rng, n: int) -> np.ndarray:

@@ -17,7 +17,8 @@ LEVELS, _LOWEST, _STEP = 40, -2.0, 0.25
 #: An episode lasts while values keep within this of its record, and then so many values more:
 _NEAR = 1.0
 _LONGEST, _SHARE, _SHORTEST = 150, 0.03, 10
-#: Alerts of one episode are at least so many values apart.
+#: For so many values after an alert, what is given again must be more surprising by `again`, and
+#: is no alert of its own.
 APART = 30
 _FADE_DAYS = 14.0  # half-life of what is known of past episodes
 _WEIGHT, _USUAL, _PRIOR_DAYS = 0.8, 0.1, 5.0
@@ -46,7 +47,8 @@ def single_out(
         length = max(_SHORTEST, _SHARE * min(seen, _LONGEST / _SHARE))
         record, age = float(state["record"][row]), now - int(state["last"][row])
         within = age <= length
-        if within and height < record + shape.margin:
+        told = now - int(state["alerted"][row]) <= APART
+        if (within and height < record + shape.margin) or (told and height < record + shape.again):
             given[row, column] = False
             if height >= record - _NEAR:
                 state["last"][row] = now

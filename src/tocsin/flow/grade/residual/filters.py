@@ -23,14 +23,6 @@ def start_ewma(state: State, name: str, rows: np.ndarray, value: np.ndarray, spa
     state[f"z_{name}"][rows, 0] = (1.0 - 2.0 / (span + 1.0)) * value
 
 
-def fill(x: np.ndarray) -> np.ndarray:
-    """Every NaN replaced by the value to its left, 0 where there is none."""
-    at = np.where(np.isnan(x), 0, np.arange(x.shape[1]))
-    np.maximum.accumulate(at, axis=1, out=at)
-    filled: np.ndarray = np.nan_to_num(np.take_along_axis(x, at, 1))
-    return filled
-
-
 def back(past: np.ndarray, ring: int, lag: int) -> np.ndarray:
     """The values `lag` before each of the block, where `past` is a ring and then the block."""
     return past[:, ring - lag : past.shape[1] - lag]

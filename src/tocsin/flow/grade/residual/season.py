@@ -30,13 +30,28 @@ def slot_of(shape: Shape, ticks: np.ndarray) -> np.ndarray:
 
 
 def expected(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
-    """The profile at `ticks`, linear between the middles of slots: [rows, T]."""
-    where = (ticks % shape.day + 0.5) * shape.slots / shape.day - 0.5
-    low = np.floor(where).astype(np.int64)
-    part = where - low
+    """The profile at `ticks` [T], linear between the middles of slots: [rows, T]."""
+    low, part = _between(shape, ticks)
     profile = state["profile"].astype(np.float64)
-    before: np.ndarray = profile[:, low % shape.slots] * (1.0 - part)
-    return before + profile[:, (low + 1) % shape.slots] * part
+    before: np.ndarray = profile[:, low] * (1.0 - part)
+    both: np.ndarray = before + profile[:, (low + 1) % shape.slots] * part
+    return both
+
+
+def expected_of(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
+    """The profile of each row at its own tick: `expected` to the bit, [rows]."""
+    low, part = _between(shape, ticks)
+    profile, rows = state["profile"], np.arange(len(ticks))
+    before: np.ndarray = profile[rows, low].astype(np.float64) * (1.0 - part)
+    after = profile[rows, (low + 1) % shape.slots].astype(np.float64)
+    both: np.ndarray = before + after * part
+    return both
+
+
+def _between(shape: Shape, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    where = (ticks % shape.day + 0.5) * shape.slots / shape.day - 0.5
+    low = np.floor(where)
+    return low.astype(np.int64) % shape.slots, where - low
 
 
 def noise(shape: Shape, state: State) -> tuple[np.ndarray, np.ndarray]:

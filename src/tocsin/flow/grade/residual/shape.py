@@ -32,7 +32,8 @@ class Shape:
     weights: tuple[float, ...]  # of VIEWS, sum 1
     level: float  # surprise (log10 of days between such values) at which an alert is raised
     opens: float  # surprise below which a value opens no episode
-    margin: float  # how much more surprising a second alert of an episode must be
+    margin: float  # how much more surprising a later value of an episode must be to be given
+    again: float  # and how much, just after an alert
 
     @classmethod
     def of(cls, interval_s: float) -> Shape:
@@ -60,10 +61,11 @@ class Shape:
             level=(1 - coarse) * _LEVEL_MINUTE + coarse * _LEVEL_FIVE,
             opens=(1 - coarse) * _OPENS_MINUTE + coarse * _OPENS_FIVE,
             margin=(1 - coarse) * 0.1 + coarse * 0.4,
+            again=(1 - coarse) * 0.5 + coarse * 2.0,
         )
 
 
 _MINUTE = (0.5, 1.0, 1.5, 0.5, 0.1)
 _FIVE_MINUTES = (1.0, 0.0, 1.0, 0.0, 1.0)
-_LEVEL_MINUTE, _LEVEL_FIVE = -1.2, -0.3
+_LEVEL_MINUTE, _LEVEL_FIVE = -1.2, -0.45
 _OPENS_MINUTE, _OPENS_FIVE = -2.1, -1.6

@@ -29,7 +29,9 @@ def fields(shape: Shape) -> Mapping[str, tuple[type[np.generic], tuple[int, ...]
         # Running: moves with every value.
         "born": (np.int64, scalar),  # tick of the first value; -1 = none yet
         "n": (np.int64, scalar),  # values seen
-        "ring": (np.float64, (RING,)),  # last values, gaps filled with the value before
+        "held": (np.float64, scalar),  # the newest value
+        "held_at": (np.int64, scalar),  # its tick
+        "ring": (np.float64, (RING,)),  # last values, gaps filled by what is held
         **dict.fromkeys(FILTERS, (np.float64, scalar)),  # newest output
         **{f"z_{name}": (np.float64, (1,)) for name in FILTERS},  # what the filter carries
         # Since the last lesson; NaN = no value.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.grade.residual import season
-from tocsin.flow.grade.residual.filters import fill, lagged_ewma, mean_of, median5, start_ewma
+from tocsin.flow.grade.residual.filters import lagged_ewma, mean_of, median5, start_ewma
 from tocsin.flow.grade.residual.shape import Shape
 from tocsin.flow.grade.residual.state import RING, State
 
@@ -88,17 +88,38 @@ def start(shape: Shape, state: State, rows: np.ndarray, first: np.ndarray, tick:
         start_ewma(state, name, rows, first, span)
 
 
+def _bridge(
+    shape: Shape, state: State, x: np.ndarray, usual: np.ndarray, beta: np.ndarray, tick: int
+) -> np.ndarray:
+    """Fill gaps: the value before, moved as the day moves in between. Holds the newest value."""
+    seen = ~np.isnan(x)
+    at = np.maximum.accumulate(np.where(seen, np.arange(x.shape[1]), -1), axis=1)
+    inside, column = at >= 0, np.maximum(at, 0)
+    if seen.all():
+        filled = x
+    else:
+        held_usual = season.expected_of(shape, state, state["held_at"])
+        value = np.where(inside, np.take_along_axis(x, column, 1), state["held"][:, None])
+        before = np.where(inside, np.take_along_axis(usual, column, 1), held_usual[:, None])
+        filled = np.where(seen, x, value + beta * (usual - before))
+    newest, any_seen = column[:, -1], inside[:, -1]
+    state["held"] = np.where(any_seen, x[np.arange(len(x)), newest], state["held"])
+    state["held_at"] = np.where(any_seen, tick + newest, state["held_at"])
+    return filled
+
+
 def look(shape: Shape, state: State, learnt: Learnt, x: np.ndarray, tick: int) -> Block:
     """Views of `x` [rows, T] that begins at `tick`; moves the running part of the state."""
     seen, ticks = ~np.isnan(x), tick + np.arange(x.shape[1])
-    past = fill(np.concatenate((state["ring"], x), 1))
-    state["ring"] = past[:, -RING:].copy()
-    now, med = past[:, RING:], median5(past, RING)
     slots = season.slot_of(shape, ticks)
     # The profile two ticks ago: as late as the median of five is.
     usual, usual_late = (season.expected(shape, state, t) for t in (ticks, ticks - 2))
     born = state["born"][:, None]
     known = (born >= 0) & (ticks >= born + shape.day + shape.chunk)
+    now = _bridge(shape, state, x, usual, learnt.beta1 * known, tick)
+    past = np.concatenate((state["ring"], now), 1)
+    state["ring"] = past[:, -RING:].copy()
+    med = median5(past, RING)
 
     level = lagged_ewma(state, "m", med, shape.fast)
     move = (usual - lagged_ewma(state, "ms", usual_late, shape.fast)) * known
