@@ -67,3 +67,14 @@ def test_what_cannot_be_read_is_counted_and_spoils_nothing() -> None:
 
     assert told(asyncio.run(run())) == told(replayed(SPANS))
     assert (tally.records, tally.spans, tally.refused) == (len(SPANS) + 3, len(SPANS), 3)
+
+
+def test_a_long_loop_in_one_batch_is_told_as_early_as_live() -> None:
+    """More steps of one run than its ring holds: no batch may hide the first of them."""
+    calm = {"service": "svc1", "agent": "a", "error": False, "error_class": None}
+    tools = [row for row in fleet(9, T0_NS, 400, 4) if row["kind"] == "tool"]
+    loop = [encode(row | SAME | calm) for row in tools]
+    assert len(loop) > 200
+    first = replayed(loop)[0]
+    assert (first.rule, first.observed) == ("runaway_loop", 3.0)
+    assert first.encode() == replayed(loop[:3])[0].encode()

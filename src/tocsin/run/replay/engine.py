@@ -27,11 +27,14 @@ from tocsin.run.ingest import settings_of
 from tocsin.run.tick import ShardOwner
 from tocsin.run.watch import detect_settings
 from tocsin.store.memory import MemoryStore
-from tocsin.types import Position, Record
+from tocsin.types import RING, Position, Record
 
 #: A recording has no clock beside it, so no event time is ahead of it or too old for it.
 _EVER_MS = 2**53
 _RECORDS = 20_000
+#: A run's ring shows its last RING steps: a batch that brings more of one run hides some, which
+#: a live look, seconds after the last, would have seen.
+_STEPS = RING // 2
 
 
 @dataclass(slots=True)
@@ -146,7 +149,14 @@ class Replay:
         for partition, records in polled.items():
             if records and self._tracks[partition].position == 0:
                 await self._begin(partition, records[0].offset)
+        before = {partition: changed(track) for partition, track in self._tracks.items()}
         batch = read_batch(polled, self._tracks, self._partitions, self._settings, _EVER_MS)
+        if len(batch.records) > 1 and _hides_steps(batch):
+            self._tracks = before
+            for half in _halves(polled):
+                async for told in self.feed(half):
+                    yield told
+            return
         self._count(batch)
         async for told in self._merge(batch):
             yield told
@@ -214,6 +224,19 @@ def chunks(values: Iterable[bytes]) -> Iterator[list[MemoryRecord]]:
             for i, value in enumerate(taken)
         ]
         offset += len(taken)
+
+
+def _hides_steps(batch: Batch) -> bool:
+    """Whether some run moves by more steps than a live look would miss none of."""
+    return any(run.spans > _STEPS for delta in batch.deltas.values() for run in delta.runs)
+
+
+def _halves(polled: Mapping[int, Sequence[Record]]) -> Iterator[dict[int, Sequence[Record]]]:
+    """Two halves of every partition's records, the earlier first; none of them empty."""
+    middle = {partition: (len(records) + 1) // 2 for partition, records in polled.items()}
+    yield {p: records[: middle[p]] for p, records in polled.items() if records}
+    if later := {p: records[middle[p] :] for p, records in polled.items() if len(records) > 1}:
+        yield later
 
 
 def _timeless(rules: TimeRules) -> TimeRules:
