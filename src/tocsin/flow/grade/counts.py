@@ -17,12 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.grade import local, tails
+from tocsin.flow.grade.calendars import HOUR_S
 from tocsin.flow.grade.history import History
 from tocsin.flow.grade.sketch_past import QUARTER_S
 
 #: A median of fewer events than this a window is too coarse: take a trimmed mean.
 _SPARSE = 5.0
 _LOCAL = 60  # windows that set the local level
+#: Size of a series of whose windows nothing is known: as wild as an exponential.
+_UNSEEN = 1.0
+#: Signals that count events; the others are sums.
+COUNTED = frozenset({"n", "err", "to"})
 DAY_S = 86_400
 BASELINES = (
     "none",
@@ -112,11 +117,15 @@ def expect(
         baseline = np.where(known, 3, baseline)
     habit = local.habit(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
     if habit is not None:
-        known = habit.kind > 0
+        # A sum that was always 0 (no price, no tokens told) says nothing about one that is not.
+        known = (habit.kind > 0) & ((habit.high > 0) | (signal in COUNTED))
         free = known & (baseline > 0) & history.weeks.calendar.is_holiday(at)
-        size = np.where(known & (baseline == 0), 1 / habit.var, size)
+        # How wild its windows are cannot be seen from hours.
+        size = np.where(known & (baseline == 0), np.minimum(_UNSEEN, 1 / habit.var), size)
         low = np.select([free, known], [np.minimum(low, habit.low), habit.low], low)
         high = np.select([free, known], [np.maximum(high, habit.high), habit.high], high)
+        floor = 0.5 * history.window_s / HOUR_S  # of an hour without an event
+        low, high = np.where(known, np.maximum((low, high), floor), (low, high))
         baseline = np.where(known, habit.kind, baseline)
     ready = old & (baseline > 0)
     return Expected(ready, low, high, size, record, learned, np.where(ready, baseline, 0))
@@ -124,7 +133,7 @@ def expect(
 
 def _size(mean: np.ndarray, var: np.ndarray, signal: str) -> np.ndarray:
     """Dispersion: negative-binomial size of counts, gamma shape of sums of tokens or cost."""
-    if signal in {"n", "err", "to"}:
+    if signal in COUNTED:
         return tails.nb_size(mean, var)
     shape = np.divide(mean * mean, var, out=np.full(len(mean), tails.K_MAX), where=var > 0)
     size: np.ndarray = np.clip(shape, tails.K_MIN, tails.K_MAX)

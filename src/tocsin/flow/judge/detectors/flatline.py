@@ -32,14 +32,18 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows, now, silent = rows[kept], now[kept], silent[kept]
     day = history.day_total("n", rows)
     rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"])
-    rare &= _usual_day(graded, rows) >= _RARE_DAY
+    usual, day_size = _usual_day(graded, rows)
+    rare &= usual >= _RARE_DAY
     kept = (day >= rule.volume["day_n"]) | rare | is_watched(rule, graded, rows, watched)
-    rows, now, silent, day, rare = (part[kept] for part in (rows, now, silent, day, rare))
+    rows, now, silent, day, rare, day_size = (
+        part[kept] for part in (rows, now, silent, day, rare, day_size)
+    )
     quiet = np.maximum(silent - history.window_s, 0)
     expected = expect(history, "n", rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
     windows = silent / history.window_s
     mean = expected.low * windows
-    p = np.where(expected.ready, tails.nb_zero(mean, expected.size), np.nan)
+    size = np.where(rare, day_size, expected.size)
+    p = np.where(expected.ready, tails.nb_zero(mean, size), np.nan)
     breach = expected.ready & (now == 0) & (silent >= rule.effect["silent_s"])
     limit = np.log(np.where(rare, _RARE_P, rule.evidence["p"]))
     breach &= ((day >= rule.volume["day_n"]) | rare) & (np.nan_to_num(p, nan=1.0) <= np.exp(limit))
@@ -68,12 +72,16 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     )
 
 
-def _usual_day(graded: Graded, rows: np.ndarray) -> np.ndarray:
-    """Events in the median day of the week before the last day; 0 where fewer than 3 are known."""
-    if not len(rows):
-        return np.zeros(0)
+def _usual_day(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Events in the median day of the week before the last day (0 where fewer than 3 are known),
+    and the negative-binomial size of a day.
+    """
     days = graded.history.weeks.days("n", rows, graded.end - DAY_S, 7)
     ranked = np.sort(days, axis=1)  # NaN goes to the end
     known = np.isfinite(days).sum(axis=1)
     middle = ranked[np.arange(len(rows)), np.maximum((known - 1) // 2, 0)]
-    return np.where(known >= 3, middle, 0.0)
+    filled = np.where(np.isfinite(days), days, 0.0)
+    mean = filled.sum(axis=1) / np.maximum(known, 1)
+    spread = np.where(np.isfinite(days), (days - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    size = tails.nb_size(np.maximum(mean, 1e-9), spread / np.maximum(known - 1, 1))
+    return np.where(known >= 3, middle, 0.0), size
