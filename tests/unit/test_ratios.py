@@ -66,6 +66,17 @@ def test_counts_scatter_at_least_as_poisson_does() -> None:
     assert now.lower(1e-3)[0] < 0  # ten more of ten are no evidence
 
 
+def test_counts_of_busy_and_quiet_hours_wander_alike() -> None:
+    rng = np.random.default_rng(7)
+    below = np.tile([400.0, 4_000.0], (2_000, 24))
+    above = rng.poisson(below * 0.15 * np.exp(rng.normal(0, 0.1, below.shape))).astype(float)
+    past = past_of(above[:, :-1], below[:, :-1], 50, is_count=True)
+    assert np.median(past.sd) == pytest.approx(0.1, rel=0.15)
+    now = shift(above[:, -1], below[:, -1], past, is_count=True)
+    for p in (0.05, 0.01, 0.001):
+        assert (now.lower(p) > 0).mean() <= 2 * p + 0.001
+
+
 def test_a_thin_window_is_trusted_less() -> None:
     above, below = day(np.random.default_rng(4), 1)
     past = past_of(above, below, 50, is_count=False)

@@ -25,8 +25,9 @@ _MIN_N = 20
 class Past:
     """What a ratio was, one entry a series: on the log scale.
 
-    `weight` is the usual denominator of a quarter-hour; `n` how many quarter-hours are known
-    (below MIN_QUARTERS the others are NaN).
+    `sd` is how much it differs from quarter to quarter; of counts, beyond Poisson. `weight` is
+    the usual denominator of a quarter-hour; `n` how many quarter-hours are known (below
+    MIN_QUARTERS the others are NaN).
     """
 
     mean: np.ndarray
@@ -81,7 +82,10 @@ def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: boo
     enough = n >= MIN_QUARTERS
     safe = np.maximum(n, 2)
     mean = np.where(known, logs, 0.0).sum(axis=1) / safe
-    var = np.where(known, (logs - mean[:, None]) ** 2, 0.0).sum(axis=1) / (safe - 1)
+    scatter = np.where(known, (logs - mean[:, None]) ** 2, 0.0)
+    if is_count:  # what Poisson explains is added again for the window that is judged
+        scatter -= np.where(known, 1 / (np.nan_to_num(above) + 0.5), 0.0)
+    var = np.maximum(scatter.sum(axis=1) / (safe - 1), 0.0)
     weight = np.where(known, below, 0.0).sum(axis=1) / safe
     return Past(
         np.where(enough, mean, np.nan),
@@ -95,13 +99,13 @@ def shift(above: np.ndarray, below: np.ndarray, past: Past, *, is_count: bool) -
     """A window's ratio against its past: the t prediction interval of one more quarter-hour.
 
     A window with less below than a usual quarter scatters more, by as much as sampling may
-    be all of it; a count scatters at least as Poisson does.
+    be all of it; a count scatters as Poisson does beside that.
     """
     rise = log_ratio(above, below, is_count=is_count) - past.mean
     thin = np.maximum(past.weight / np.maximum(below, 1e-9), 1.0)
     var = past.sd**2 * thin
     if is_count:
-        var = np.maximum(var, 1 / np.maximum(np.exp(past.mean) * below, 0.5))
+        var = var + 1 / np.maximum(np.exp(past.mean) * below, 0.5)
     known = np.maximum(past.n, MIN_QUARTERS)
     return Shift(rise, np.sqrt(var * (1 + 1 / known)), known - 1)
 
