@@ -17,6 +17,7 @@ PROFILE_DAYS, NOISE_DAYS = 5, 7  # days the averages of a slot reach back
 _ENVELOPE_DECAY, _ENVELOPE_MAX = 0.8, 30.0
 _NEIGHBOURS = 3  # slots to each side that share their noise
 _NOISE_PRIOR = 30.0  # values of the series' own noise a slot starts from
+_SETTLED = 2  # days behind a slot before it clips what it learns from
 _NOISE_FLOOR = 0.3  # of the series' noise, below which a slot's is not believed
 
 #: Step in which surprises are kept by slot.
@@ -90,37 +91,36 @@ def usual_oddness(shape: Shape, state: State) -> np.ndarray:
 
 
 def learn(shape: Shape, state: State, ticks: np.ndarray) -> None:
-    """Fold the values since the last lesson into the slots they fall in."""
-    slots = slot_of(shape, ticks)
-    for slot in np.unique(slots):
-        columns = slots == slot
-        _learn_slot(state, int(slot), columns)
-
-
-def _learn_slot(state: State, slot: int, columns: np.ndarray) -> None:
-    jolts = np.abs(state["p_e1"][:, columns].astype(np.float64))
+    """Fold the values since the last lesson, at `ticks`, into the slots they fall in."""
+    each = slot_of(shape, ticks)
+    first = np.flatnonzero(np.diff(each, prepend=-1))  # a lesson is a day at most: none twice
+    slots = each[first]
+    jolts = np.abs(state["p_e1"].astype(np.float64))
     seen = ~np.isnan(jolts)
-    count = seen.sum(1)
-    any_seen, count = count > 0, np.maximum(count, 1)
-    level = np.where(seen, state["p_med"][:, columns], 0.0).sum(1) / count
-    days, old = state["days"][:, slot], state["profile"][:, slot].astype(np.float64)
-    reach = 5 * state["spread"]
-    level = np.where(days >= 2, np.clip(level, old - reach, old + reach), level)
-    step = (level - old) / np.minimum(days.astype(np.int64) + 1, PROFILE_DAYS)
-    unknown = np.where(days > 0, old, state["centre"])
-    state["profile"][:, slot] = np.where(any_seen, old + step, unknown)
+    count = np.add.reduceat(seen, first, axis=1, dtype=np.int64)
+    known, count = count > 0, np.maximum(count, 1)
+    days = state["days"][:, slots].astype(np.int64)
+    settled = days >= _SETTLED
 
-    old = state["noise"][:, slot].astype(np.float64)
-    limit = 6 * np.where(
-        days >= 2, np.maximum(old, _NOISE_FLOOR * state["scale1"]), state["scale1"]
-    )
-    size = np.where(seen, np.minimum(jolts, limit[:, None]), 0.0).sum(1) / count
-    step = (size - old) / np.minimum(days.astype(np.int64) + 1, NOISE_DAYS)
-    state["noise"][:, slot] = np.where(any_seen, old + step, old)
-    state["days"][:, slot] += any_seen & (days < 255)
+    old = state["profile"][:, slots].astype(np.float64)
+    reach = 5 * state["spread"][:, None]
+    level = np.add.reduceat(np.where(seen, state["p_med"], 0.0), first, axis=1) / count
+    level = np.where(settled, np.clip(level, old - reach, old + reach), level)
+    moved = old + (level - old) / np.minimum(days + 1, PROFILE_DAYS)
+    unknown = np.where(days > 0, old, state["centre"][:, None])
+    state["profile"][:, slots] = np.where(known, moved, unknown)
 
-    odd = np.where(seen, state["p_odd"][:, columns], 0).max(1)
-    state["odd"][:, slot] = np.maximum(odd, state["odd"][:, slot] * _ENVELOPE_DECAY)
-    largest = np.where(seen, np.abs(state["p_z"][:, columns]), 0.0).max(1)
-    kept = state["envelope"][:, slot] * _ENVELOPE_DECAY
-    state["envelope"][:, slot] = np.maximum(kept, np.minimum(largest, _ENVELOPE_MAX))
+    old, own = state["noise"][:, slots].astype(np.float64), state["scale1"][:, None]
+    limit = 6 * np.where(settled, np.maximum(old, _NOISE_FLOOR * own), own)
+    limit = np.repeat(limit, np.diff(first, append=len(ticks)), axis=1)
+    size = np.where(seen, np.minimum(jolts, limit), 0.0)
+    size = np.add.reduceat(size, first, axis=1) / count
+    moved = old + (size - old) / np.minimum(days + 1, NOISE_DAYS)
+    state["noise"][:, slots] = np.where(known, moved, old)
+    state["days"][:, slots] = np.minimum(days + known, 255)
+
+    odd = np.maximum.reduceat(np.where(seen, state["p_odd"], 0), first, axis=1)
+    state["odd"][:, slots] = np.maximum(odd, state["odd"][:, slots] * _ENVELOPE_DECAY)
+    largest = np.maximum.reduceat(np.where(seen, np.abs(state["p_z"]), 0.0), first, axis=1)
+    kept = state["envelope"][:, slots] * _ENVELOPE_DECAY
+    state["envelope"][:, slots] = np.maximum(kept, np.minimum(largest, _ENVELOPE_MAX))

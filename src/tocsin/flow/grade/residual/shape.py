@@ -53,7 +53,7 @@ class Shape:
             interval_s=float(interval_s),
             day=day,
             slots=min(288, day),
-            chunk=int(np.clip(round(3600 / interval_s), 4, 60)),
+            chunk=min(int(np.clip(round(3600 / interval_s), 4, 60)), day),
             fast=20.0 + 10.0 * coarse,
             slow=float(np.clip(6 * 3600 / interval_s, 60, 400)),
             smooth=3 if coarse < 0.5 else 5,
