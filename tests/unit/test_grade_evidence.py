@@ -24,7 +24,6 @@ from tocsin.flow.grade.evidence import (
 )
 from tocsin.flow.grade.shares import over_dispersion
 from tocsin.flow.grade.sketch import WIDTH, Sketches
-from tocsin.flow.grade.tails import RHO_MIN
 
 SEED = 20231113
 
@@ -123,7 +122,7 @@ def test_quarters_that_wander_are_told_from_quarters_that_are_small(
     rho, drift = spread_of(parts, sketch.add(parts), rows, cut, np.array([0.0]))
     slow = np.array([sketch.above(part, rows, cut)[0] for part in parts])
     n = np.array([sketch.counts(part, rows)[0] for part in parts])
-    assert rho[0] >= over_dispersion(slow, n) - 1e-9
+    assert rho[0] >= over_dispersion(slow, n) - 1e-4
     assert least <= drift[0] <= most, SEED
 
 
@@ -136,7 +135,7 @@ def test_a_level_that_drifts_makes_the_share_beyond_a_quantile_drift(sigma: floa
     rho, found = spread_of([], base, rows, cut, np.array([1.0]))
     assert found[0] == pytest.approx(DRIFT_YOUNG)
     density = norm.pdf(norm.isf(0.05)) / sigma
-    expected = max((density * DRIFT_YOUNG) ** 2 / 0.0475, RHO_MIN)
+    expected = max((density * DRIFT_YOUNG) ** 2, (0.2 * 0.05) ** 2) / 0.0475
     assert rho[0] == pytest.approx(expected, rel=0.35)
 
 

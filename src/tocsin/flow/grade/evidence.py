@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_ndtr, ndtri
 
-from tocsin.flow.grade import sketch, tails
+from tocsin.flow.grade import sketch
 from tocsin.flow.grade.shares import RHO_MAX
 
 #: A mean log duration wanders by 2 % from hour to hour with nothing wrong: a floor. By 8 % while
@@ -23,6 +23,7 @@ DRIFT, DRIFT_YOUNG = 0.02, 0.08
 PRIOR_H, PRIOR_LATER_H = 12.0, 1.0
 #: Buckets either way over which the density at a quantile is taken: 10 %.
 _SLOPE = 5
+_RELATIVE = 0.2
 #: Quarter-hours that make a fit, and the observations that make a quarter-hour.
 FITTED, QUARTER_N = 8, 20
 _MOST_LOG_E = 700.0
@@ -83,19 +84,22 @@ def spread_of(
     squared = (hours * own + prior_h * DRIFT_YOUNG**2) / (hours + prior_h)
     drift = np.sqrt(np.maximum(squared, DRIFT**2))
     slow = np.reshape([sketch.above(part, rows, bucket) for part in parts], n.shape)
-    fitted = np.where(fit, _rho(np.where(enough, slow, 0.0), n * enough, enough), tails.RHO_MIN)
+    fitted = np.where(fit, _rho(np.where(enough, slow, 0.0), n * enough, enough), 0.0)
     return np.clip(np.fmax(fitted, _by_drift(base, rows, bucket, drift)), 0, RHO_MAX), drift
 
 
 def _by_drift(
     base: sketch.Sketches, rows: np.ndarray, bucket: np.ndarray, drift: np.ndarray
 ) -> np.ndarray:
-    """Over-dispersion of the share beyond `bucket` that a level which drifts brings about."""
+    """Over-dispersion of the share beyond `bucket` that a level which drifts brings about.
+
+    No less than that of a share which wanders by a fifth of itself, however rare it is.
+    """
     m = np.maximum(sketch.counts(base, rows), 1)
     low, high = (sketch.above(base, rows, bucket + by) for by in (-_SLOPE, _SLOPE))
     density = (low - high) / m / (2 * _SLOPE * sketch.LOG_GAMMA)
     p = np.clip(sketch.above(base, rows, bucket) / m, 1e-6, 1 - 1e-6)
-    rho: np.ndarray = (density * drift) ** 2 / (p * (1 - p))
+    rho: np.ndarray = np.fmax((density * drift) ** 2, (_RELATIVE * p) ** 2) / (p * (1 - p))
     return rho
 
 
@@ -106,8 +110,8 @@ def _rho(slow: np.ndarray, n: np.ndarray, enough: np.ndarray) -> np.ndarray:
     fair = np.clip(p * (1 - p), 1e-12, None)
     excess = np.where(enough, (slow / known - p) ** 2 / fair - 1 / known, 0.0).sum(axis=0)
     weight = np.where(enough, 1 - 1 / known, 0.0).sum(axis=0)
-    rho = np.clip(excess / np.maximum(weight, 1e-12), tails.RHO_MIN, RHO_MAX)
-    return np.where((p > 0) & (p < 1), rho, tails.RHO_MIN)
+    rho = np.clip(excess / np.maximum(weight, 1e-12), 0.0, RHO_MAX)
+    return np.where((p > 0) & (p < 1), rho, 0.0)
 
 
 def needed(

@@ -255,6 +255,10 @@ def _evidence(
         return p, least
     own, here = sketch.quantile(sides.base, rows, rule.effect["q"])
     moved = np.where(bucket < 0, np.log(usual) - np.log(own), 0.0)
+    tau = float(np.log(rule.effect["ratio"]))
+    step = int(tau / sketch.LOG_GAMMA)
+    if rule.effect["tail"]:  # a tail that grows is plainest beyond what had the effect before
+        here = here + step
     at = here + np.rint(moved / sketch.LOG_GAMMA).astype(np.int64)
     n, m = sides.n[known], sides.m[known]
     weight = sketch.counts(sides.base, rows)
@@ -269,11 +273,9 @@ def _evidence(
     )
     beyond = sketch.above(sides.now, rows, at)
     a, b = sketch.moments(sides.now, rows), sketch.moments(sides.base, rows)
-    tau = float(np.log(rule.effect["ratio"]))
     e = mixture_e(a.mean - b.mean - moved, a.var / n + b.var / m + drift**2, tau)
     sure = rule.evidence["p"] * rule.evidence["e"] / np.maximum(e, 1e-300)
-    slower = here - int(tau / sketch.LOG_GAMMA)
-    shifted = sketch.above(sides.base, rows, slower) / weight
+    shifted = sketch.above(sides.base, rows, here - step) / weight
     least[known] = needed(usually, shifted, rule.evidence["p"], rho=rho)
     p[known] = np.fmin(tails.beta_binomial_upper(beyond, n, usually, rho), sure)
     return p, least
