@@ -13,8 +13,9 @@ from tocsin.flow.alert import AlertEvent
 from tocsin.flow.grade import levels
 from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.counts import expect
+from tocsin.flow.grade.history import History
 from tocsin.flow.judge.case_weeks import blobs_of
-from tocsin.flow.judge.cases import EPOCH, frames_of
+from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
 from tocsin.flow.judge.rules import load_rules
 from tocsin.flow.overlay import ChangeTable
 from tocsin.flow.shard import DetectSettings, ShardDetector
@@ -161,6 +162,17 @@ def test_windows_that_are_missing_and_come_together_are_no_alarm() -> None:
 def test_birth_is_silent_and_death_is_told_once() -> None:
     run = Run().feed(frames(f"_x30 ~40/30x{2 * DAY} _x{2 * DAY}"))
     assert [rule for rule, _ in run.openings()] == ["flatline"]
+
+
+def test_series_may_be_born_at_any_time_between_hours() -> None:
+    """What the clock expects is worked out once an hour, for the series of that hour."""
+    history = History(900, ["n"], {})
+    for i in range(5 * 96):
+        names = [f"{SHOP}{k}" for k in range(1 + i // 3)][-40:]
+        frame = frame_of(EPOCH + i * 900, 900, {name: {"n": 90} for name in names})
+        rows = history.rows(frame.series)
+        expect(history, "n", rows, at=frame.start, warmup=4)
+        history.learn(frame, {})
 
 
 def test_noise_about_a_new_mean_is_a_level_and_a_ramp_is_not_yet() -> None:

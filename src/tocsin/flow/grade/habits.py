@@ -101,7 +101,7 @@ class Habits:
             held = hour, np.where(known, np.nanmedian(filled, axis=1), np.nan) / HOUR_S
             self._typical[signal] = held
         own = self._weeks.own_rows(rows)
-        return _at(held[1], np.where(own < len(held[1]), own, -1))
+        return _at(held[1], own)
 
     def forget(self) -> None:
         """A level shift was accepted: what was worked out does not hold any more."""
@@ -158,10 +158,10 @@ class Habits:
 
 
 def _at(values: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """values[own], NaN where own is -1."""
-    if not len(values):
-        return np.full(len(own), np.nan)
-    found: np.ndarray = np.where(own >= 0, values[own], np.nan)
+    """values[own], NaN where own is -1 or a series that entered since they were worked out."""
+    found = np.full(len(own), np.nan)
+    known = np.flatnonzero((own >= 0) & (own < len(values)))
+    found[known] = values[own[known]]
     return found
 
 
