@@ -3,8 +3,8 @@
 The last four blocks of five minutes are looked at in every window: three of them, the newest
 among them, must be at or below half of what was expected and improbably low each, and
 together (`joint`). Where five minutes are not expected to hold `n` events, blocks widen to 15,
-30 and 45 minutes. Nothing is said in an hour that usually has less than a fifth of the median
-hour's traffic, in configured quiet hours, or on a holiday; the same goes for the blocks.
+30 and 45 minutes, as far as the time of day is known. Nothing is said in an hour that usually
+has less than a fifth of the median hour's traffic, in configured quiet hours, or on a holiday.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
 
 _BLOCKS, _NEEDED = 4, 3
+_LAST_HOURS, _LAST_DAY = 1, 2  # of counts.BASELINES
 _WIDER = (1, 3, 6, 9)  # times the width: 5, 15, 30, 45 minutes; four of them fill three hours
 _CANDIDATE = 1.3  # a first look at one window is coarser than the judgement by so much
 
@@ -139,6 +140,10 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: int) -> _Look
     p = tails.nb_lower(np.nan_to_num(count), np.maximum(mean, 1e-9), size[:, None])
     ready = expected.ready & np.isfinite(count).all(axis=1)
     ready &= mean[:, -1] >= rule.volume["n"]
+    # Without a word on this time of day only the last hours count, and only for minutes: over
+    # hours traffic falls by itself, every evening.
+    recent = (expected.baseline == _LAST_HOURS) & (width == _width(rule, graded))
+    ready &= recent | (expected.baseline > _LAST_DAY)
     return _Look(count, mean, p, width * history.window_s, expected.baseline, ready)
 
 

@@ -1,7 +1,7 @@
 """A total over an hour far above what the clock expects of it: a rise too slow for a spike.
 
-Expected is the habit of these minutes (`grade.local`) or, of young series, what the same time
-yesterday allows; without either nothing is said. It must also be the record of a week: a
+Expected is the habit of these minutes (`grade.local`); without one nothing is said: yesterday
+may have been a Sunday. It must also be the record of a week: a
 monthly job is news, Monday's is none. An hour varies less than its minutes do; how much less
 is taken from its habit, else from the minutes as if they came in lumps of six.
 """
@@ -16,11 +16,11 @@ from tocsin.flow.grade import Graded, tails
 from tocsin.flow.grade.calendars import HOUR_S
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import Expected, expect
+from tocsin.flow.grade.habits import HOUR_OF_DAY, HOUR_OF_WEEK
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts, contributions, is_watched, name_of, rows_of
 
 _LUMP = 6.0  # minutes that rise and fall together
-_DAYWISE = 3  # the first of counts.BASELINES that knows of the time of day
 _WEEK_HOURS = 168
 _UNITS = {"n": "events", "tokens": "tokens", "cost": "nano-USD"}
 
@@ -66,7 +66,7 @@ def _expected(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
     size = np.where(habit.kind > 0, np.minimum(size, 1 / np.nan_to_num(habit.var, nan=1.0)), size)
     return replace(
         found,
-        ready=found.ready & (found.baseline >= _DAYWISE),
+        ready=found.ready & np.isin(found.baseline, (HOUR_OF_DAY, HOUR_OF_WEEK)),
         low=found.low * windows,
         high=found.high * windows,
         size=np.clip(size, tails.K_MIN, tails.K_MAX),
