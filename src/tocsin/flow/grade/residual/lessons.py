@@ -48,6 +48,8 @@ def _scales(state: State, fade: float) -> None:
     centre, reach = state["centre"][:, None], _CENTRE_CLIP * state["spread"][:, None]
     near = np.clip(values, centre - reach, centre + reach)
     near = np.where(state["weight"][:, None] > _TRUSTED, near, values)
+    jolts = np.where(seen, np.abs(state["p_e1"]), 0.0).max(1)
+    state["height"] = np.maximum(state["height"] * fade, jolts)
     blend("scale1", state["p_e1"].astype(np.float64))
     blend("scale2", state["p_e2"].astype(np.float64))
     blend("spread", values - centre)

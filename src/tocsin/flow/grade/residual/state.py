@@ -49,6 +49,7 @@ def fields(shape: Shape) -> Mapping[str, tuple[type[np.generic], tuple[int, ...]
         "spread": (np.float64, scalar),  # mean |value - centre|
         "scale1": (np.float64, scalar),  # mean |residual| to the short level
         "scale2": (np.float64, scalar),  # and to the long one
+        "height": (np.float64, scalar),  # the largest residual of the last weeks
         "beta1": (np.float64, (2,)),  # sums of the regression on the season's move
         "beta2": (np.float64, (2,)),
         "profile": (np.float32, (slots,)),  # the day's usual values

@@ -23,7 +23,9 @@ from tocsin.flow.grade.residual.shape import Shape
 from tocsin.flow.grade.residual.state import RING, State
 
 CLIP = 6.0  # usual sizes beyond which a residual teaches no more
-_FLOOR = 2e-3  # of the level: a flat series that moves by less has not moved
+#: Of the level, and of the largest residual: a flat series that moves by less has not moved, and
+#: of the rare values of one that is mostly 0 the small ones are told from the large ones.
+_FLOOR, _FLOOR_HEIGHT = 2e-3, 5e-4
 _RESTLESS, _RESTLESS_SLOW = 60.0, 240.0  # spans of how restless the residuals were lately
 _PER_SIGMA = 1.25  # sigma of a normal in mean deviations
 _NOISE_SHARE = 0.4  # of the time of day, in the variance of a jump; the rest is of late
@@ -46,7 +48,8 @@ class Learnt:
 
     @classmethod
     def of(cls, shape: Shape, state: State) -> Learnt:
-        floor = (_FLOOR * np.abs(state["centre"]) + 1e-9)[:, None]
+        floor = _FLOOR * np.abs(state["centre"]) + _FLOOR_HEIGHT * state["height"] + 1e-9
+        floor = floor[:, None]
         scale1 = np.maximum(state["scale1"][:, None], floor)
         usual, trust = season.noise(shape, state)
         return cls(
