@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tocsin.flow.grade import sketch
 from tocsin.flow.grade.counts import expect
@@ -185,3 +187,26 @@ def test_the_same_time_yesterday_widens_what_is_expected() -> None:
     assert (before.low[0], before.high[0]) == pytest.approx((10, 10))
     during = expect(history, "n", rows, at=EPOCH + 86_400 + 5_400, warmup=20)
     assert (during.low[0], during.high[0]) == pytest.approx((10, 300))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["n", "tokens"]))
+def test_whatever_crosses_a_spikes_bound_is_a_record(seed: int, signal: str) -> None:
+    """The cheap first look of `spike` loses nothing."""
+    rng = np.random.default_rng(seed)
+    names = [join_series("runs_by_service", "prod", f"s{i}") for i in range(8)]
+    rates = rng.lognormal(2, 2, len(names))
+    history = History(60, ["n", "tokens"], {})
+    for i in range(80):
+        counts = rng.negative_binomial(1, 1 / (1 + rates))
+        cells = {
+            name: {"n": int(n), "in": int(n * rng.gamma(1, 900))}
+            for name, n in zip(names, counts, strict=True)
+            if n
+        }
+        rows = history.rows(names)
+        out = rows[rng.random(len(rows)) < 0.05]
+        history.learn(frame_of(EPOCH + i * 60, 60, cells), {"n": out, "tokens": out})
+    found = expect(history, signal, rows, at=EPOCH + 80 * 60, warmup=20, skip=1)
+    value = np.maximum(np.floor(found.record) + 1, 1) + rng.integers(0, 3, len(rows))
+    assert history.is_record(signal, rows, value, skip=1)[found.ready].all()

@@ -15,7 +15,9 @@ from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.history import History
 from tocsin.flow.grade.hour_codes import HOURS, Block
 from tocsin.flow.grade.weeks import STATISTICS, Weeks
+from tocsin.flow.judge import weekly
 from tocsin.flow.judge.cases import frame_of
+from tocsin.flow.judge.rules import load_rules
 from tocsin.types import QuietHours, WindowFrame, join_series
 
 SHOP = join_series("runs_by_service", "prod", "shop")
@@ -258,3 +260,10 @@ def test_a_holiday_counts_as_a_weekend() -> None:
     assert calendar.is_holiday(utc("2026-12-24T23:30"))
     assert calendar.is_weekend(utc("2026-12-25T12:00"))
     assert not calendar.is_weekend(utc("2026-12-24T12:00"))
+
+
+def test_hours_are_kept_of_what_rules_read_and_events_of_all_that() -> None:
+    views = weekly(load_rules())
+    assert "runs_by_service" in views["n"]
+    assert all(found <= views["n"] for found in views.values())
+    assert "tools_by_tool" not in views["tokens"]
