@@ -28,11 +28,11 @@ class Kpi:
     shapes: tuple[str, ...]
 
 
-def fleet(series: int, days: int, seed: int) -> list[Kpi]:
-    """`series` KPIs of `days` days; the same for the same arguments."""
+def fleet(series: int, days: int, seed: int, incidents: float = 0.4) -> list[Kpi]:
+    """`series` KPIs of `days` days, with so many incidents a day in the median one."""
     names = list(FAMILIES)
     return [
-        _series(np.random.default_rng((seed, i)), names[i % len(names)], days * DAY)
+        _series(np.random.default_rng((seed, i)), names[i % len(names)], days * DAY, incidents)
         for i in range(series)
     ]
 
@@ -239,7 +239,7 @@ SHAPES = ("spike", "to_zero", "shift", "ramp", "hump", "restless", "frozen", "de
 WEIGHTS = np.array([0.3, 0.07, 0.22, 0.1, 0.12, 0.06, 0.03, 0.1])
 
 
-def _series(rng: Rng, family: str, n: int) -> Kpi:
+def _series(rng: Rng, family: str, n: int, incidents: float) -> Kpi:
     x = FAMILIES[family](rng, n)
     _healthy_trouble(rng, x)
     if family in ("sparse", "noisy_traffic", "flat"):
@@ -248,8 +248,8 @@ def _series(rng: Rng, family: str, n: int) -> Kpi:
     x = np.clip(x, low, high)
     labels = np.zeros(n, bool)
     shapes = []
-    rate = rng.lognormal(np.log(0.4), 0.8)
-    at = int(rng.exponential(DAY / rate)) + DAY // 2
+    rate = incidents * rng.lognormal(0.0, 0.8)
+    at = int(rng.exponential(DAY / rate)) + DAY // 2 if rate else n
     while at < n - 300:
         length, shape = _inject(rng, x, at, family)
         labels[at : at + length] = True
