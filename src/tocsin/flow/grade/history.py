@@ -100,6 +100,7 @@ class History:
             kept_of(
                 {signal: known.get(signal) for signal in self.signals},
                 {name: known.get(name, read) for name, read in sketches.items()},
+                views,
             ),
         )
         self.levels = Levels()

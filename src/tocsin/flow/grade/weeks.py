@@ -301,13 +301,20 @@ def _decode(raw: bytes) -> _Wire:
 
 
 def kept_of(
-    totals: Mapping[str, frozenset[str] | None], distributions: Mapping[str, frozenset[str] | None]
+    totals: Kept, distributions: Kept, statistics: Kept | None = None
 ) -> dict[str, frozenset[str] | None]:
-    """What to keep: the totals, and every statistic of the distributions."""
-    return {
-        **totals,
-        **{f"{name}.{s}": views for name, views in distributions.items() for s in STATISTICS},
-    }
+    """What to keep: the totals, and the statistics of the distributions that some rule reads.
+
+    `statistics` names those (`duration.p95`) and their views; None = all of them.
+    """
+    kept = dict(totals)
+    for name, views in distributions.items():
+        for key in (f"{name}.{statistic}" for statistic in STATISTICS):
+            if statistics is None:
+                kept[key] = views
+            elif key in statistics:
+                kept[key] = statistics[key]
+    return kept
 
 
 def statistics(name: str, hour: sketch.Sketches, rows: int) -> dict[str, np.ndarray]:

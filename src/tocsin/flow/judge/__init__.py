@@ -57,6 +57,10 @@ def weekly(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
             views.setdefault(rule.signal, set()).update(read)
             for signal, found in _reads(rule).items():
                 views.setdefault(signal, set()).update(found)
+                if signal in SKETCH_PREFIX:
+                    q = rule.effect.get("q")
+                    statistic = "logmean" if q is None else f"p{q * 100:g}"
+                    views.setdefault(f"{signal}.{statistic}", set()).update(found)
     views["n"].update(*views.values())
     return {signal: frozenset(found) for signal, found in views.items()}
 
