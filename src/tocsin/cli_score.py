@@ -57,9 +57,7 @@ def _open(stack: ExitStack, source: str) -> TextIO:
     if source == "-":
         return sys.stdin
     try:
-        return stack.enter_context(
-            Path(source).open("r", -1, "utf-8", "replace", "")
-        )
+        return stack.enter_context(Path(source).open("r", -1, "utf-8", "replace", ""))
     except OSError as error:
         raise UserError(f"cannot read {source}: {error.strerror}.") from None
 

@@ -15,6 +15,8 @@ from tocsin.flow.grade.residual.shape import VIEWS, WARM_UP, Shape
 _DECADES = 2.0
 #: Of the score of a value that tells nothing new of its episode.
 _REPEATED = 0.2
+#: Decades of surprise that a tenth of a day of age takes off.
+_YOUTH = 1.5
 #: Part of the surprise usual at this time of day that is taken off.
 _DAILY = 0.85
 #: A view of p = 0.5 has nothing to say.
@@ -127,7 +129,9 @@ class ResidualBank:
         count = state["n"][:, None] + np.cumsum(block.seen, 1)
         state["n"] = count[:, -1].copy()
         silent = ~block.seen | (count <= WARM_UP)
-        surprise = np.where(silent, -np.inf, mean - np.log10(shape.day))
+        # A series younger than a day has not seen its day: it must be the more surprised.
+        days = np.minimum(np.maximum(count, 1) / shape.day, 1.0)
+        surprise = np.where(silent, -np.inf, mean - np.log10(shape.day) + _YOUTH * np.log10(days))
         left, given, alert = single_out(shape, state, surprise, count, self.tick)
         score = 1.0 / (1.0 + 10.0 ** ((shape.level - left) / _DECADES))
         score = np.where(given, score, _REPEATED * score)

@@ -61,7 +61,7 @@ class Shape:
             level=(1 - coarse) * _LEVEL_MINUTE + coarse * _LEVEL_FIVE,
             opens=(1 - coarse) * _OPENS_MINUTE + coarse * _OPENS_FIVE,
             margin=(1 - coarse) * 0.1 + coarse * 0.4,
-            again=(1 - coarse) * 0.5 + coarse * 2.0,
+            again=(1 - coarse) * 0.1 + coarse * 2.0,
         )
 
 
