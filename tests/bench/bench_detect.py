@@ -109,7 +109,10 @@ def structural(count: int = 2_000, new: int = 2) -> float:
     """Mean microseconds a step of all run rules, runs moving by `new` steps a look."""
     rng = np.random.default_rng(2)
     words = [
-        [f"llm read({rng.integers(1e9)})={rng.integers(1e9)}" for _ in range(rng.integers(2, 11))]
+        [
+            f"llm read({rng.integers(10**9)})={rng.integers(10**9)}"
+            for _ in range(rng.integers(2, 11))
+        ]
         for _ in range(count)
     ]
     cases = [run_case(" ".join([*w, "end"]), trace_id=f"t{i}") for i, w in enumerate(words)]

@@ -96,7 +96,8 @@ class Fleet:
     def _of(self, n: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """A part for each of n[service] events, by the service's shares."""
         edges = shares.cumsum(axis=1)[np.repeat(np.arange(self.services), n)]
-        return (self.rng.random(len(edges))[:, None] > edges[:, :-1]).sum(axis=1)
+        part: np.ndarray = (self.rng.random(len(edges))[:, None] > edges[:, :-1]).sum(axis=1)
+        return part
 
     def _even(self, parts: int) -> np.ndarray:
         return np.full((self.services, parts), 1 / parts)

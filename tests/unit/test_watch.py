@@ -116,7 +116,8 @@ def test_revoked_shards_are_let_go_and_do_not_count_as_stalled() -> None:
 def test_a_pipeline_that_falls_behind_says_so_once_and_says_when_it_is_over() -> None:
     """A partition without an owner holds the watermark back: no flatline, but one alert of us."""
 
-    async def act(bench: Bench, _: Watch) -> None:
+    async def act(bench: Bench, watch: Watch) -> None:
+        del watch
         await published(bench, ROWS[:80])
         consumer = bench.tasks[-1]
         consumer.cancel()  # the only ingest worker is gone
