@@ -109,6 +109,19 @@ def test_a_missing_value_says_nothing() -> None:
     assert (WHOLE.p[np.isnan(X)] == 1).all()
 
 
+@pytest.mark.parametrize("unit", [2.0**-60, 2.0**-20, 2.0**20, 2.0**60])
+def test_the_unit_of_a_series_does_not_matter(unit: float) -> None:
+    assert np.array_equal(ResidualBank(FIVE_MINUTES, len(X)).score(X * unit).score, WHOLE.score)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.floats(), min_size=1, max_size=40), st.integers(1, 12))
+def test_any_values_give_scores_in_bounds(values: list[float], repeat: int) -> None:
+    block = np.tile(np.array(values), repeat * 8)[None]
+    score = ResidualBank(60.0, 1).score(block).score
+    assert ((score >= 0) & (score <= 1)).all()
+
+
 def test_infinite_values_are_missing_values() -> None:
     odd = X.copy()
     odd[np.isnan(odd)] = np.inf

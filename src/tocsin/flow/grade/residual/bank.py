@@ -19,6 +19,8 @@ _REPEATED = 0.2
 _YOUTH = 1.5
 #: Part of the surprise usual at this time of day that is taken off.
 _DAILY = 0.85
+#: Larger values are taken for this: their squares must be numbers, too.
+_LARGEST = 1e30
 #: A view of p = 0.5 has nothing to say.
 _NOTHING = 0.3
 
@@ -96,7 +98,7 @@ class ResidualBank:
         block = np.asarray(block, np.float64)
         if block.ndim != 2 or len(block) != len(self):
             raise ValueError(f"a block is [{len(self)}, T], not {list(block.shape)}")
-        block = np.where(np.isfinite(block), block, np.nan)
+        block = np.clip(np.where(np.isfinite(block), block, np.nan), -_LARGEST, _LARGEST)
         parts, at = [], 0
         while at < block.shape[1]:
             end = self._until(block, at)

@@ -66,7 +66,7 @@ def _slopes(shape: Shape, state: State) -> None:
         ("beta1", "p_e1", "p_d1", "scale1"),
         ("beta2", "p_e2", "p_d2", "scale2"),
     ):
-        slope = np.clip(state[sums][:, :1] / (state[sums][:, 1:] + 1e-12), 0.0, 1.0)
+        slope = np.clip(state[sums][:, :1] / (state[sums][:, 1:] + 1e-60), 0.0, 1.0)
         said = np.nan_to_num(state[move].astype(np.float64))
         limit = CLIP * state[scale][:, None]
         happened = np.nan_to_num(state[error].astype(np.float64)) + slope * said

@@ -26,6 +26,7 @@ CLIP = 6.0  # usual sizes beyond which a residual teaches no more
 #: Of the level, and of the largest residual: a flat series that moves by less has not moved, and
 #: of the rare values of one that is mostly 0 the small ones are told from the large ones.
 _FLOOR, _FLOOR_HEIGHT = 2e-3, 5e-4
+_TINY = 1e-60  # keeps a division by 0 at 0, in any unit
 _RESTLESS, _RESTLESS_SLOW = 60.0, 240.0  # spans of how restless the residuals were lately
 _PER_SIGMA = 1.25  # sigma of a normal in mean deviations
 _NOISE_SHARE = 0.4  # of the time of day, in the variance of a jump; the rest is of late
@@ -48,7 +49,7 @@ class Learnt:
 
     @classmethod
     def of(cls, shape: Shape, state: State) -> Learnt:
-        floor = _FLOOR * np.abs(state["centre"]) + _FLOOR_HEIGHT * state["height"] + 1e-9
+        floor = _FLOOR * np.abs(state["centre"]) + _FLOOR_HEIGHT * state["height"] + _TINY
         floor = floor[:, None]
         scale1 = np.maximum(state["scale1"][:, None], floor)
         usual, trust = season.noise(shape, state)
@@ -66,7 +67,7 @@ class Learnt:
 
 
 def _slope(sums: np.ndarray) -> np.ndarray:
-    return np.clip(sums[:, :1] / (sums[:, 1:] + 1e-12), 0.0, 1.0)
+    return np.clip(sums[:, :1] / (sums[:, 1:] + _TINY), 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,14 @@ def look(shape: Shape, state: State, learnt: Learnt, x: np.ndarray, tick: int) -
     sigma2 = _PER_SIGMA * np.sqrt(0.5 * learnt.scale2**2 + 0.5 * lately2**2)
     slower = (mean_of(past, RING, _LONG) - afar) / sigma2
     away = (now - state["centre"][:, None]) / (_PER_SIGMA * learnt.spread)
-    lesson = {"p_med": med, "p_e1": e1, "p_d1": move, "p_e2": e2, "p_d2": far_move, "p_z": z1}
+    lesson = {
+        "p_med": med,
+        "p_e1": e1,
+        "p_d1": move,
+        "p_e2": e2,
+        "p_d2": far_move,
+        "p_z": np.clip(z1, -99.0, 99.0),
+    }
     return Block(
         seen=seen,
         z=np.stack((jump, new_jump, e2 / sigma2, slower, away), 1),
