@@ -126,7 +126,8 @@ def _channels(names: TopicsConfig) -> dict[str, Any]:
         "changes": channel(
             names.changes,
             "Deploys, rollbacks, flags, prompts, settings and routes, told when they take effect.",
-            "change", "changeEvent",
+            "change",
+            "changeEvent",
         ),
         "feedback": channel(names.feedback, reserved),
     }
