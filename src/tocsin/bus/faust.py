@@ -9,8 +9,10 @@ The facts behind each setting: faust-streaming 0.15.3, mode-streaming 0.7.1.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 with warnings.catch_warnings():
@@ -55,6 +57,8 @@ def build_app(config: Config, holder: ShardHolder) -> faust.App:
         stream_wait_empty=False,
         web_enabled=False,
         store="memory://",
+        # Faust makes this folder whether it needs one or not; nothing is ever kept there.
+        datadir=Path(tempfile.gettempdir()) / "tocsin-faust",
         autodiscover=False,
     )
     topic = app.topic(
