@@ -59,6 +59,10 @@ class Catalog:
             self._by_view[view] = found
         return found
 
+    def has(self, views: Sequence[str]) -> bool:
+        """Whether there is any series of some views."""
+        return any(len(self.of_view(view)) for view in views)
+
     def matching(self, view: str, where: Mapping[str, Sequence[str]]) -> np.ndarray:
         """The rows of a view whose dimensions each match one of some shell patterns, ascending."""
         if not where:
@@ -76,6 +80,18 @@ class Catalog:
                 )
             ]
             found = self._matching[key] = np.array(rows, np.int64)
+        return found
+
+    def of_views(self, views: Sequence[str], where: Mapping[str, Sequence[str]]) -> np.ndarray:
+        """The rows of each view that `where` admits, view after view."""
+        if len(views) == 1:
+            return self.matching(views[0], where)
+        key = (tuple(views), *((dim, *patterns) for dim, patterns in sorted(where.items())))
+        found = self._matching.get(key)
+        if found is None:
+            parts = [self.matching(view, where) for view in views]
+            found = np.concatenate(parts) if parts else np.empty(0, np.int64)
+            self._matching[key] = found
         return found
 
     def dims_of(self, view: str) -> tuple[str, ...]:

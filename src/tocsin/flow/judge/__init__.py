@@ -47,6 +47,15 @@ def sketches(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
     return {signal: frozenset(views) for signal, views in sorted(read.items())}
 
 
+def residuals(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
+    """The signals whose every value is scored by the residual bank, and of which views."""
+    read: dict[str, set[str]] = {}
+    for rule in rules:
+        if rule.detector == "residual":
+            read.setdefault(rule.signal, set()).update(rule.views)
+    return {signal: frozenset(views) for signal, views in sorted(read.items())}
+
+
 def weekly(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
     """The views of which the past is kept by the hour: of each signal, and of `n` all of them."""
     views: dict[str, set[str]] = {"n": set()}
@@ -80,7 +89,7 @@ def judge(
     number = graded.at // graded.history.window_s + 1
     for rule in rules:
         detector = WINDOWED.get(rule.detector)
-        if detector is None or number % rule.every:
+        if detector is None or number % rule.every or not graded.history.catalog.has(rule.views):
             continue
         groups = (watched or {}).get(rule.id, set())
         said = detector.judge(rule, graded, groups)

@@ -64,6 +64,21 @@ class Verdicts:
         return spoils(signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s)
 
 
+_NONE = np.empty(0)
+#: Of no series at all: most rules of a calm window.
+NOTHING = Verdicts(
+    _NONE.astype(np.int64),
+    _NONE.astype(bool),
+    _NONE.astype(bool),
+    *(_NONE,) * 3,
+    _NONE.astype(np.int64),
+    *(_NONE,) * 2,
+    _NONE.astype(np.int64),
+    "",
+    lambda _: "",
+)
+
+
 def fold(rule: RuleSpec, graded: Graded, said: Verdicts, watched: set[Group]) -> list[Finding]:
     """One finding a group that breaches, or that is watched because it has an alert."""
     if not len(said.rows):
@@ -189,8 +204,7 @@ def parts_of(graded: Graded, view: str, dims: Mapping[str, str]) -> np.ndarray:
 
 def rows_of(rule: RuleSpec, graded: Graded) -> np.ndarray:
     """The rows of all views of a rule that its `where` admits."""
-    parts = [graded.history.catalog.matching(view, rule.where) for view in rule.views]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+    return graded.history.catalog.of_views(rule.views, rule.where)
 
 
 def is_watched(rule: RuleSpec, graded: Graded, rows: np.ndarray, watched: set[Group]) -> np.ndarray:

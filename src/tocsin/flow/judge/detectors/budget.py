@@ -19,7 +19,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import BASELINES
 from tocsin.flow.grade.recent import total
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, drivers, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, drivers, is_watched, name_of, rows_of
 from tocsin.types import Contributor, CostBudget, Severity
 
 _DAY_S, _HOUR_S = 86_400, 3_600
@@ -57,6 +57,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         bill = _KINDS[rule.options["kind"]]
         held = _budgeted(graded, rows) if graded.ledger.budgets else ()
         bills = [one for row, budget in held if (one := bill(rule, graded, row, budget))]
+    if not bills:
+        return NOTHING
     return _verdicts(rule, graded, bills)
 
 
@@ -186,6 +188,8 @@ def _dear_days(
     now = graded.history.day_total("cost", mine) + graded.current["cost"][mine]
     wanted = (now >= rule.volume["usd"] * NANO) | is_watched(rule, graded, mine, watched)
     mine, now = mine[wanted], now[wanted]
+    if not len(mine):
+        return
     past = graded.history.weeks.days("cost", mine, graded.at - _DAY_S, _DAYS)
     usual, bound, p = budgets.dear(now, past, rule.evidence["p"], _MIN_DAYS)
     bound = np.maximum(bound, rule.effect["ratio"] * usual)

@@ -19,7 +19,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import Expected, expect
 from tocsin.flow.grade.history import MINUTES_S
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 
 _BLOCKS, _NEEDED = 4, 3
 _LAST_HOURS, _LAST_DAY = 1, 2  # of counts.BASELINES
@@ -44,6 +44,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows = rows_of(rule, graded)
     alerted = is_watched(rule, graded, rows, watched)
     keep = alerted | _may_have_fallen(rule, graded, rows)
+    if not keep.any():
+        return NOTHING
     rows, alerted = rows[keep], alerted[keep]
     widths = sorted({max(1, w * _width(rule, graded)) for w in _WIDER})
     found = _nothing(len(rows))

@@ -24,6 +24,7 @@ from tocsin.flow.grade.sketch_past import QUARTER_S
 from tocsin.flow.judge.detectors.unexpected import is_warm, service_age
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.verdicts import (
+    NOTHING,
     Verdicts,
     drivers,
     is_watched,
@@ -51,9 +52,13 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows = rows_of(rule, graded)
     met = graded.current["n"][rows] > 0
     rows = rows[met | is_watched(rule, graded, rows, watched)]
+    if not len(rows):
+        return NOTHING
     k = total(graded, "n", rows, _WIDTH_S)
     judged = (k >= rule.volume["k"]) | is_watched(rule, graded, rows, watched)
     rows, k = rows[judged], k[judged]
+    if not len(rows):
+        return NOTHING
     enough = np.flatnonzero((k >= rule.volume["k"]) & (graded.current["n"][rows] > 0))
     mean, size, record, quarters = _usual(graded, rows)
     breach, p = np.zeros(len(rows), bool), np.full(len(rows), np.nan)

@@ -15,7 +15,7 @@ from tocsin.flow.grade.calendars import DAY_S
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import expect
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 
 #: Rare: so many events on a usual day are enough to miss them for a day, with such a chance.
 _RARE_DAY, _RARE_P = 10.0, 1e-3
@@ -28,13 +28,18 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     now = graded.current["n"][rows]
     silent = np.where(now > 0, 0, history.silent_s(rows, graded.end))
     kept = (silent >= rule.effect["silent_s"]) | is_watched(rule, graded, rows, watched)
-    kept &= history.age(rows, graded.at) > 0
+    if kept.any():
+        kept &= history.age(rows, graded.at) > 0
+    if not kept.any():
+        return NOTHING
     rows, now, silent = rows[kept], now[kept], silent[kept]
     day = history.day_total("n", rows)
     rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"])
     usual, day_size = _usual_day(graded, rows)
     rare &= usual >= _RARE_DAY
     kept = (day >= rule.volume["day_n"]) | rare | is_watched(rule, graded, rows, watched)
+    if not kept.any():
+        return NOTHING
     rows, now, silent, day, rare, day_size = (
         part[kept] for part in (rows, now, silent, day, rare, day_size)
     )

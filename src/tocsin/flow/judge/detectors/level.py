@@ -20,7 +20,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.evidence import FITTED
 from tocsin.flow.grade.sketch_past import LONGEST_S, QUARTER_S
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 
 #: The sum of scores counts thousandths.
 _SCALE = 1000.0
@@ -44,6 +44,8 @@ class _Level:
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every score with volume and a baseline, and those that have an alert."""
     level = _level(rule, graded, watched)
+    if not len(level.rows):
+        return NOTHING
     move = level.now - level.usual
     worse = np.where(level.sign == 0, np.abs(move), move * level.sign)
     least = np.fmax(rule.effect["add"], (rule.effect["ratio"] - 1) * np.abs(level.usual))

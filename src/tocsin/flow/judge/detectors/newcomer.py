@@ -13,7 +13,7 @@ from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.judge.detectors.unexpected import is_warm
 from tocsin.flow.judge.rules import DIMS, RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 
 _DAY_S = 86_400
 
@@ -27,6 +27,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     warmup = min(graded.warmup * history.window_s, _DAY_S)
     new = history.age(rows, graded.at) < warmup
     kept = (new & (n >= floor)) | is_watched(rule, graded, rows, watched)
+    if not kept.any():
+        return NOTHING
     rows, n, new = rows[kept], n[kept], new[kept]
     home = np.array([is_warm(graded, history.catalog.names[row]) for row in rows], bool)
     breach = new & home & (n >= floor)

@@ -16,7 +16,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.judge.options import max_ms_of
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.units import unit_of
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 
 _RARE = 0.999
 
@@ -30,6 +30,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     limit, given = _limit(rule, graded, rows)
     breach = (n >= rule.volume["n"]) & (longest > limit)
     kept = breach | is_watched(rule, graded, rows, watched)
+    if not kept.any():
+        return NOTHING
     rows, n, longest, limit = rows[kept], n[kept], longest[kept], limit[kept]
     breach, given = breach[kept], given[kept]
 

@@ -28,7 +28,7 @@ from tocsin.flow.judge.flat import is_flat
 from tocsin.flow.judge.options import flat_of, strata_of
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.units import Unit, unit_of
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 
 #: What must be comparable of a mix: beyond that it is new, and nothing is said.
 _LEAST_PART = 0.5
@@ -94,6 +94,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     narrow = looks.least(graded, rule.signal, rows, rule.volume["n"])
     alerted = is_watched(rule, graded, rows, watched)
     kept = (narrow > 0) & ((sketch.counts(base, rows) >= rule.volume["baseline"]) | alerted)
+    if not kept.any():
+        return NOTHING
     rows, narrow, alerted = rows[kept], narrow[kept], alerted[kept]
     wide = looks.least(graded, rule.signal, rows, rule.volume["wide_n"])
     wide = np.where(wide > 0, wide, looks.WIDTHS_S[-1])
@@ -101,6 +103,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     other = ~slow & (wide != narrow)
     slow[other] = _may_be_slow(rule, graded, rows[other], wide[other])
     kept = slow | alerted
+    if not kept.any():
+        return NOTHING
     rows, narrow, wide = rows[kept], narrow[kept], wide[kept]
     look = _look(rule, graded, rows, narrow)
     if (wide != narrow).any():

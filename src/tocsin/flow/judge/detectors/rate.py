@@ -26,7 +26,7 @@ from tocsin.flow.grade import Graded, rates, tails
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.recent import last_calls, recent, total, windows_of
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, drivers, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, drivers, is_watched, name_of, rows_of
 from tocsin.types import Contributor, Severity
 
 _LONG_S = 3600
@@ -63,6 +63,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows = rows_of(rule, graded)
     failed = graded.current[rule.signal][rows] > 0
     rows = rows[failed | is_watched(rule, graded, rows, watched)]
+    if not len(rows):
+        return NOTHING
     counts = _counts(rule, graded, rows)
     breach = exceeds(rule, counts, rule.effect["rate"])
     breach &= graded.current[rule.signal][rows] > 0

@@ -25,7 +25,7 @@ from tocsin.flow.grade.recent import recent, windows_of
 from tocsin.flow.grade.sketch_past import QUARTER_S
 from tocsin.flow.judge.detectors import ratio_words
 from tocsin.flow.judge.rules import DIMS, RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, drivers, is_watched, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, drivers, is_watched, rows_of
 from tocsin.types import Contributor
 
 _LAG_S = 3600  # the last day ends so long before now
@@ -64,10 +64,14 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     alerted = is_watched(rule, graded, now.rows, watched)
     enough = (now.below >= rule.volume["n"]) & (now.above >= rule.volume["k"])
     now, alerted = now.only(enough | alerted), alerted[enough | alerted]
+    if not len(now.rows):
+        return NOTHING
     past = _day(rule, graded, now)
     shift = ratios.shift(now.above, now.below, past, is_count=_is_count(rule))
     least = np.log(_lowest(rule)) * (_SCREEN if rule.signal == "request_tokens" else 1.0)
     kept = np.flatnonzero((shift.rise >= least) | alerted)
+    if not len(kept):
+        return NOTHING
     now, shift = now.only(kept), _only(shift, kept)
     usual, value = past.mean[kept], ratios.log_ratio(now.above, now.below, is_count=False)
     if rule.signal == "request_tokens":

@@ -22,7 +22,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SHARE
 from tocsin.flow.grade.shares import g_test, js_distance, over_dispersion, shift_bound
 from tocsin.flow.judge.rules import DIMS, RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 from tocsin.types import Contributor
 
 _WIDTHS_S = (900, 1800, 3600)
@@ -87,7 +87,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         mix = _mix(rule, graded, rows, parts, now, past)
         if mix.shift >= rule.effect["points"] / 2 or keep[parts].any():
             mixes.append(mix)
-    return _verdicts(rule, graded, mixes)
+    return _verdicts(rule, graded, mixes) if mixes else NOTHING
 
 
 def _wholes(graded: Graded, rows: np.ndarray) -> list[np.ndarray]:

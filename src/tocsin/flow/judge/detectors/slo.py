@@ -19,7 +19,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.judge.options import slos_of
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.units import unit_of
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of
 from tocsin.types import Severity, Slo
 
 WIDTHS_S = (300, *looks.WIDTHS_S)
@@ -49,10 +49,14 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every series that breaks an objective, and those that have an alert."""
+    if not slos_of(rule.options):
+        return NOTHING
     held = _held(rule, graded)
     allowed = 1 - held.q
     share = held.beyond / np.maximum(held.n, 1)
     kept = (share > allowed) | is_watched(rule, graded, held.rows, watched)
+    if not kept.any():
+        return NOTHING
     held, share, allowed = held[kept], share[kept], allowed[kept]
     with np.errstate(invalid="ignore"):
         sure = betaincinv(held.beyond, held.n - held.beyond + 1, rule.evidence["p"])

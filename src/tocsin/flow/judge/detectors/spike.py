@@ -15,7 +15,14 @@ from tocsin.flow.grade import Graded, tails
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import Expected, expect
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, contributions, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import (
+    NOTHING,
+    Verdicts,
+    contributions,
+    is_watched,
+    name_of,
+    rows_of,
+)
 
 UNITS = {"n": "per window", "tokens": "tokens", "cost": "nano-USD", "in": "tokens", "out": "tokens"}
 _CEILING = 2.0**52
@@ -32,6 +39,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     value = graded.current[rule.signal][rows[loud]]
     # The bound lies above the record, so hardly any row of a calm shard needs the full look.
     kept[loud] |= graded.history.is_record(rule.signal, rows[loud], value, graded.skip)
+    if not kept.any():
+        return NOTHING
     rows = rows[kept]
     said = _verdicts(rule, graded, rows, graded.current[rule.signal][rows], n[kept])
     # Too high to be clear, and improbable or part of an incident: nothing to learn from.

@@ -19,7 +19,7 @@ from tocsin.flow.grade import Graded, looks, sketch
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.evidence import FITTED
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 from tocsin.types import Severity
 
 #: The whole that stages are parts of.
@@ -49,6 +49,8 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every stage beyond the threshold, and those that have an alert."""
     part = _parts(rule, graded, watched)
+    if not len(part.rows):
+        return NOTHING
     known = np.isfinite(part.usual)
     usual = np.where(known, part.usual, 0.0)
     bound = np.fmax(rule.effect["share"], usual + rule.effect["points"] * known)

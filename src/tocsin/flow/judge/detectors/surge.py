@@ -18,7 +18,14 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.counts import Expected, expect
 from tocsin.flow.grade.habits import HOUR_OF_DAY, HOUR_OF_WEEK
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, contributions, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import (
+    NOTHING,
+    Verdicts,
+    contributions,
+    is_watched,
+    name_of,
+    rows_of,
+)
 
 _LUMP = 6.0  # minutes that rise and fall together
 _WEEK_HOURS = 168
@@ -33,6 +40,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     record = _record(rule, graded, rows)
     alerted = is_watched(rule, graded, rows, watched)
     kept = alerted | ((n >= rule.volume["n"]) & (value > record))
+    if not kept.any():
+        return NOTHING
     rows, value, n, record = rows[kept], value[kept], n[kept], record[kept]
     return _verdicts(rule, graded, rows, value, n, record)
 

@@ -15,7 +15,7 @@ from tocsin.flow.grade import Graded, looks, sketch
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.units import unit_of
-from tocsin.flow.judge.verdicts import Verdicts, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, name_of, rows_of
 from tocsin.types import Severity
 
 
@@ -25,6 +25,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows = rows_of(rule, graded)
     width = looks.least(graded, rule.signal, rows, rule.volume["n"])
     rows, width = rows[width > 0], width[width > 0]
+    if not len(rows):
+        return NOTHING
     now = looks.merged(graded, rule.signal, rows, width)
     base = graded.history.sketches[rule.signal].baseline
     q, ratio = rule.effect["q"], rule.effect["ratio"]

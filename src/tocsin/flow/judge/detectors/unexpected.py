@@ -19,7 +19,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.recent import total
 from tocsin.flow.grade.sketch_past import QUARTER_S
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 from tocsin.types import NONE, OVERFLOW, SEP, Severity, join_series, split_series
 
 _SUBSTITUTES = "calls_by_substitution"
@@ -30,13 +30,15 @@ _WHY = {"not_allowed": "is not on the allow-list", "first_seen": "is new here"}
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every unexpected name with traffic, and those whose group has an alert."""
     if _is_idle(rule, graded):
-        return _verdicts(rule, graded, np.empty(0, np.int64), np.empty(0))
+        return NOTHING
     rows = rows_of(rule, graded)
     n = graded.current["n"][rows]
     if rule.options["reason"] == "substituted":
         rows = rows[(n > 0) | is_watched(rule, graded, rows, watched)]
         n = total(graded, "n", rows, _HOUR_S)
     kept = (n >= rule.volume["n"]) | is_watched(rule, graded, rows, watched)
+    if not kept.any():
+        return NOTHING
     return _verdicts(rule, graded, rows[kept], n[kept])
 
 
