@@ -17,6 +17,7 @@ from aiokafka.errors import (
 )
 
 from tocsin.bus.base import OnRebalance, TopicMissing
+from tocsin.bus.kafka import headers
 from tocsin.bus.kafka.admin import KafkaAdmin
 from tocsin.bus.kafka.connect import client_settings, within
 from tocsin.bus.rebalance import Rebalances
@@ -40,6 +41,8 @@ _GROUP_MOVED_ON = (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+
+headers.install()  # before any consumer is made: one odd header would stop it for good
 
 
 class _Listener(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
