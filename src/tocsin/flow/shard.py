@@ -9,6 +9,7 @@ the same events byte for byte, after a restore too: whatever outlasts a window i
     r:o:<trace>      a run that is waited for    r:b:<cell>  what runs were like
     c:<day>          what series with a budget cost
     g:governor       which groups and services rang lately
+    z:residual       what every value of some series was like, saved by the hour
 """
 
 from __future__ import annotations
@@ -26,7 +27,16 @@ from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
 from tocsin.flow.grade.ledger import Ledger
-from tocsin.flow.judge import judge, judge_open, pipeline, signals, sketches, weekly
+from tocsin.flow.grade.residual_past import ResidualPast
+from tocsin.flow.judge import (
+    judge,
+    judge_open,
+    pipeline,
+    residuals,
+    signals,
+    sketches,
+    weekly,
+)
 from tocsin.flow.judge.detectors.unexpected import is_warm
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.runs import RunTrack
@@ -99,6 +109,7 @@ class ShardDetector:
         )
         self._known = known.Known()
         self._ledger = Ledger(settings.cost_budgets)
+        self._residuals = ResidualPast(settings.window_s, residuals(self._rules))
         self._young_s = round(settings.young_days * 86_400)
         self._governor = Governor(settings.budget)
         self._evidence = {r.id: r.evidence["p"] for r in self._rules if "p" in r.evidence}
@@ -123,6 +134,7 @@ class ShardDetector:
             if key.startswith("a:"):
                 self._states[key[2:]] = AlertState.decode(raw)
         self._ledger.restore(blobs)
+        self._residuals.restore(blobs, self._history.catalog)
         if known.BLOB in blobs:
             self._known.restore(blobs[known.BLOB])
         last = self._history.last
@@ -153,6 +165,7 @@ class ShardDetector:
             allowed_models=self._settings.allowed_models,
             young_s=self._young_s,
             ledger=self._ledger,
+            residuals=self._residuals,
         )
         if self.observer is not None:
             self.observer(graded)
@@ -172,6 +185,7 @@ class ShardDetector:
         if names is not None:
             blobs[known.BLOB] = names
         blobs |= shifts.note(graded, excluded, self._hastened(graded, changes))
+        blobs |= self._residuals.learn(excluded)
         blobs |= self._history.learn(frame, excluded) | self._ledger.learn(frame)
         return Outcome(outcome.events, blobs)
 

@@ -12,6 +12,7 @@ from tocsin.flow.grade.frames import totals
 from tocsin.flow.grade.history import SIGNAL_FIELDS, History
 from tocsin.flow.grade.known import Known
 from tocsin.flow.grade.ledger import Ledger
+from tocsin.flow.grade.residual_past import ResidualPast
 from tocsin.types import WindowFrame
 
 
@@ -28,6 +29,8 @@ class Graded:
     sketches: Mapping[str, sketch.Sketches]  # signal -> of this window
     young_s: int = 0  # a baseline of a series younger than that wakes nobody
     ledger: Ledger = field(default_factory=Ledger)  # what the series with a budget have cost
+    #: Signal -> how often each row is as odd as in this window; float64, NaN where not known.
+    residuals: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -55,8 +58,12 @@ def grade(
     allowed_models: tuple[str, ...] = (),
     young_s: int = 0,
     ledger: Ledger | None = None,
+    residuals: ResidualPast | None = None,
 ) -> Graded:
-    """Lay a closed window beside its shard's past; `history` must not hold it yet."""
+    """Lay a closed window beside its shard's past; `history` must not hold it yet.
+
+    Of all that is given, `residuals` alone moves: it scores the window and learns from it.
+    """
     rows = history.rows(frame.series)
     current = {}
     for signal in history.signals:
@@ -73,4 +80,5 @@ def grade(
         {name: past.of(frame, rows) for name, past in history.sketches.items()},
         young_s,
         ledger or Ledger(),
+        residuals.score(frame, current, history.catalog) if residuals is not None else {},
     )

@@ -95,7 +95,7 @@ DETECTORS: Mapping[str, Keys] = {
         {"n": 30.0, "baseline": 200.0},
         {"worse_up": [], "worse_down": []},
     ),
-    # Any value against the residual bank: `ratio` times what it expects, or a part of it.
+    # How odd any value is to the residual bank; `ratio` times the expected, or a part of it.
     "residual": Keys({"ratio": 1.5}, {"p": 0.05}, {"n": 20.0}),
     # Money against the budgets of the configuration, by kind (burn, share, forecast, call), or
     # a `day` dearer than the series' days. `share`: of a budget spent; `usd`: the least day.

@@ -71,6 +71,16 @@ class ResidualBank:
             cells[rows] = new[name][0]
         self._refresh()
 
+    def untaught(self) -> np.ndarray:
+        """Ticks since each series' newest value, int64 [rows]; of one without, since tick 0."""
+        ticks: np.ndarray = self.tick - self._state["held_at"]
+        return ticks
+
+    def is_warm(self) -> np.ndarray:
+        """Which series had values enough for something to be said of them, bool [rows]."""
+        warm: np.ndarray = self._state["n"] > WARM_UP
+        return warm
+
     def keep(self, rows: np.ndarray) -> None:
         """Keep these rows, in this order, and drop the rest."""
         self._state = {name: cells[rows].copy() for name, cells in self._state.items()}
