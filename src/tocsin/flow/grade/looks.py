@@ -49,8 +49,8 @@ def above(
     beyond, n = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for these, given in _by_width(graded, signal, width):
         for part in given:
-            beyond[these] += sketch.above(part, rows[these], bucket[these])
-            n[these] += sketch.counts(part, rows[these])
+            beyond[these] += part.above(rows[these], bucket[these])
+            n[these] += part.counts(rows[these])
     return beyond, n
 
 
@@ -69,12 +69,12 @@ def before(graded: Graded, past: SketchPast, rows: np.ndarray) -> sketch.Sketche
 
 def _by_width(
     graded: Graded, signal: str, width: np.ndarray
-) -> Iterator[tuple[np.ndarray, list[sketch.Sketches]]]:
+) -> Iterator[tuple[np.ndarray, list[sketch.Stack]]]:
     """Positions that look back equally far, and the windows they then see."""
     past = graded.history.sketches[signal]
     for seconds in np.unique(width[width > 0]).tolist():
-        windows = [graded.sketches[signal], *past.recent(_windows(graded, seconds))]
-        yield np.flatnonzero(width == seconds), windows
+        now = sketch.Stack(graded.sketches[signal], 1, len(graded.history.catalog))
+        yield np.flatnonzero(width == seconds), [now, *past.recent(_windows(graded, seconds))]
 
 
 def _windows(graded: Graded, seconds: int) -> int:

@@ -7,7 +7,7 @@ adding the quarter-hour that enters and taking away the one that leaves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,6 +89,66 @@ def from_cells(keys: np.ndarray, counts: np.ndarray) -> Sketches:
     sums = np.add.reduceat(counts, first)
     kept = sums > 0
     return Sketches(keys[first][kept], sums[kept])
+
+
+#: Up to so many cells are stacked: beyond that it is the cells that cost, not the calls.
+_STACKED = 1 << 16
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Sketches of several windows side by side, as one: row `r` of window `i` is `i * rows + r`.
+
+    What is asked of many small sketches costs one call; it is never summed.
+    """
+
+    sketches: Sketches
+    windows: int
+    rows: int  # of one window
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of the stack that belong to `rows`, [windows, len(rows)]."""
+        found: np.ndarray = np.arange(self.windows)[:, None] * self.rows + rows
+        return found
+
+    def counts(self, rows: np.ndarray) -> np.ndarray:
+        """Observations of each row in all windows."""
+        n: np.ndarray = counts(self.sketches, self.of(rows)).sum(axis=0)
+        return n
+
+    def above(self, rows: np.ndarray, bucket: np.ndarray) -> np.ndarray:
+        """How many observations of each row in all windows lie beyond `bucket[row]`."""
+        beyond: np.ndarray = above(self.sketches, self.of(rows), bucket).sum(axis=0)
+        return beyond
+
+    def only(self, rows: np.ndarray) -> Sketches:
+        """The sum over the windows of the part that belongs to `rows`."""
+        found = self.sketches.only(self.of(np.sort(rows)).ravel())
+        if self.windows == 1:
+            return found
+        return from_cells(found.key % (self.rows * WIDTH), found.count)
+
+
+def stacked(parts: Iterable[Sketches], rows: int) -> list[Stack]:
+    """Stacks of consecutive sketches of some `rows`; a large one stands alone, as it is."""
+    groups: list[list[Sketches]] = []
+    cells = _STACKED
+    for part in parts:
+        if not len(part.key):
+            continue
+        cells += len(part.key)
+        if cells > _STACKED:
+            groups.append([])
+            cells = len(part.key)
+        groups[-1].append(part)
+    return [_stack(group, rows) for group in groups]
+
+
+def _stack(parts: Sequence[Sketches], rows: int) -> Stack:
+    if len(parts) == 1:
+        return Stack(parts[0], 1, rows)
+    keys = np.concatenate([part.key + i * rows * WIDTH for i, part in enumerate(parts)])
+    return Stack(Sketches(keys, np.concatenate([part.count for part in parts])), len(parts), rows)
 
 
 def subtract(whole: Sketches, part: Sketches) -> Sketches:

@@ -45,6 +45,7 @@ class SketchPast:
         self.signal, self._views, self._catalog = signal, views, catalog
         self._prefix, self._window_s, self._keep = SKETCH_PREFIX[signal], window_s, quarters
         self._windows: dict[int, sketch.Sketches] = {}
+        self._stacks: dict[tuple[int, int], list[sketch.Stack]] = {}  # of the newest window
         self._counts = Slide(LONGEST_S // window_s, 0.0)
         self._quarters: dict[int, sketch.Sketches] = {}
         #: Quarter-hour -> how many before it are spoilt, too -> rows.
@@ -67,12 +68,17 @@ class SketchPast:
             self._latest = (frame, sketch.of_frame(frame, rows, self._prefix))
         return self._latest[1]
 
-    def recent(self, windows: int) -> list[sketch.Sketches]:
+    def recent(self, windows: int) -> list[sketch.Stack]:
         """The sketches of each of the last `windows` windows."""
         if self._newest is None:
             return []
-        since = self._newest - (windows - 1) * self._window_s
-        return [part for start, part in self._windows.items() if start >= since]
+        key = windows, len(self._catalog)
+        found = self._stacks.get(key)  # rules ask for the same few widths
+        if found is None:
+            since = self._newest - (windows - 1) * self._window_s
+            parts = [part for start, part in self._windows.items() if start >= since]
+            found = self._stacks[key] = sketch.stacked(parts, len(self._catalog))
+        return found
 
     def recent_counts(self, rows: np.ndarray, windows: int) -> np.ndarray:
         """Observations of each row in the last `windows` windows, LONGEST_S at most."""
@@ -115,16 +121,19 @@ class SketchPast:
         counts = np.bincount(found.key // sketch.WIDTH, found.count, minlength=len(self._catalog))
         self._counts.push(counts.astype(np.float32))
         self._newest = frame.start
+        self._stacks.clear()
 
     def pass_to(self, start: int) -> None:
         """The newest window is `start`, of which nothing is known."""
         self._counts.push(np.empty(0, np.float32))
         self._newest = start
+        self._stacks.clear()
 
     def drop_windows(self, starts: Iterable[int]) -> None:
         """Let go of windows that are too old."""
         for start in starts:
             self._windows.pop(start, None)
+        self._stacks.clear()
 
     def push_quarter(
         self, frame: WindowFrame, rows: np.ndarray, excluded: Mapping[str, Sequence[str]]
