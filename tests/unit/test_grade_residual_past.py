@@ -1,0 +1,132 @@
+"""Laws of the bank's past: a restart at any window goes on with the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tocsin.flow.grade import frames as frame_bytes
+from tocsin.flow.grade.catalog import Catalog
+from tocsin.flow.grade.frames import totals
+from tocsin.flow.grade.history import SIGNAL_FIELDS
+from tocsin.flow.grade.residual_past import BLOB, ResidualPast
+from tocsin.flow.judge.cases import frames_of
+from tocsin.types import WindowFrame
+
+READS = {"n": {"runs_by_service", "calls_by_service"}, "tokens": {"calls_by_service"}}
+HOUR = 60
+FRAMES = frames_of(
+    {
+        "runs_by_service": "~40/30x400",
+        "runs_by_service service=late": "_x130 ~40/30x270",
+        "calls_by_service": "~90/30x250 _x20 ~90/30x130",
+        "calls_by_service.in": "~90000/30x250 _x20 ~90000/30x130",
+        "tools_by_service": "~10x400",
+    },
+    seed=4,
+)
+
+
+class Live:
+    """A bank's past with the store it writes to, as a shard's detector drives it."""
+
+    def __init__(self, blobs: dict[str, bytes] | None = None) -> None:
+        self.blobs = dict(blobs or {})
+        self.catalog = Catalog()
+        for key in sorted(key for key in self.blobs if key.startswith("m:")):
+            self.catalog.rows(frame_bytes.decode(self.blobs[key])[0].series)
+        self.past = ResidualPast(60, READS)
+        self.past.restore(self.blobs, self.catalog)
+
+    def close(self, frame: WindowFrame, excluded: dict[str, list[str]]) -> dict[str, float]:
+        """p by "signal series", after the window is kept as a shard keeps it."""
+        rows = self.catalog.rows(frame.series)
+        columns = {signal: np.zeros(len(self.catalog)) for signal in READS}
+        for signal, column in columns.items():
+            column[rows] = totals(frame, SIGNAL_FIELDS[signal])
+        said = self.past.score(frame, columns, self.catalog)
+        out = {s: np.array([self.catalog.find(n) for n in names]) for s, names in excluded.items()}
+        self.blobs |= {k: v for k, v in self.past.learn(out).items() if v is not None}
+        self.blobs[f"m:{frame.start}"] = frame_bytes.encode(frame, excluded)
+        old = f"m:{frame.start - 3 * 3600}"
+        self.blobs.pop(old, None)
+        return {
+            f"{signal} {self.catalog.names[row]}": p[row]
+            for signal, p in said.items()
+            for row in range(len(p))
+        }
+
+
+def excluded_of(i: int) -> dict[str, list[str]]:
+    """An incident across the full hour, when the bank learns."""
+    bad = {"n": ["runs_by_service\x1fprod\x1fshop"]}
+    return bad if 160 <= i < 190 else {}
+
+
+def lived(windows: list[int], restart_every: int = 0) -> list[dict[str, float]]:
+    live, told = Live(), []
+    for count, i in enumerate(windows):
+        if restart_every and count and count % restart_every == 0:
+            live = Live(live.blobs)
+        told.append(live.close(FRAMES[i], excluded_of(i)))
+    return told
+
+
+WINDOWS = [*range(200), *range(290, 400)]  # an hour and a half nobody evaluated
+WHOLE = lived(WINDOWS)
+
+
+@pytest.mark.parametrize("every", [5, 60, 113])
+def test_a_restart_at_any_window_goes_on_with_the_same_bits(every: int) -> None:
+    for one, two in zip(lived(WINDOWS, every), WHOLE, strict=True):
+        assert one.keys() == two.keys()
+        assert np.array_equal(list(one.values()), list(two.values()), equal_nan=True)
+
+
+def test_it_is_saved_by_the_hour_and_no_more() -> None:
+    live, saved = Live(), []
+    for i in range(200):
+        live.close(FRAMES[i], {})
+        if live.blobs.pop(BLOB, None) is not None:
+            saved.append(FRAMES[i].start // 60 + 1)
+    assert saved == [t for t in range(FRAMES[0].start // 60 + 1, saved[-1] + 1) if t % HOUR == 0]
+
+
+def test_nothing_is_said_before_there_is_a_past_nor_just_after_an_exclusion() -> None:
+    runs = np.array([said["n runs_by_service\x1fprod\x1fshop"] for said in WHOLE[:200]])
+    out = np.array([bool(excluded_of(i)) for i in range(200)])
+    assert np.isnan(runs[:144]).all()
+    assert (np.isnan(runs[145:]) == out[144:-1]).all()
+
+
+def test_only_the_views_that_a_rule_reads_have_rows() -> None:
+    names = {name for name, p in WHOLE[-1].items() if np.isfinite(p)}
+    assert names == {
+        "n runs_by_service\x1fprod\x1fshop",
+        "n runs_by_service\x1fprod\x1flate",
+        "n calls_by_service\x1fprod\x1fshop",
+        "tokens calls_by_service\x1fprod\x1fshop",
+    }
+
+
+def test_a_level_that_taught_nothing_for_a_day_begins_anew() -> None:
+    """After a day of exclusion the new level is no surprise: its first values are its past."""
+    frames = frames_of({"runs_by_service": "~40/30x200 ~400/30x1600"}, seed=6)
+    live = Live()
+    name = "runs_by_service\x1fprod\x1fshop"
+    p = []
+    for i, frame in enumerate(frames):
+        said = live.close(frame, {"n": [name]} if 200 <= i < 1640 else {})
+        p.append(said[f"n {name}"])
+    assert np.isfinite(p[150:200]).all()
+    assert np.isnan(p[201:1640]).all()
+    assert np.isnan(p[1641 : 1641 + 144]).all()
+
+
+def test_a_blob_of_another_version_is_refused() -> None:
+    live = Live()
+    for i in range(60):
+        live.close(FRAMES[i], {})
+    other = live.blobs[BLOB].replace(b"\x01", b"\x02", 1)
+    with pytest.raises(ValueError, match="version 2"):
+        Live({**live.blobs, BLOB: other})
