@@ -15,7 +15,7 @@ import numpy as np
 from quality.fleet import DAY, Fault, Fleet, Service
 from quality.watchman import Opening, Progress, watch, wilson
 
-HISTORY = DAY + 600  # a day and ten hours: the warm-up is over, no weeks are known
+HISTORY = DAY + 120  # a day and two hours: the warm-up is over, no weeks are known
 
 
 @dataclass(frozen=True, slots=True)
