@@ -128,6 +128,30 @@ def test_flush_timing_changes_nothing(frames: list[WindowFrame], events: list[Al
     assert told(run(frames, early=True)) == told(events)
 
 
+@pytest.fixture(scope="module")
+def odd() -> list[WindowFrame]:
+    """Twice the runs and the tokens: too little for any rule but those of the residual bank."""
+    series = {
+        "runs_by_service": "~100/1000x400 ~200/1000x30",
+        "calls_by_service": "~300/1000x430",
+        "calls_by_service.in": "~300000/1000x400 ~600000/1000x30",
+    }
+    return frames_of(series, seed=12, window_s=180)
+
+
+def test_what_is_odd_by_all_of_its_past_is_told_the_same_whatever_the_restarts(
+    odd: list[WindowFrame],
+) -> None:
+    settings = DetectSettings(window_s=180, warmup_windows=60)
+    whole = run(odd, settings=settings)
+    assert "residual_runs" in {event.rule for event in whole if event.reason == "opened"}
+    assert told(run(odd, settings=settings, restart_every=37)) == told(whole)
+    assert told(run(odd, settings=settings, early=True)) == told(whole)
+    assert told(run(odd[:410], settings=settings)) == told(
+        [event for event in whole if event.at <= (odd[409].start + 180) * 1000]
+    )
+
+
 def test_an_open_window_is_judged_once_it_crosses_its_bound(frames: list[WindowFrame]) -> None:
     detector = ShardDetector(0, RULES, SETTINGS)
     for frame in frames[:230]:

@@ -1,10 +1,10 @@
 """What the residual bank of one shard has learned: a row for each series of each signal.
 
 A series has rows from the first window it has events in; from then on a silent window is 0 to
-it, and one that nobody evaluated is no value. No value either is the window after one that was
-excluded from the baselines: an incident that a rule tells of teaches the bank nothing, and its
-end is no surprise. A series that taught nothing for 20 hours begins anew (a new level was
-accepted), one without an event for 26 is forgotten.
+it, and one that nobody evaluated is no value. No value either is what follows on ten windows
+that were excluded from the baselines: a long incident teaches the bank nothing more, and its end
+is no surprise. A series that taught nothing for 20 hours begins anew (a new level was accepted),
+one without an event for 26 is forgotten.
 
 The bank learns at the full hour (at one-minute windows), and only then is it saved. What came
 after the newest save is lived through again from the stored windows, which gives the same bits.
@@ -12,6 +12,7 @@ after the newest save is lived through again from the stored windows, which give
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -26,6 +27,8 @@ from tocsin.types import WindowFrame
 
 BLOB: Final = "z:residual"
 VERSION: Final = 1
+#: Windows of an incident that are scored, so that something can be said of it.
+_HEARD = 10
 _TAUGHT_NOTHING_S = 20 * 3_600
 _UNSEEN_S = 26 * 3_600
 
@@ -54,7 +57,7 @@ class ResidualPast:
         self._bank = ResidualBank(self._window_s, 0, tick)
         self._keys: list[tuple[str, str]] = []  # (signal, series) of each row of the bank
         self._seen = np.empty(0, np.int64)  # tick of its newest window with events
-        self._out = np.empty(0, bool)  # whether the newest window was excluded
+        self._out = np.empty(0, np.int64)  # windows in a row, up to the newest, that were excluded
         self._lesson = tick // self._bank.shape.chunk
         self._place(None)
 
@@ -82,7 +85,7 @@ class ResidualPast:
         block = np.full(len(self._keys), np.nan)
         for signal, (mine, rows) in self._rows.items():
             block[mine] = np.where(rows < 0, 0.0, columns[signal][rows])
-        block[self._out] = np.nan
+        block[self._out > _HEARD] = np.nan
         p = self._bank.score(block[:, None]).p[:, 0]
         p[np.isnan(block) | ~self._bank.is_warm()] = np.nan
         return {
@@ -95,7 +98,8 @@ class ResidualPast:
         if not self._keys:
             return {}
         for signal, (mine, rows) in self._rows.items():
-            self._out[mine] = np.isin(rows, excluded.get(signal, ()))
+            still = np.isin(rows, excluded.get(signal, ()))
+            self._out[mine] = np.where(still, self._out[mine] + 1, 0)
         if self._bank.tick // self._bank.shape.chunk == self._lesson:
             return {}
         self._tidy()
@@ -134,7 +138,7 @@ class ResidualPast:
         elif gap * self._window_s > _UNSEEN_S:
             self._clear(tick)
         elif gap > 0:
-            self._out[:] = False
+            self._out[:] = 0
         while self._bank.tick < tick:
             step = min(tick - self._bank.tick, self._bank.shape.chunk)
             self._bank.score(np.full((len(self._keys), step), np.nan))
@@ -157,7 +161,7 @@ class ResidualPast:
             self._keys += sorted(new)
             self._bank.add(len(new))
             self._seen = np.append(self._seen, np.zeros(len(new), np.int64))
-            self._out = np.append(self._out, np.zeros(len(new), bool))
+            self._out = np.append(self._out, np.zeros(len(new), np.int64))
             self._place(catalog)
         for signal, found in met.items():
             self._seen[self._at[signal][found]] = self._bank.tick
@@ -190,10 +194,9 @@ class ResidualPast:
     # ---- bytes -------------------------------------------------------------------------
 
     def _encode(self) -> bytes:
-        out = np.flatnonzero(self._out).tolist()
-        wire = _Wire(
-            VERSION, self._window_s, self._keys, self._seen.tolist(), out, self._bank.encode()
-        )
+        bank = zlib.compress(self._bank.encode(), 1)  # about 4 KB a row
+        seen, out = self._seen.tolist(), self._out.tolist()
+        wire = _Wire(VERSION, self._window_s, self._keys, seen, out, bank)
         return msgspec.msgpack.encode(wire)
 
     def _decode(self, raw: bytes) -> None:
@@ -203,11 +206,10 @@ class ResidualPast:
             raise ValueError(f"residuals of version {wire.version}; this release reads {VERSION}")
         if wire.window_s != self._window_s:
             return
-        self._bank, self._keys = ResidualBank.decode(wire.bank), wire.keys
+        self._bank, self._keys = ResidualBank.decode(zlib.decompress(wire.bank)), wire.keys
         self._lesson = self._bank.tick // self._bank.shape.chunk
         self._seen = np.array(wire.seen, np.int64)
-        self._out = np.zeros(len(self._keys), bool)
-        self._out[wire.out] = True
+        self._out = np.array(wire.out, np.int64)
 
 
 def _column(
