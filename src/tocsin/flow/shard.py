@@ -292,14 +292,16 @@ class ShardDetector:
         last = self._history.last
         closed_ms = None if last is None else (last + self._settings.window_s) * 1_000
         heard = self._governor.govern(findings, before, self._evidence)
-        self._states, events = advance(
-            before,
-            heard,
-            self._now_ms,
-            self._policies,
-            closed_ms=closed_ms,
-            runs_ms=self._judged_ms,
-        )
+        events: tuple[AlertEvent, ...] = ()
+        if before or heard:  # most windows of most shards have neither
+            self._states, events = advance(
+                before,
+                heard,
+                self._now_ms,
+                self._policies,
+                closed_ms=closed_ms,
+                runs_ms=self._judged_ms,
+            )
         blobs: dict[str, bytes | None] = self._runs.blobs()
         blobs |= {
             f"a:{key}": state.encode()

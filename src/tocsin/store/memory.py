@@ -300,13 +300,13 @@ def _dead(dies: dict[_Key, float], now_ms: int) -> list[_Key]:
 
 def _columns(table: Mapping[str, Mapping[str, int]]) -> Columns:
     series = sorted(table)
-    names = sorted({name for counts in table.values() for name in counts})
+    names = sorted(set().union(*table.values()))
     index = {name: i for i, name in enumerate(names)}
-    rows = [item for name in series for item in table[name].items()]
+    rows = [table[name] for name in series]
     return Columns(
         series=series,
-        sizes=[len(table[name]) for name in series],
+        sizes=[len(counts) for counts in rows],
         fields=names,
-        field=np.array([index[name] for name, _ in rows], dtype=np.uint16),
-        value=np.array([value for _, value in rows], dtype=np.int64),
+        field=np.array([index[name] for counts in rows for name in counts], dtype=np.uint16),
+        value=np.array([by for counts in rows for by in counts.values()], dtype=np.int64),
     )

@@ -98,11 +98,11 @@ def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def totals(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
     """Sum of some fields for every series of the frame, int64 [len(frame.series)]."""
-    wanted = np.array([name in fields for name in frame.fields], bool)
     out = np.zeros(len(frame.series), np.int64)
-    if len(frame.value):
-        cells = wanted[frame.field]
-        np.add.at(out, frame.owner[cells], frame.value[cells])
+    for name in fields:
+        if name in frame.fields:
+            cells = np.flatnonzero(frame.field == frame.fields.index(name))
+            np.add.at(out, frame.owner[cells], frame.value[cells])
     return out
 
 
