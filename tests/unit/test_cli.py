@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import tocsin
 from tocsin.cli import main
 from tocsin.config import DEV_FINGERPRINT_KEY
+from tocsin.flow.judge.rules import SHIPPED
 
 
 def run(*args: str) -> Result:
@@ -74,8 +75,10 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_2(monkeypatch: pytest.MonkeyPa
     assert line.startswith("tocsin: Setting shards (TOCSIN_SHARDS)")
 
 
-def test_shipped_rules_pass_their_tests() -> None:
-    said = run("check")
+def test_a_folder_of_rules_passes_its_tests(tmp_path: Path) -> None:
+    rule = SHIPPED / "unexpected_model.yaml"
+    (tmp_path / rule.name).write_text(rule.read_text())
+    said = run("check", str(tmp_path))
     assert said.exit_code == 0, said.output
     assert "0 failed" in said.stderr
 

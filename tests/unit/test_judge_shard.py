@@ -193,13 +193,6 @@ def test_an_anomaly_of_six_hours_neither_blinds_nor_flags_the_return() -> None:
     assert {e.rule for e in events if e.reason == "opened"} == {"spike_runs"}
 
 
-def test_a_new_level_is_accepted_after_a_day() -> None:
-    events = run(frames_of({"runs_by_service": "~40/30x600 ~600/30x1900 ~9000/30x3"}, seed=3))
-    openings = [e for e in events if e.reason == "opened"]
-    assert [(e.onset // 1000 - EPOCH) // 60 for e in openings] == [600, 2500]
-    assert openings[1].expected == pytest.approx(600, rel=0.1)
-
-
 def test_all_is_calm_where_nothing_happens() -> None:
     """A/A: 24 services of many kinds of traffic, 10 hours each: 1,400 series-hours, no alert."""
     rng = np.random.default_rng(20)

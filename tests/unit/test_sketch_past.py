@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tocsin.flow.grade import sketch
 from tocsin.flow.grade.catalog import Catalog
@@ -12,7 +14,7 @@ from tocsin.flow.grade.sketch_past import LAG_QUARTERS, QUARTER_S, SketchPast, s
 from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
 from tocsin.flow.judge.rules import load_rules
 from tocsin.flow.shard import DetectSettings, ShardDetector
-from tocsin.types import WindowFrame, join_series
+from tocsin.types import join_series
 
 SERIES = join_series("calls_by_model", "prod", "shop", "gpt-5")
 RULES = [rule for rule in load_rules() if rule.id == "latency_calls"]
@@ -100,8 +102,36 @@ def test_recent_counts_are_those_of_the_windows_and_unknown_windows_count_nothin
 
 
 def test_a_window_without_observations_is_no_window_lost() -> None:
-    past = SketchPast("ttft", 60, 104, Catalog())
-    frame: WindowFrame = frame_of(EPOCH, 60, {})
-    past.push_window(frame, np.empty(0, np.int64))
-    assert len(past.recent(1)) == 1
+    catalog = Catalog()
+    past, rows = SketchPast("ttft", 60, 104, catalog), catalog.rows((SERIES,))
+    past.push_window(frame_of(EPOCH, 60, {SERIES: {"t:100": 3}}), rows)
+    past.push_window(frame_of(EPOCH + 60, 60, {}), np.empty(0, np.int64))
+    assert past.recent(1) == []
+    assert [stack.counts(rows).tolist() for stack in past.recent(2)] == [[3]]
     assert past.baseline is sketch.EMPTY
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), max_size=9)))
+def test_a_stack_says_of_its_windows_what_they_say_one_by_one(
+    windows: list[list[tuple[int, int]]],
+) -> None:
+    parts = [
+        sketch.from_cells(
+            np.array([row * sketch.WIDTH + bucket for row, bucket in cells], np.int64),
+            np.ones(len(cells), np.int64),
+        )
+        for cells in windows
+    ]
+    rows, cut = np.array([3, 0, 4]), np.array([10, 20, 5])
+    stacks = sketch.stacked(parts, 5)
+    alone = [sketch.Stack(part, 1, 5) for part in parts]
+    nothing = np.zeros(3, np.int64)
+    n, alone_n = (sum((s.counts(rows) for s in held), nothing) for held in (stacks, alone))
+    above, alone_above = (
+        sum((s.above(rows, cut) for s in held), nothing) for held in (stacks, alone)
+    )
+    assert n.tolist() == alone_n.tolist()
+    assert above.tolist() == alone_above.tolist()
+    one, two = (sketch.add([stack.only(rows) for stack in held]) for held in (stacks, alone))
+    assert np.array_equal(one.key, two.key)
+    assert np.array_equal(one.count, two.count)
