@@ -11,7 +11,7 @@ from tocsin.types import Record
 from world import World
 
 SERVICE = Path(__file__).parents[2] / "deploy" / "examples" / "agent_service" / "service.py"
-HEALTHY, STUCK, LOOKUP_S = 4, 30, 0.5
+HEALTHY, STUCK, LOOKUP_S = 4, 120, 0.5  # the loop goes on until the alert is seen
 
 
 def serve(world: World, *options: str) -> subprocess.Popen[str]:

@@ -28,7 +28,7 @@ from world import World
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "deploy" / "examples" / "vercel_service"
 RECORDED = ROOT / "tests" / "golden" / "vercel"
-HEALTHY, STUCK, LOOKUP_S = 2, 12, 0.5
+HEALTHY, STUCK, LOOKUP_S = 2, 36, 0.5
 #: What the mock model says each call used.
 USED = {"in": 120, "out": 30, "cr": 20, "rs": 10}
 #: npm's words for a registry that is out of reach, as opposed to packages that are wrong.

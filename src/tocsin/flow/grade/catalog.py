@@ -99,9 +99,9 @@ class Catalog:
         return _DIMS[view]
 
     def dims(self, row: int) -> dict[str, str]:
-        """Dimension -> value of a row."""
+        """Dimension -> value of a row; of a row given back, or of a view that is no more, none."""
         view, values = split_series(self.names[row])
-        return dict(zip(_DIMS[view], values, strict=False))
+        return dict(zip(_DIMS.get(view, ()), values, strict=False))
 
     def group(self, row: int, group_by: Sequence[str]) -> Group:
         """The group of a row: group_by dimension -> value."""
