@@ -42,7 +42,8 @@ class Scenario:
 class Answer:
     """Alarms after the trouble and without it, and those of the trouble itself."""
 
-    scenario: Scenario
+    name: str
+    question: str
     services: int
     during: int
     after: int
@@ -98,15 +99,15 @@ SCENARIOS: Sequence[Scenario] = (
 )  # fmt: skip
 
 
-def live_through(
-    scenario: Scenario, count: int, seed: int, progress: Progress | None = None
-) -> Answer:
-    """The scenario's fleet with its trouble, and without."""
+def live_through(number: int, count: int, seed: int, progress: Progress | None = None) -> Answer:
+    """The fleet of SCENARIOS[number] with its trouble, and without."""
+    scenario = SCENARIOS[number]
     services = _dense(count, seed)
     troubled = _openings(scenario, services, seed, trouble=True, progress=progress)
     calm = _openings(scenario, services, seed, trouble=False, progress=progress)
     return Answer(
-        scenario,
+        scenario.name,
+        scenario.question,
         count,
         sum(o.window < scenario.after for o in troubled)
         - sum(o.window < scenario.after for o in calm),
@@ -137,8 +138,7 @@ def table(answers: Sequence[Answer]) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {a.scenario.name} | {a.scenario.question} | {a.services} | {a.during} | {a.after} "
-        f"| {a.control} |"
+        f"| {a.name} | {a.question} | {a.services} | {a.during} | {a.after} | {a.control} |"
         for a in answers
     ]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,3 +42,17 @@ def healthy(services: int, days: int, seed: int, progress: Progress | None = Non
     found = watch(fleet, range(days * DAY), progress=progress)
     told = tuple(o for o in found.openings if o.rule not in _NEWS)
     return Healthy(len(found.series), found.series_days, told, days)
+
+
+def together(parts: Sequence[Healthy]) -> Healthy:
+    """Several fleets as one; services of the n-th are named `n:...`."""
+    return Healthy(
+        sum(part.series for part in parts),
+        sum(part.series_days for part in parts),
+        tuple(
+            replace(opening, service=f"{number}:{opening.service}")
+            for number, part in enumerate(parts)
+            for opening in part.openings
+        ),
+        parts[0].days,
+    )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from quality import bad_days, loops, plot, run_score
-from quality.healthy import healthy
+from quality.healthy import healthy, together
 from quality.power import QUESTIONS, Cell, Question, ask, table
 
 #: Told (what, done, of) now and then.
 Step = Callable[[str, int, int], None]
 SEED = 20_261
+#: Fleets that the healthy services are shared among, each with a seed of its own.
+FLEETS, WORKERS = 4, 2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +29,20 @@ class Section:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
+def spread(step: Step, what: str, jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """The results of the jobs in their order, run on two cores; each can be pickled."""
+    with ProcessPoolExecutor(WORKERS) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        for done, _ in enumerate(as_completed(futures), 1):
+            step(what, done, len(jobs))
+        return [future.result() for future in futures]
+
+
 def section_healthy(scale: float, step: Step) -> Section:
     """A/A: healthy traffic for four weeks."""
-    services, days = max(4, round(22 * scale)), 28
-    found = healthy(services, days, SEED, lambda done, of: step("weeks", done, of))
+    services, days = max(1, round(6 * scale)) * FLEETS, 28
+    fleets = [partial(healthy, services // FLEETS, days, SEED + i) for i in range(FLEETS)]
+    found = together(spread(step, "fleets", fleets))
     warnings, pages = found.rate("warning"), found.rate("critical")
     rules = ", ".join(f"{rule} {count}" for rule, count in found.by_rule().most_common())
     worst = ", ".join(f"{service} {count}" for service, count in found.worst_services())
@@ -50,8 +66,8 @@ def section_power(scale: float, step: Step) -> Section:
     """Injected faults: three sizes in three volumes each."""
     repeats = max(2, round(10 * scale))
     parts, files, false = [], {}, 0
-    for number, question in enumerate(QUESTIONS):
-        cells = ask(question, repeats, SEED, _part(step, question.kind, number, len(QUESTIONS)))
+    asked = spread(step, "questions", [partial(ask, q, repeats, SEED) for q in QUESTIONS])
+    for question, cells in zip(QUESTIONS, asked, strict=True):
         false += sum(cell.false for cell in cells)
         files[f"power-{question.kind}.svg"] = _curve(question, cells)
         parts.append(
@@ -70,10 +86,8 @@ def section_power(scale: float, step: Step) -> Section:
 def section_bad_days(scale: float, step: Step) -> Section:
     """Troubles, and what they leave behind."""
     count = max(2, round(8 * scale))
-    answers = [
-        bad_days.live_through(scenario, count, SEED, _part(step, scenario.name, 0, 1))
-        for scenario in bad_days.SCENARIOS
-    ]
+    jobs = [partial(bad_days.live_through, i, count, SEED) for i in range(len(bad_days.SCENARIOS))]
+    answers = spread(step, "troubles", jobs)
     text = (
         "The same fleet lives with a trouble and without it. The trouble itself is to be told; "
         "after it, alarms must be as few as they would have been.\n\n" + bad_days.table(answers)
@@ -98,10 +112,6 @@ def section_score(scale: float, step: Step) -> Section:
         "over all 58 files, and at most 0.06 false rows a series-day.\n\n" + run_score.report()
     )
     return Section("`tocsin score`: any series", text)
-
-
-def _part(step: Step, what: str, number: int, of: int) -> Callable[[int, int], None]:
-    return lambda done, total: step(what, number * total + done, of * total)
 
 
 def _curve(question: Question, cells: list[Cell]) -> str:
