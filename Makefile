@@ -13,7 +13,8 @@ setup: $(STAMP) ## make .venv with Tocsin in it, up to date
 demo: setup ## start a broker and a Redis, a fleet of agents with incidents, and watch the alerts
 	@$(BIN)/tocsin demo
 test: setup ## run every test, fast ones first, on a real Kafka where there is one
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 tests/unit tests/golden
+	@$(BIN)/pytest tests/contract tests/e2e
 quick: setup ## run the tests that need no server, each law on fewer cases
 	@$(BIN)/pytest -n 2 --hypothesis-profile=quick tests/unit tests/golden
 lint: setup ## check style and format
