@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -11,6 +13,9 @@ from tocsin.bus.base import BrokerUnavailable, TopicSpec
 from tocsin.bus.kafka.connect import reach
 from tocsin.errors import UserError
 from tocsin.settings import KafkaConfig
+
+#: How long a broker may take to show a topic that it says it has created.
+_SHOWN_S = 30.0
 
 
 class KafkaAdmin:
@@ -48,7 +53,23 @@ class KafkaAdmin:
                     f"{message or failure.__name__}; set kafka.replication to at most the number "
                     "of brokers, or have an administrator create it."
                 )
+        await self._shown(list(missing))
         return list(missing)
+
+    async def _shown(self, names: Sequence[str]) -> None:
+        """Wait until the broker shows what it has created.
+
+        Its metadata follows the controller's; a stage that starts in between would be told
+        that the topic is missing.
+        """
+        deadline = time.monotonic() + _SHOWN_S
+        while hidden := [name for name, parts in (await self.describe(names)).items() if not parts]:
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(
+                    f"The Kafka broker at {self._config.bootstrap} has created {hidden[0]} but "
+                    f"does not show it after {_SHOWN_S:.0f} s; look at its log."
+                )
+            await asyncio.sleep(0.1)
 
     async def describe(self, names: Sequence[str]) -> dict[str, int | None]:
         """See `bus.base.Admin`."""
