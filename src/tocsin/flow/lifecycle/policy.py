@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, Self
 
 from tocsin.flow.judge.keys import DETECTORS
@@ -61,16 +63,21 @@ def policies_of(rules: Iterable[RuleSpec], window_s: int = 60) -> dict[str, Poli
     return {rule.id: Policy.of(rule, window_s) for rule in rules}
 
 
-def depths(policies: Iterable[Policy]) -> dict[str, int]:
+def depths(policies: Iterable[Policy]) -> Mapping[str, int]:
     """How many rules stand above each rule in the order of inhibition; 0 has none above.
 
     What happens at one instant is handled from the top, so that an alert that opens
     together with the one that explains it is born suppressed. Rules in a circle are level.
     """
-    above = {policy.rule: policy.inhibited_by for policy in policies}
+    return _depths(tuple((policy.rule, policy.inhibited_by) for policy in policies))
+
+
+@lru_cache(maxsize=8)  # asked for by every tick, and the same for as long as the rules are
+def _depths(rules: tuple[tuple[str, tuple[str, ...]], ...]) -> Mapping[str, int]:
+    above = dict(rules)
 
     def depth(rule: str, below: frozenset[str]) -> int:
         seen = below | {rule}
         return max((1 + depth(r, seen) for r in above.get(rule, ()) if r not in seen), default=0)
 
-    return {rule: depth(rule, frozenset()) for rule in above}
+    return MappingProxyType({rule: depth(rule, frozenset()) for rule in above})
