@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quality.watchman import wilson
 from tocsin.flow.fold_runs import fold_runs
 from tocsin.flow.judge.rules import RuleSpec, load_rules
 from tocsin.flow.judge.runs import RunTrack, judge_runs, run_case
@@ -40,12 +41,7 @@ REALLY_LOOPS = "crypto/eps"
 Words = list[str]
 Labels = dict[str, str]
 _LATER_MS = 8 * 3_600_000
-
-
-def wilson(hits: int, n: int, z: float = 2.576) -> tuple[float, float]:
-    """The 99 % interval of a share."""
-    centre, half = hits + z * z / 2, z * math.sqrt(hits * (n - hits) / n + z * z / 4)
-    return (centre - half) / (n + z * z), (centre + half) / (n + z * z)
+Z_99 = 2.576  # of a two-sided 99 % interval
 
 
 # ---- healthy -----------------------------------------------------------------------------
@@ -324,9 +320,10 @@ def report(scale: float = 1.0) -> str:
         total, hits = total + each, hits + caught
         lines.append(
             f"| {family.name} | {len(family.noises)} kinds | {caught} of {each} "
-            f"| {wilson(caught, each)[0]:.4f} | {np.median(at):.0f}, {max(at)} | {family.due} |"
+            f"| {wilson(caught, each, Z_99)[0]:.4f} | {np.median(at):.0f}, {max(at)} "
+            f"| {family.due} |"
         )
-    lower = wilson(hits, total)[0]
+    lower = wilson(hits, total, Z_99)[0]
     lines.append(f"| all | | {hits} of {total} | {lower:.4f} | | |")
     first, then = false_alarms(runs // 5), false_alarms(runs, 2_000)
     said = (
@@ -343,7 +340,7 @@ def report(scale: float = 1.0) -> str:
     ]
     real = real_alarms()
     for rule, count in then.items():
-        bound, early = wilson(count, runs)[1], first[rule] / (runs // 5)
+        bound, early = wilson(count, runs, Z_99)[1], first[rule] / (runs // 5)
         lines.append(f"| {rule} | {count} | {bound:.1e} | {early:.1e} | {real.get(rule, 0)} |")
     return "\n".join(lines)
 

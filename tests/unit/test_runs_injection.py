@@ -11,6 +11,7 @@ import random
 import pytest
 
 from quality import loops
+from quality.watchman import wilson
 
 #: TOCSIN_FUZZ=1 draws enough of them to bound the rate at one in ten thousand.
 HEALTHY_RUNS = 70_000 if os.environ.get("TOCSIN_FUZZ") == "1" else 2_000
@@ -52,6 +53,6 @@ def test_recall_over_all_families_has_a_wilson_bound_of_98_percent() -> None:
     for i in range(n):
         family = loops.FAMILIES[i % len(loops.FAMILIES)]
         caught += loops.inject(family, rng.choice(family.noises), rng)[0]
-    lower, _ = loops.wilson(caught, n)
+    lower, _ = wilson(caught, n, loops.Z_99)
     print(f"seed {loops.SEED}: {caught} of {n} injected loops caught; 99 % bound {lower:.4f}")
     assert lower >= 0.98
