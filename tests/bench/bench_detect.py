@@ -13,8 +13,8 @@ import time
 
 import numpy as np
 
-from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.frames import sum_by_key
+from tocsin.flow.grade.past.calendars import Calendar
 from tocsin.flow.judge.case_weeks import blobs_of
 from tocsin.flow.judge.cases import EPOCH
 from tocsin.flow.judge.rules import load_rules

@@ -13,7 +13,7 @@ import numpy as np
 
 from quality.fleet import DAY, Fault, Fleet, Service
 from quality.watchman import Opening, Progress, watch
-from tocsin.flow.grade.calendars import Calendar
+from tocsin.flow.grade.past.calendars import Calendar
 from tocsin.flow.shard import DetectSettings
 from tocsin.types import WindowFrame
 

@@ -11,20 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tocsin.flow.grade.budgets import (
+from tocsin.flow.grade.books.ledger import Ledger, matches
+from tocsin.flow.grade.evidence.budgets import (
     BURNS,
     NANO,
     burns,
     day_start,
     dear,
     forecast,
-    matches,
     month_end,
     month_start,
     nano_a_second,
 )
 from tocsin.flow.grade.frames import encode
-from tocsin.flow.grade.ledger import Ledger
 from tocsin.flow.judge.cases import frame_of
 from tocsin.types import CostBudget, WindowFrame, join_series
 

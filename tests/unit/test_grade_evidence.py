@@ -13,7 +13,7 @@ from scipy.stats import binom, norm
 
 from tocsin.flow.fold import bucket
 from tocsin.flow.grade import sketch
-from tocsin.flow.grade.evidence import (
+from tocsin.flow.grade.evidence.e_values import (
     DRIFT,
     DRIFT_YOUNG,
     PRIOR_H,
@@ -22,7 +22,7 @@ from tocsin.flow.grade.evidence import (
     needed,
     spread_of,
 )
-from tocsin.flow.grade.shares import over_dispersion
+from tocsin.flow.grade.evidence.shares import over_dispersion
 from tocsin.flow.grade.sketch import WIDTH, Sketches
 
 SEED = 20231113

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tocsin.flow.grade import sketch
-from tocsin.flow.grade.counts import expect
-from tocsin.flow.grade.history import MINUTES_S, QUARTERS, History
-from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.grade.expect.counts import expect
+from tocsin.flow.grade.past.history import MINUTES_S, QUARTERS, History
+from tocsin.flow.grade.past.sketch_past import QUARTER_S
 from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
 from tocsin.types import WindowFrame, join_series
 

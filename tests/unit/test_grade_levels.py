@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tocsin.flow.alert import AlertEvent
-from tocsin.flow.grade import levels
-from tocsin.flow.grade.calendars import Calendar
-from tocsin.flow.grade.counts import expect
-from tocsin.flow.grade.history import History
+from tocsin.flow.grade.expect.counts import expect
+from tocsin.flow.grade.past import levels
+from tocsin.flow.grade.past.calendars import Calendar
+from tocsin.flow.grade.past.history import History
 from tocsin.flow.judge.case_weeks import blobs_of
 from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
 from tocsin.flow.judge.rules import load_rules

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tocsin.flow.grade import frames as frame_bytes
+from tocsin.flow.grade.books.residual_past import BLOB, ResidualPast
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import totals
-from tocsin.flow.grade.history import SIGNAL_FIELDS
-from tocsin.flow.grade.residual_past import BLOB, ResidualPast
+from tocsin.flow.grade.past.history import SIGNAL_FIELDS
 from tocsin.flow.judge.cases import frames_of
 from tocsin.types import WindowFrame
 

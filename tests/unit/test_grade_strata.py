@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin.flow.grade import Graded, grade, looks, sketch
-from tocsin.flow.grade.history import History
-from tocsin.flow.grade.known import Known
-from tocsin.flow.grade.strata import standardise
+from tocsin.flow.grade import Graded, grade, sketch
+from tocsin.flow.grade.books.known import Known
+from tocsin.flow.grade.expect import looks
+from tocsin.flow.grade.expect.strata import standardise
+from tocsin.flow.grade.past.history import History
 from tocsin.flow.judge.cases import frames_of
 from tocsin.types import WindowFrame, join_series
 

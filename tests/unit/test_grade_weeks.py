@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.history import History
-from tocsin.flow.grade.hour_codes import HOURS, Block
-from tocsin.flow.grade.weeks import STATISTICS, Weeks
+from tocsin.flow.grade.past.calendars import Calendar
+from tocsin.flow.grade.past.history import History
+from tocsin.flow.grade.past.hour_codes import HOURS, Block
+from tocsin.flow.grade.past.weeks import STATISTICS, Weeks
 from tocsin.flow.judge import weekly
 from tocsin.flow.judge.cases import frame_of
 from tocsin.flow.judge.rules import load_rules

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.flow.grade.run_book import (
+from tocsin.flow.grade.books.run_book import (
     CELL_S,
     CELLS,
     HELD_CELLS,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tocsin.flow.grade import sketch
 from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.history import History
-from tocsin.flow.grade.sketch_past import LAG_QUARTERS, QUARTER_S, SketchPast, spoils
+from tocsin.flow.grade.past.history import History
+from tocsin.flow.grade.past.sketch_past import LAG_QUARTERS, QUARTER_S, SketchPast, spoils
 from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
 from tocsin.flow.judge.rules import load_rules
 from tocsin.flow.shard import DetectSettings, ShardDetector

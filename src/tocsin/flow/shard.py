@@ -22,12 +22,14 @@ import numpy as np
 
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.extract import MONOTONE
-from tocsin.flow.grade import Graded, grade, known, shifts
-from tocsin.flow.grade.calendars import Calendar
+from tocsin.flow.grade import Graded, grade
+from tocsin.flow.grade.books import known
+from tocsin.flow.grade.books.ledger import Ledger
+from tocsin.flow.grade.books.residual_past import ResidualPast
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.history import SIGNAL_FIELDS, History
-from tocsin.flow.grade.ledger import Ledger
-from tocsin.flow.grade.residual_past import ResidualPast
+from tocsin.flow.grade.expect import shifts
+from tocsin.flow.grade.past.calendars import Calendar
+from tocsin.flow.grade.past.history import SIGNAL_FIELDS, History
 from tocsin.flow.judge import (
     judge,
     judge_open,

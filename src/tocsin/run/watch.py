@@ -14,7 +14,7 @@ from tocsin import metrics as m
 from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
-from tocsin.flow.grade.calendars import Calendar
+from tocsin.flow.grade.past.calendars import Calendar
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.lifecycle import Budget
 from tocsin.flow.shard import DetectSettings, ShardDetector

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tocsin.flow.grade import sketch
+from tocsin.flow.grade.books.known import Known
+from tocsin.flow.grade.books.ledger import Ledger
+from tocsin.flow.grade.books.residual_past import ResidualPast
 from tocsin.flow.grade.frames import totals
-from tocsin.flow.grade.history import SIGNAL_FIELDS, History
-from tocsin.flow.grade.known import Known
-from tocsin.flow.grade.ledger import Ledger
-from tocsin.flow.grade.residual_past import ResidualPast
+from tocsin.flow.grade.past.history import SIGNAL_FIELDS, History
 from tocsin.types import WindowFrame
 
 

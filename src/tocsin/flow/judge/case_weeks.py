@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.grade.calendars import HOUR_S, Calendar
 from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.history import SIGNAL_FIELDS
-from tocsin.flow.grade.weeks import Weeks
+from tocsin.flow.grade.past.calendars import HOUR_S, Calendar
+from tocsin.flow.grade.past.history import SIGNAL_FIELDS
+from tocsin.flow.grade.past.weeks import Weeks
 
 _WEEK: Final = 168
 

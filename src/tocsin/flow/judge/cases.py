@@ -55,10 +55,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from tocsin.flow.alert import AlertEvent
-from tocsin.flow.grade.calendars import Calendar
 from tocsin.flow.grade.frames import canonical
+from tocsin.flow.grade.past.calendars import Calendar
+from tocsin.flow.grade.past.sketch_past import QUARTER_S, SKETCH_PREFIX
 from tocsin.flow.grade.sketch import LOG_GAMMA
-from tocsin.flow.grade.sketch_past import QUARTER_S, SKETCH_PREFIX
 from tocsin.flow.judge.case_weeks import blobs_of
 from tocsin.flow.judge.rules import DIMS, RuleError, RuleSpec, RuleTest, read_rules
 from tocsin.flow.judge.runs.cases import Look, looks

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from tocsin.flow.grade import Graded, looks, sketch
+from tocsin.flow.grade import Graded, sketch
+from tocsin.flow.grade.expect import looks
 from tocsin.flow.judge.options import flat_of
 from tocsin.flow.judge.rules import RuleSpec
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from tocsin.flow.extract import VIEWS
-from tocsin.flow.grade.sketch_past import SKETCH_PREFIX
+from tocsin.flow.grade.past.sketch_past import SKETCH_PREFIX
 from tocsin.types import Slo
 
 _DIMS: Mapping[str, tuple[str, ...]] = {view.name: view.dims for view in VIEWS}

@@ -15,8 +15,8 @@ import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import BASELINES
-from tocsin.flow.grade.sketch_past import spoils
+from tocsin.flow.grade.expect.counts import BASELINES
+from tocsin.flow.grade.past.sketch_past import spoils
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.types import Contributor, Finding, Severity, join_series, split_series
 

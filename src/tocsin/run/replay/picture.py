@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from tocsin.flow.grade import Graded
-from tocsin.flow.grade.counts import expect
+from tocsin.flow.grade.expect.counts import expect
 from tocsin.run.replay.report import Episode
 from tocsin.types import SEP
 

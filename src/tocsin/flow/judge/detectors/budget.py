@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, budgets
-from tocsin.flow.grade.budgets import BURNS, NANO
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import BASELINES
-from tocsin.flow.grade.recent import total
+from tocsin.flow.grade.evidence import budgets
+from tocsin.flow.grade.evidence.budgets import BURNS, NANO
+from tocsin.flow.grade.expect.counts import BASELINES
+from tocsin.flow.grade.expect.recent import total
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, drivers, is_watched, name_of, rows_of
 from tocsin.types import Contributor, CostBudget, Severity

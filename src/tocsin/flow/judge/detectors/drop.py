@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, local, tails
-from tocsin.flow.grade.calendars import HOUR_S
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import Expected, expect
-from tocsin.flow.grade.history import MINUTES_S
+from tocsin.flow.grade.evidence import tails
+from tocsin.flow.grade.expect import local
+from tocsin.flow.grade.expect.counts import Expected, expect
+from tocsin.flow.grade.past.calendars import HOUR_S
+from tocsin.flow.grade.past.history import MINUTES_S
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 

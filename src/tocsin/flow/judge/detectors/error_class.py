@@ -16,11 +16,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, rates, tails
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import DAY_S
-from tocsin.flow.grade.recent import total
-from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.grade.evidence import rates, tails
+from tocsin.flow.grade.expect.counts import DAY_S
+from tocsin.flow.grade.expect.recent import total
+from tocsin.flow.grade.past.sketch_past import QUARTER_S
 from tocsin.flow.judge.detectors.unexpected import is_warm, service_age
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.verdicts import (

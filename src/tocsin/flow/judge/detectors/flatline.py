@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, tails
-from tocsin.flow.grade.calendars import DAY_S
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import expect
+from tocsin.flow.grade.evidence import tails
+from tocsin.flow.grade.expect.counts import expect
+from tocsin.flow.grade.past.calendars import DAY_S
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 

@@ -15,10 +15,11 @@ from fnmatch import fnmatchcase
 import numpy as np
 from scipy.special import stdtr
 
-from tocsin.flow.grade import Graded, looks
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.evidence import FITTED
-from tocsin.flow.grade.sketch_past import LONGEST_S, QUARTER_S
+from tocsin.flow.grade.evidence.e_values import FITTED
+from tocsin.flow.grade.expect import looks
+from tocsin.flow.grade.past.sketch_past import LONGEST_S, QUARTER_S
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 

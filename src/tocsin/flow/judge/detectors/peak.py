@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, looks, sketch
+from tocsin.flow.grade import Graded, sketch
 from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.expect import looks
 from tocsin.flow.judge.options import max_ms_of
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.units import unit_of

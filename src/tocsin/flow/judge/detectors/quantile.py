@@ -5,7 +5,7 @@ and over the least that holds `wide_n`: the first is soon, the second sure; eith
 The effect must hold against the last day up to two hours ago, and against what is best known
 of this hour: that of earlier weeks, else the same time yesterday, else the hours before. So
 neither a busy hour of the day nor a busy Monday is a regression. Where a rule names
-`strata`, the day is brought into the mix of today first (`grade/strata.py`).
+`strata`, the day is brought into the mix of today first (`grade/expect/strata.py`).
 
 Evidence is either of two: more observations beyond the usual quantile than a beta-binomial
 allows whose share wanders as it did all day; or a shift of the mean log, as an e-value, which
@@ -19,11 +19,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, looks, sketch, tails
+from tocsin.flow.grade import Graded, sketch
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import BASELINES
-from tocsin.flow.grade.evidence import PRIOR_H, PRIOR_LATER_H, mixture_e, needed, spread_of
-from tocsin.flow.grade.strata import standardise
+from tocsin.flow.grade.evidence import tails
+from tocsin.flow.grade.evidence.e_values import PRIOR_H, PRIOR_LATER_H, mixture_e, needed, spread_of
+from tocsin.flow.grade.expect import looks
+from tocsin.flow.grade.expect.counts import BASELINES
+from tocsin.flow.grade.expect.strata import standardise
 from tocsin.flow.judge.flat import is_flat
 from tocsin.flow.judge.options import flat_of, strata_of
 from tocsin.flow.judge.rules import RuleSpec

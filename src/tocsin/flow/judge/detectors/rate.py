@@ -22,9 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, rates, tails
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.recent import last_calls, recent, total, windows_of
+from tocsin.flow.grade.evidence import rates, tails
+from tocsin.flow.grade.expect.recent import last_calls, recent, total, windows_of
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, drivers, is_watched, name_of, rows_of
 from tocsin.types import Contributor, Severity

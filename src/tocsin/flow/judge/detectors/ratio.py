@@ -18,11 +18,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tocsin.flow.extract import VIEWS
-from tocsin.flow.grade import Graded, looks, ratios, sketch
+from tocsin.flow.grade import Graded, sketch
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import BASELINES
-from tocsin.flow.grade.recent import recent, windows_of
-from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.grade.evidence import ratios
+from tocsin.flow.grade.expect import looks
+from tocsin.flow.grade.expect.counts import BASELINES
+from tocsin.flow.grade.expect.recent import recent, windows_of
+from tocsin.flow.grade.past.sketch_past import QUARTER_S
 from tocsin.flow.judge.detectors import ratio_words
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, drivers, is_watched, rows_of

@@ -11,7 +11,7 @@ import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import Expected, expect
+from tocsin.flow.grade.expect.counts import Expected, expect
 from tocsin.flow.judge.detectors.spike import UNITS
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import Verdicts, contributions, is_watched, name_of, rows_of

@@ -19,8 +19,8 @@ import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.history import SHARE
-from tocsin.flow.grade.shares import g_test, js_distance, over_dispersion, shift_bound
+from tocsin.flow.grade.evidence.shares import g_test, js_distance, over_dispersion, shift_bound
+from tocsin.flow.grade.past.history import SHARE
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 from tocsin.types import Contributor

@@ -14,8 +14,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import betaincinv
 
-from tocsin.flow.grade import Graded, looks, sketch
+from tocsin.flow.grade import Graded, sketch
 from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.expect import looks
 from tocsin.flow.judge.options import slos_of
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.units import unit_of

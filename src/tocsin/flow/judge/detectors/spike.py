@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, tails
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import Expected, expect
+from tocsin.flow.grade.evidence import tails
+from tocsin.flow.grade.expect.counts import Expected, expect
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import (
     NOTHING,

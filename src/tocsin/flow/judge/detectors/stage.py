@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
-from tocsin.flow.grade import Graded, looks, sketch
+from tocsin.flow.grade import Graded, sketch
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.evidence import FITTED
+from tocsin.flow.grade.evidence.e_values import FITTED
+from tocsin.flow.grade.expect import looks
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 from tocsin.types import Severity

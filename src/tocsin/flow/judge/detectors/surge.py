@@ -12,11 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, tails
-from tocsin.flow.grade.calendars import HOUR_S
+from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.counts import Expected, expect
-from tocsin.flow.grade.habits import HOUR_OF_DAY, HOUR_OF_WEEK
+from tocsin.flow.grade.evidence import tails
+from tocsin.flow.grade.expect.counts import Expected, expect
+from tocsin.flow.grade.past.calendars import HOUR_S
+from tocsin.flow.grade.past.habits import HOUR_OF_DAY, HOUR_OF_WEEK
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import (
     NOTHING,

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betaincinv, ndtri
 
-from tocsin.flow.grade import Graded, looks, sketch
+from tocsin.flow.grade import Graded, sketch
 from tocsin.flow.grade.catalog import Group
+from tocsin.flow.grade.expect import looks
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.units import unit_of
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, name_of, rows_of

@@ -16,8 +16,8 @@ import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.recent import total
-from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.grade.expect.recent import total
+from tocsin.flow.grade.past.sketch_past import QUARTER_S
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 from tocsin.types import NONE, OVERFLOW, SEP, Severity, join_series, split_series

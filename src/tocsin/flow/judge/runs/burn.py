@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.grade.run_book import Level, Quantity, RunBook, known_at
+from tocsin.flow.grade.books.run_book import Level, Quantity, RunBook, known_at
 from tocsin.flow.judge.runs.names import Names, Reader
 from tocsin.flow.judge.runs.ring import ROOTS, Rings
 from tocsin.flow.judge.runs.settings import RunRule

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tocsin.flow.grade.run_book import Level, Quantity, RunBook
+from tocsin.flow.grade.books.run_book import Level, Quantity, RunBook
 from tocsin.flow.judge.runs.names import Reader
 from tocsin.flow.judge.runs.ring import HANDOFFS, ROOTS, Rings
 from tocsin.flow.judge.runs.settings import RunRule

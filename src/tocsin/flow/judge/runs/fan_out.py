@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.grade.run_book import Level, Quantity, RunBook
+from tocsin.flow.grade.books.run_book import Level, Quantity, RunBook
 from tocsin.flow.judge.runs.names import Names, Reader
 from tocsin.flow.judge.runs.ring import CALLED, ROOTS, Rings, often
 from tocsin.flow.judge.runs.settings import RunRule

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tocsin.flow.grade.run_book import RunBook
+from tocsin.flow.grade.books.run_book import RunBook
 from tocsin.flow.judge.runs import burn, depth, fan_out, loop
 from tocsin.flow.judge.runs.names import Reader
 from tocsin.flow.judge.runs.ring import Rings, rings

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tocsin.flow.grade.run_book import SURE, Level, RunBook
+from tocsin.flow.grade.books.run_book import SURE, Level, RunBook
 from tocsin.flow.judge.runs.settings import RunRule
 from tocsin.flow.judge.runs.told import BASELINE
 from tocsin.flow.judge.runs.waiting import Pause

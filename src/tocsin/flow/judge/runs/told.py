@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from tocsin.flow.grade.run_book import SURE, Level, known_at
+from tocsin.flow.grade.books.run_book import SURE, Level, known_at
 from tocsin.flow.judge.runs.names import Names
 from tocsin.flow.judge.runs.settings import RunRule
 from tocsin.types import NONE, STEP_COST_UNKNOWN, Finding, join_series

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tocsin.flow.grade.run_book import QUANTITIES, RunBook
+from tocsin.flow.grade.books.run_book import QUANTITIES, RunBook
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.runs import burn, depth, fan_out, orphan
 from tocsin.flow.judge.runs.judge import RUNS, judge_runs

@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
-from tocsin.flow.grade.run_book import RunBook
+from tocsin.flow.grade.books.run_book import RunBook
 from tocsin.flow.judge.runs.burn import so_far
 from tocsin.flow.judge.runs.fan_out import has_called
 from tocsin.flow.judge.runs.names import Names, Reader

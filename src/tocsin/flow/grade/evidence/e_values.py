@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtri
 
 from tocsin.flow.grade import sketch
-from tocsin.flow.grade.shares import RHO_MAX
+from tocsin.flow.grade.evidence.shares import RHO_MAX
 
 #: A mean log duration wanders by 2 % from hour to hour with nothing wrong: a floor. By 8 % while
 #: too little is known of a series: the first hours have not seen what a day brings.

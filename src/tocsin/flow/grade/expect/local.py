@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade.habits import NONE, Curve
-from tocsin.flow.grade.history import History
+from tocsin.flow.grade.past.habits import NONE, Curve
+from tocsin.flow.grade.past.history import History
 
 LEVEL_MIN, LEVEL_MAX = 0.5, 2.0
 _BLOCK_S = 300

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tocsin.flow.grade import Graded
-from tocsin.flow.grade.history import MINUTES_S
-from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.grade.past.history import MINUTES_S
+from tocsin.flow.grade.past.sketch_past import QUARTER_S
 
 _DAY_QUARTERS = 96
 

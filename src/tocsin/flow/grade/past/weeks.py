@@ -24,9 +24,9 @@ import msgspec
 import numpy as np
 
 from tocsin.flow.grade import sketch
-from tocsin.flow.grade.calendars import DAY_S, HOUR_S, Calendar
 from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.hour_codes import HOURS, UNKNOWN, ZERO, Block
+from tocsin.flow.grade.past.calendars import DAY_S, HOUR_S, Calendar
+from tocsin.flow.grade.past.hour_codes import HOURS, UNKNOWN, ZERO, Block
 from tocsin.types import split_series
 
 VERSION: Final = 1

@@ -17,8 +17,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betaincc, betaln, logsumexp, ndtri, xlog1py, xlogy
 
-from tocsin.flow.grade.shares import RHO_MAX
-from tocsin.flow.grade.tails import K_MAX, K_MIN, RHO_MIN
+from tocsin.flow.grade.evidence.shares import RHO_MAX
+from tocsin.flow.grade.evidence.tails import K_MAX, K_MIN, RHO_MIN
 
 #: Quarter-hours with fewer calls say too little about how a rate varies.
 _MIN_N = 20

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import chdtrc
 from scipy.stats import norm
 
-from tocsin.flow.grade.tails import RHO_MIN
+from tocsin.flow.grade.evidence.tails import RHO_MIN
 
 RHO_MAX = 0.5
 #: Quarter-hours with fewer events say too little about how much shares vary.

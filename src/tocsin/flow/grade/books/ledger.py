@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from tocsin.flow.grade.budgets import matches
+from tocsin.flow.extract import VIEWS
 from tocsin.flow.grade.frames import decode, totals
-from tocsin.types import CostBudget, WindowFrame
+from tocsin.types import CostBudget, WindowFrame, split_series
 
 VERSION: Final = 1
 PREFIX: Final = "c:"
 _HOUR_S, _DAY_S, _KEEP_DAYS = 3_600, 86_400, 33
+_DIMS: Final = {v.name: v.dims for v in VIEWS if v.name.startswith("calls_by_") and not v.needs}
 
 
 class Ledger:
@@ -134,6 +136,16 @@ class Ledger:
         }
         held = {series: hours for series, hours in spent.items() if hours}
         return msgspec.msgpack.encode((VERSION, self._first, end, held))
+
+
+def matches(budget: CostBudget, series: str) -> bool:
+    """Whether a budget holds for a series: one of model calls by just its dimensions."""
+    view, values = split_series(series)
+    dims = _DIMS.get(view, ())
+    if frozenset(dims) != budget.names | {"env", "service"}:
+        return False
+    named = dict(zip(dims, values, strict=True))
+    return all(fnmatchcase(named[dim], pattern) for dim, pattern in budget.where.items())
 
 
 def _windows(blobs: Mapping[str, bytes], since: int) -> Iterable[int]:

@@ -20,14 +20,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tocsin.flow.grade.calendars import HOUR_S, Calendar
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import decode, encode, merge, totals
-from tocsin.flow.grade.habits import Habits
-from tocsin.flow.grade.levels import Levels
-from tocsin.flow.grade.ring import Slide
-from tocsin.flow.grade.sketch_past import QUARTER_S, SketchPast
-from tocsin.flow.grade.weeks import Kept, Weeks, kept_of, statistics, sum_of_quarters
+from tocsin.flow.grade.past.calendars import HOUR_S, Calendar
+from tocsin.flow.grade.past.habits import Habits
+from tocsin.flow.grade.past.levels import Levels
+from tocsin.flow.grade.past.ring import Slide
+from tocsin.flow.grade.past.sketch_past import QUARTER_S, SketchPast
+from tocsin.flow.grade.past.weeks import Kept, Weeks, kept_of, statistics, sum_of_quarters
 from tocsin.types import WindowFrame
 
 MINUTES_S = 3 * 3600  # how far back single windows are kept

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade.calendars import DAY_S, HOUR_S
-from tocsin.flow.grade.levels import Levels
-from tocsin.flow.grade.weeks import Weeks
+from tocsin.flow.grade.past.calendars import DAY_S, HOUR_S
+from tocsin.flow.grade.past.levels import Levels
+from tocsin.flow.grade.past.weeks import Weeks
 
 #: Kinds of habit, as in counts.BASELINES: none, hour of the day, hour of the week.
 NONE, HOUR_OF_WEEK, HOUR_OF_DAY = 0, 5, 6

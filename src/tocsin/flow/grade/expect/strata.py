@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, looks, sketch
+from tocsin.flow.grade import Graded, sketch
 from tocsin.flow.grade.catalog import Catalog
+from tocsin.flow.grade.expect import looks
 
 #: A stratum with fewer past observations has no distribution to compare with.
 _KNOWN_N = 100

@@ -17,7 +17,7 @@ import numpy as np
 
 from tocsin.flow.grade import sketch
 from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.ring import Slide
+from tocsin.flow.grade.past.ring import Slide
 from tocsin.types import WindowFrame
 
 QUARTER_S = 900

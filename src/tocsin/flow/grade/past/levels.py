@@ -22,8 +22,8 @@ import msgspec
 import numpy as np
 from river.drift import ADWIN, PageHinkley
 
-from tocsin.flow.grade.calendars import DAY_S
-from tocsin.flow.grade.hour_codes import HOURS
+from tocsin.flow.grade.past.calendars import DAY_S
+from tocsin.flow.grade.past.hour_codes import HOURS
 
 BLOB: Final = "l:levels"
 VERSION: Final = 1

@@ -1,4 +1,4 @@
-"""Which series in quarantine have found a new level, window by window (see `levels.py`)."""
+"""Which series in quarantine have found a new level, window by window (see `past/levels.py`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tocsin.flow.grade import Graded, levels
-from tocsin.flow.grade.counts import expect
+from tocsin.flow.grade import Graded
+from tocsin.flow.grade.expect.counts import expect
+from tocsin.flow.grade.past import levels
 
 #: Of a row that has found a new level: whether it is accepted at once (signal, row, since).
 Hastened = Callable[[str, int, int], bool]

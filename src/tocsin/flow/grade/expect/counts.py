@@ -1,7 +1,7 @@
 """What a series' next window should hold, from its own past: mean, dispersion, habits.
 
 Fallback chain by what is known: the hour of the week from three weeks of age on, from three
-days on the hour of the day, of working days or of weekends (`habits.py`), each times the local
+days on the hour of the day, of working days or of weekends (`past/habits.py`), each times the local
 level: how the last hour stood to its own habit. Else the last three hours of windows; where
 too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which
 is a state of its own and never "normal". Without a habit, from a day of age on, the same time
@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.grade import local, tails
-from tocsin.flow.grade.calendars import HOUR_S
-from tocsin.flow.grade.history import History
-from tocsin.flow.grade.sketch_past import QUARTER_S
+from tocsin.flow.grade.evidence import tails
+from tocsin.flow.grade.expect import local
+from tocsin.flow.grade.past.calendars import HOUR_S
+from tocsin.flow.grade.past.history import History
+from tocsin.flow.grade.past.sketch_past import QUARTER_S
 
 #: A median of fewer events than this a window is too coarse: take a trimmed mean.
 _SPARSE = 5.0

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tocsin.flow.grade import Graded, sketch
-from tocsin.flow.grade.sketch_past import LONGEST_S, QUARTER_S, SketchPast
+from tocsin.flow.grade.past.sketch_past import LONGEST_S, QUARTER_S, SketchPast
 
 #: 15 minutes to two hours: the baseline begins where the longest look ends.
 WIDTHS_S = (900, 1800, 3600, 7200)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from tocsin.flow.extract import VIEWS
-from tocsin.types import CostBudget, split_series
+from tocsin.types import CostBudget
 
 NANO: Final = 1_000_000_000
 _DAY_S: Final = 86_400
@@ -28,17 +26,6 @@ _MIN_DAYS, _TRIED_DAYS, _MIN_TRIES = 3, 7, 5
 _WRONG_UNKNOWN = 1.3
 #: No series spends alike from day to day, as a standard deviation of the log.
 _SD_MIN: Final = 0.1
-_DIMS: Final = {v.name: v.dims for v in VIEWS if v.name.startswith("calls_by_") and not v.needs}
-
-
-def matches(budget: CostBudget, series: str) -> bool:
-    """Whether a budget holds for a series: one of model calls by just its dimensions."""
-    view, values = split_series(series)
-    dims = _DIMS.get(view, ())
-    if frozenset(dims) != budget.names | {"env", "service"}:
-        return False
-    named = dict(zip(dims, values, strict=True))
-    return all(fnmatchcase(named[dim], pattern) for dim, pattern in budget.where.items())
 
 
 def nano_a_second(budget: CostBudget) -> float:
