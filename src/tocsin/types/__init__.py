@@ -1,0 +1,88 @@
+"""The values and column schemas that travel between stages. They import nothing of ours.
+
+Units, everywhere: `*_ns` and `*_ms` are nanoseconds and milliseconds since the Unix epoch,
+`*_s` seconds, a *window* is named by the epoch second it starts at, money is integer
+nano-USD. `at` is event time, `now` is the clock. The event time of a span is its END.
+"""
+
+from __future__ import annotations
+
+from tocsin.types.changes import EVERY, Change, ChangeKind
+from tocsin.types.findings import SEVERITIES, Contributor, Finding, Severity, Status
+from tocsin.types.hours import QuietHours
+from tocsin.types.names import NANO, NONE, OVERFLOW, SEP, join_series, shard_of, split_series
+from tocsin.types.promises import BUDGETED, OBJECTIVES, CostBudget, Slo
+from tocsin.types.runs import (
+    RING,
+    RUN_HEADER,
+    RUN_VERSION,
+    STEP,
+    STEP_COST_UNKNOWN,
+    STEP_ERROR,
+    STEP_HAS_ARGS,
+    STEP_HAS_RESULT,
+    STEP_TIMEOUT,
+    ChangedRun,
+    RunDelta,
+)
+from tocsin.types.shards import (
+    ChangedSeries,
+    Fence,
+    Look,
+    MergeReply,
+    Position,
+    Saved,
+    ShardFlush,
+    WindowDelta,
+    WindowFrame,
+)
+from tocsin.types.spans import SPAN_SCHEMA, Decoded, Kind, Reason, Record, Reject
+
+__all__ = [
+    "BUDGETED",
+    "EVERY",
+    "NANO",
+    "NONE",
+    "OBJECTIVES",
+    "OVERFLOW",
+    "RING",
+    "RUN_HEADER",
+    "RUN_VERSION",
+    "SEP",
+    "SEVERITIES",
+    "SPAN_SCHEMA",
+    "STEP",
+    "STEP_COST_UNKNOWN",
+    "STEP_ERROR",
+    "STEP_HAS_ARGS",
+    "STEP_HAS_RESULT",
+    "STEP_TIMEOUT",
+    "Change",
+    "ChangeKind",
+    "ChangedRun",
+    "ChangedSeries",
+    "Contributor",
+    "CostBudget",
+    "Decoded",
+    "Fence",
+    "Finding",
+    "Kind",
+    "Look",
+    "MergeReply",
+    "Position",
+    "QuietHours",
+    "Reason",
+    "Record",
+    "Reject",
+    "RunDelta",
+    "Saved",
+    "Severity",
+    "ShardFlush",
+    "Slo",
+    "Status",
+    "WindowDelta",
+    "WindowFrame",
+    "join_series",
+    "shard_of",
+    "split_series",
+]
