@@ -38,22 +38,22 @@ def lived(
 
 def test_before_birth_is_unknown_and_silence_is_zero() -> None:
     history, _ = lived(frames_of({"runs_by_service": "_x3 5 _x2 7"}))
-    values = history.minutes("n", history.rows([RUNS]))[0, -7:]
+    values = history.counts.minutes("n", history.rows([RUNS]))[0, -7:]
     assert np.array_equal(values, [np.nan, np.nan, np.nan, 5, 0, 0, 7], equal_nan=True)
 
 
 def test_windows_left_out_are_unknown_not_silent() -> None:
     frames = frames_of({"runs_by_service": "5x8"})
     history, _ = lived(frames[:3] + frames[5:])
-    values = history.minutes("n", history.rows([RUNS]))[0, -8:]
+    values = history.counts.minutes("n", history.rows([RUNS]))[0, -8:]
     assert np.array_equal(values, [5, 5, 5, np.nan, np.nan, 5, 5, 5], equal_nan=True)
 
 
 def test_what_is_excluded_is_kept_but_not_learned() -> None:
     history, _ = lived(frames_of({"runs_by_service": "5x4 900 5"}), {4: RUNS})
     rows = history.rows([RUNS])
-    assert np.isnan(history.minutes("n", rows)[0, -2])
-    assert history.trailing("n", rows, 2)[0].tolist() == [900, 5]
+    assert np.isnan(history.counts.minutes("n", rows)[0, -2])
+    assert history.counts.trailing("n", rows, 2)[0].tolist() == [900, 5]
 
 
 def test_a_window_out_of_order_is_refused() -> None:
@@ -96,13 +96,13 @@ def test_a_restored_history_expects_the_same(windows: int, gap: slice) -> None:
     mine, theirs = live.rows(names), back.rows(names)
     for signal in ("n", "tokens"):
         for one, two in (
-            (live.minutes(signal, mine), back.minutes(signal, theirs)),
-            (live.quarters(signal, mine, at), back.quarters(signal, theirs, at)),
+            (live.counts.minutes(signal, mine), back.counts.minutes(signal, theirs)),
+            (live.counts.quarters(signal, mine, at), back.counts.quarters(signal, theirs, at)),
         ):
             assert np.array_equal(one, two, equal_nan=True)
     assert np.array_equal(live.age(mine, at), back.age(theirs, at))
     assert np.array_equal(live.silent_s(mine, at), back.silent_s(theirs, at))
-    assert np.array_equal(live.day_total("n", mine), back.day_total("n", theirs))
+    assert np.array_equal(live.counts.day_total("n", mine), back.counts.day_total("n", theirs))
     assert np.array_equal(
         sketch.counts(live.sketches["duration"].baseline, mine),
         sketch.counts(back.sketches["duration"].baseline, theirs),
@@ -144,7 +144,7 @@ def test_rows_are_reused_without_the_past_of_their_former_series() -> None:
     last = EPOCH + (QUARTERS + 3) * QUARTER_S
     history.learn(frame_of(last, 60, {OTHER: {"n": 1}}), {})
     assert history.rows([OTHER])[0] == row
-    assert np.nansum(history.minutes("n", np.array([row]))) == 1
+    assert np.nansum(history.counts.minutes("n", np.array([row]))) == 1
     assert history.age(np.array([row]), last)[0] < QUARTER_S
 
 
@@ -209,4 +209,4 @@ def test_whatever_crosses_a_spikes_bound_is_a_record(seed: int, signal: str) -> 
         history.learn(frame_of(EPOCH + i * 60, 60, cells), {"n": out, "tokens": out})
     found = expect(history, signal, rows, at=EPOCH + 80 * 60, warmup=20, skip=1)
     value = np.maximum(np.floor(found.record) + 1, 1) + rng.integers(0, 3, len(rows))
-    assert history.is_record(signal, rows, value, skip=1)[found.ready].all()
+    assert history.counts.is_record(signal, rows, value, skip=1)[found.ready].all()

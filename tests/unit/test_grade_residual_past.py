@@ -9,7 +9,7 @@ from tocsin.flow.grade import frames as frame_bytes
 from tocsin.flow.grade.books.residual_past import BLOB, ResidualPast
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import totals
-from tocsin.flow.grade.past.history import SIGNAL_FIELDS
+from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
 from tocsin.flow.judge.cases import frames_of
 from tocsin.types import WindowFrame
 

@@ -29,7 +29,8 @@ from tocsin.flow.grade.books.residual_past import ResidualPast
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.expect import shifts
 from tocsin.flow.grade.past.calendars import Calendar
-from tocsin.flow.grade.past.history import SIGNAL_FIELDS, History
+from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
+from tocsin.flow.grade.past.history import History
 from tocsin.flow.judge import (
     judge,
     judge_open,

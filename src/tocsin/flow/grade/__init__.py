@@ -11,8 +11,7 @@ from tocsin.flow.grade import sketch
 from tocsin.flow.grade.books.known import Known
 from tocsin.flow.grade.books.ledger import Ledger
 from tocsin.flow.grade.books.residual_past import ResidualPast
-from tocsin.flow.grade.frames import totals
-from tocsin.flow.grade.past.history import SIGNAL_FIELDS, History
+from tocsin.flow.grade.past.history import History
 from tocsin.types import WindowFrame
 
 
@@ -65,20 +64,18 @@ def grade(
     Of all that is given, `residuals` alone moves: it scores the window and learns from it.
     """
     rows = history.rows(frame.series)
-    current = {}
-    for signal in history.signals:
-        column = np.zeros(len(history.catalog))
-        column[rows] = totals(frame, SIGNAL_FIELDS[signal])
-        current[signal] = column
+    current = np.zeros((len(history.signals), len(history.catalog)))
+    current[:, rows] = history.counts.of(frame)
+    columns = dict(zip(history.signals, current, strict=True))
     return Graded(
         frame.start,
         history,
         known,
         warmup,
         allowed_models,
-        current,
+        columns,
         {name: past.of(frame, rows) for name, past in history.sketches.items()},
         young_s,
         ledger or Ledger(),
-        residuals.score(frame, current, history.catalog) if residuals is not None else {},
+        residuals.score(frame, columns, history.catalog) if residuals is not None else {},
     )

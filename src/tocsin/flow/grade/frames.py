@@ -98,12 +98,20 @@ def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def totals(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
     """Sum of some fields for every series of the frame, int64 [len(frame.series)]."""
-    out = np.zeros(len(frame.series), np.int64)
-    for name in fields:
-        if name in frame.fields:
-            cells = np.flatnonzero(frame.field == frame.fields.index(name))
-            np.add.at(out, frame.owner[cells], frame.value[cells])
-    return out
+    summed: np.ndarray = by_field(frame, fields).sum(axis=0)
+    return summed
+
+
+def by_field(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
+    """Some fields of every series of the frame, int64 [len(fields), len(frame.series)]."""
+    size = len(frame.series)
+    number = {name: i for i, name in enumerate(fields)}
+    offset = np.array([number.get(name, -1) for name in frame.fields], np.int64) * size
+    out = np.zeros(len(fields) * size, np.int64)
+    if len(frame.value):
+        cells = np.flatnonzero((offset >= 0)[frame.field])
+        np.add.at(out, offset[frame.field[cells]] + frame.owner[cells], frame.value[cells])
+    return out.reshape(len(fields), size)
 
 
 def encode(frame: WindowFrame, excluded: Mapping[str, Sequence[str]] | None = None) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.past.history import SIGNAL_FIELDS
+from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
 from tocsin.flow.grade.past.sketch_past import SKETCH_PREFIX
 from tocsin.flow.judge.detectors import WINDOWED
 from tocsin.flow.judge.rules import RuleSpec

@@ -15,7 +15,7 @@ import numpy as np
 
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.past.calendars import HOUR_S, Calendar
-from tocsin.flow.grade.past.history import SIGNAL_FIELDS
+from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
 from tocsin.flow.grade.past.weeks import Weeks
 
 _WEEK: Final = 168

@@ -21,7 +21,7 @@ import numpy as np
 
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import decode, totals
-from tocsin.flow.grade.past.history import SIGNAL_FIELDS, Excluded
+from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS, Excluded
 from tocsin.flow.grade.residual import ResidualBank
 from tocsin.types import WindowFrame
 

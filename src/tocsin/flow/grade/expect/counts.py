@@ -82,7 +82,7 @@ def expect(
         quiet: seconds before `at` to leave out, row by row (a silence under judgement); the
             means are then those of a window between there and the end of `at`.
     """
-    values = history.minutes(signal, rows, skip)
+    values = history.counts.minutes(signal, rows, skip)
     if quiet is not None:
         columns = np.arange(values.shape[1], 0, -1)
         values[columns[None, :] <= (quiet // history.window_s)[:, None]] = np.nan
@@ -95,7 +95,7 @@ def expect(
     short = np.flatnonzero(learned < needed)
     if len(short):
         before = at - (history.window_s if quiet is None else int(quiet[short].min()))
-        day = history.quarters(signal, rows[short], before)
+        day = history.counts.quarters(signal, rows[short], before)
         if quiet is not None:
             columns = np.arange(day.shape[1], 0, -1) * QUARTER_S
             gone = quiet[short] - int(quiet[short].min())
@@ -184,7 +184,7 @@ def _median(ranked: np.ndarray, n: np.ndarray) -> np.ndarray:
 def _yesterday(history: History, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
     """Mean window of three quarter-hours around the same time yesterday; NaN if unknown."""
     middle = (at - DAY_S) // QUARTER_S * QUARTER_S
-    day = history.quarters(signal, rows, middle + 2 * QUARTER_S)
+    day = history.counts.quarters(signal, rows, middle + 2 * QUARTER_S)
     if history.last_quarter is None or history.last_quarter < middle + QUARTER_S:
         return np.full((len(rows), 3), np.nan)
     return (

@@ -25,7 +25,7 @@ def recent(graded: Graded, signal: str, rows: np.ndarray, seconds: float) -> np.
     now: np.ndarray = graded.current[signal][rows][:, None]
     if not past:
         return now
-    before = graded.history.trailing(signal, rows, past)
+    before = graded.history.counts.trailing(signal, rows, past)
     return np.concatenate([np.nan_to_num(before), now], axis=1)
 
 
@@ -47,7 +47,7 @@ def last_calls(
     since = -(-(graded.end - MINUTES_S) // QUARTER_S) * QUARTER_S
     parts = []
     for name in (signal, "n"):
-        old = history.quarters(name, rows, since, raw=True)[:, -_DAY_QUARTERS:]
+        old = history.counts.quarters(name, rows, since, raw=True)[:, -_DAY_QUARTERS:]
         new = recent(graded, name, rows, graded.end - since)
         parts.append(np.concatenate([np.nan_to_num(old), new], axis=1)[:, ::-1])
     k, n = (np.cumsum(part, axis=1) for part in parts)

@@ -29,7 +29,7 @@ def note(
     for signal in history.signals:
         rows = excluded.get(signal, np.empty(0, np.int64))
         if len(rows):
-            run = history.quarantined(signal, rows)
+            run = history.counts.quarantined(signal, rows)
             for row, windows in zip(rows.tolist(), run.tolist(), strict=True):
                 if windows + 1 >= levels.RUN:
                     _step(graded, signal, row, windows, hastened)
@@ -51,7 +51,7 @@ def _step(graded: Graded, signal: str, row: int, run: int, hastened: Hastened) -
 
 def _windows(graded: Graded, signal: str, row: int, count: int) -> np.ndarray:
     """Raw values of the newest windows, the one under judgement last."""
-    past = graded.history.trailing(signal, np.array([row]), graded.history.width)[0]
+    past = graded.history.counts.trailing(signal, np.array([row]), graded.history.width)[0]
     values = np.append(past, graded.current[signal][row])
     return values[-count:]
 
@@ -60,7 +60,7 @@ def _is_new_level(graded: Graded, signal: str, row: int, run: int) -> bool:
     rows = np.array([row])
     expected = expect(graded.history, signal, rows, at=graded.at, warmup=graded.warmup)
     mean = (expected.low[0] + expected.high[0]) / 2
-    known = graded.history.minutes(signal, rows)[0]
+    known = graded.history.counts.minutes(signal, rows)[0]
     learned = np.log1p(known[np.isfinite(known)]) - np.log1p(mean)
     since = _windows(graded, signal, row, run + 1)
     since = np.log1p(since[np.isfinite(since)]) - np.log1p(mean)

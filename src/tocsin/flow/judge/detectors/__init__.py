@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.past.history import SHARE
+from tocsin.flow.grade.past.count_past import SHARE
 from tocsin.flow.judge.detectors import (
     budget,
     drop,

@@ -186,7 +186,7 @@ def _dear_days(
     names, ledger = graded.history.catalog.names, graded.ledger
     limits = [[b.daily_usd or b.monthly_usd for b in ledger.of(names[row])] for row in rows]
     mine = rows[[not any(found) for found in limits]] if len(rows) else rows
-    now = graded.history.day_total("cost", mine) + graded.current["cost"][mine]
+    now = graded.history.counts.day_total("cost", mine) + graded.current["cost"][mine]
     wanted = (now >= rule.volume["usd"] * NANO) | is_watched(rule, graded, mine, watched)
     mine, now = mine[wanted], now[wanted]
     if not len(mine):

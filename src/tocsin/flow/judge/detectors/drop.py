@@ -109,7 +109,7 @@ def _may_have_fallen(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.nda
     calendar = history.weeks.calendar
     if calendar.is_quiet(graded.at) or calendar.is_holiday(graded.at):
         return np.zeros(len(rows), bool)
-    past = history.trailing(rule.signal, rows, history.width)
+    past = history.counts.trailing(rule.signal, rows, history.width)
     span = past[:, -(4 * width - 1) :].sum(axis=1) + graded.current[rule.signal][rows]
     hour = HOUR_S // history.window_s
     hours = np.nan_to_num(past[:, past.shape[1] % hour :]).reshape(len(rows), -1, hour)
@@ -153,7 +153,7 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: int) -> _Look
 
 def _blocks(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: int) -> np.ndarray:
     """Counts of the last four blocks, this window included; NaN where a window is unknown."""
-    past = graded.history.trailing(rule.signal, rows, _BLOCKS * width - 1)
+    past = graded.history.counts.trailing(rule.signal, rows, _BLOCKS * width - 1)
     now = graded.current[rule.signal][rows][:, None]
     values = np.concatenate([past, now], axis=1)
     missing = _BLOCKS * width - values.shape[1]
@@ -171,7 +171,7 @@ def _size(
     A straight line is taken out first: a ramp is the clock's, not the traffic's unrest.
     """
     history = graded.history
-    values = history.minutes(rule.signal, rows, 0)
+    values = history.counts.minutes(rule.signal, rows, 0)
     values = values[:, : values.shape[1] - (_BLOCKS * width - 1)]
     blocks = values.shape[1] // width
     if blocks < 8:

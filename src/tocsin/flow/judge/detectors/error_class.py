@@ -86,7 +86,7 @@ def _usual(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, ...]:
     """Mean of ten minutes, its negative-binomial size, the second-worst quarter-hour, and how
     many quarter-hours are known.
     """
-    past = graded.history.quarters("n", rows, graded.at - _LAG_S)[:, -_DAY_QUARTERS:]
+    past = graded.history.counts.quarters("n", rows, graded.at - _LAG_S)[:, -_DAY_QUARTERS:]
     then, now = _traffic(graded, rows, past.shape[1])
     mean, size = rates.count_of(past, then, now)
     quarters = np.isfinite(past).sum(axis=1)
@@ -112,7 +112,7 @@ def _traffic(graded: Graded, rows: np.ndarray, quarters: int) -> tuple[np.ndarra
         parts = np.array([part for part in found if part >= 0], np.int64)
         lately = total(graded, "n", parts, _WIDTH_S).sum()
         if lately:
-            held = graded.history.quarters("n", parts, before, raw=True)[:, -quarters:]
+            held = graded.history.counts.quarters("n", parts, before, raw=True)[:, -quarters:]
             then[i], now[i] = np.nan_to_num(held).sum(axis=0), lately
     return then, now
 

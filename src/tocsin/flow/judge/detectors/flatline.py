@@ -34,7 +34,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     if not kept.any():
         return NOTHING
     rows, now, silent = rows[kept], now[kept], silent[kept]
-    day = history.day_total("n", rows)
+    day = history.counts.day_total("n", rows)
     rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"])
     usual, day_size = _usual_day(graded, rows)
     rare &= usual >= _RARE_DAY

@@ -88,7 +88,11 @@ def _level(rule: RuleSpec, graded: Graded, watched: set[Group]) -> _Level:
         short = n < rule.volume["n"]
         windows = seconds // history.window_s - 1
         for into, signal in ((n, "n"), (total, rule.signal)):
-            past = history.trailing(signal, rows, windows) if windows else np.zeros((len(rows), 0))
+            past = (
+                history.counts.trailing(signal, rows, windows)
+                if windows
+                else np.zeros((len(rows), 0))
+            )
             into[short] = (graded.current[signal][rows] + np.nansum(past, axis=1))[short]
         width[short] = seconds
     alerted = is_watched(rule, graded, rows, watched)
@@ -110,7 +114,7 @@ def _usual(
     for seconds in np.unique(width).tolist():
         these = np.flatnonzero(width == seconds)
         score, n = (
-            _blocks(history.quarters(signal, rows[these], before, rule.signal), seconds)
+            _blocks(history.counts.quarters(signal, rows[these], before, rule.signal), seconds)
             for signal in (rule.signal, "n")
         )
         enough = n >= rule.volume["n"] / 2

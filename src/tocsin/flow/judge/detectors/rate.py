@@ -108,8 +108,8 @@ def _usual(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rate of the last day up to an hour ago (NaN if unknown), and who is beyond it."""
     before = graded.at - _LAG_S
-    k = graded.history.quarters(rule.signal, rows, before)
-    n = np.where(np.isnan(k), np.nan, graded.history.quarters("n", rows, before))
+    k = graded.history.counts.quarters(rule.signal, rows, before)
+    n = np.where(np.isnan(k), np.nan, graded.history.counts.quarters("n", rows, before))
     of_day = np.nansum(n, axis=1)
     known = of_day >= rule.volume["baseline"]
     usual = np.where(known, np.nansum(k, axis=1) / np.maximum(of_day, 1.0), np.nan)

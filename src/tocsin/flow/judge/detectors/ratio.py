@@ -153,7 +153,7 @@ def _day(rule: RuleSpec, graded: Graded, now: _Sums) -> ratios.Past:
     history, before = graded.history, graded.at - _LAG_S
     blocks = max(1, int(rule.effect["width_s"]) // QUARTER_S)  # as wide as what is judged
     above, below = (
-        _merged(history.quarters(name, rows, before)[:, -_DAY_QUARTERS:], blocks)
+        _merged(history.counts.quarters(name, rows, before)[:, -_DAY_QUARTERS:], blocks)
         for name, rows in ((_counted(rule), now.rows), ("n", now.per))
     )
     return ratios.past_of(above, below, rule.volume["n"] / 2, is_count=_is_count(rule))
@@ -264,7 +264,7 @@ def _verdicts(
 def _is_flat(rule: RuleSpec, graded: Graded, now: _Sums) -> np.ndarray:
     """Whether the denominator is no higher than it was an hour or two ago."""
     before = graded.at - _LAG_S
-    past = graded.history.quarters("n", now.per, before, raw=True)[:, -_FLAT_QUARTERS:]
+    past = graded.history.counts.quarters("n", now.per, before, raw=True)[:, -_FLAT_QUARTERS:]
     known = np.isfinite(past)
     usual = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     usual *= rule.effect["width_s"] / QUARTER_S

@@ -29,7 +29,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows, p = rows[kept], p[kept]
     value, n = graded.current[rule.signal][rows], graded.current["n"][rows]
     expected = _expect(rule, graded, rows)
-    usual_n = np.nan_to_num(history.trailing("n", rows, _USUAL)).mean(axis=1)
+    usual_n = np.nan_to_num(history.counts.trailing("n", rows, _USUAL)).mean(axis=1)
     enough = np.maximum(n, usual_n) >= rule.volume["n"]
     ratio = rule.effect["ratio"]
     more = value >= expected.high

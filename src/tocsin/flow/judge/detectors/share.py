@@ -20,7 +20,7 @@ import numpy as np
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.evidence.shares import g_test, js_distance, over_dispersion, shift_bound
-from tocsin.flow.grade.past.history import SHARE
+from tocsin.flow.grade.past.count_past import SHARE
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
 from tocsin.types import Contributor
@@ -73,7 +73,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows = rows_of(rule, graded)
     now, n = _recent(rule, graded, rows)
     history = graded.history
-    quarters = history.quarters("n", rows, graded.at - _RECENT_S, mark=SHARE)[:, -96:]
+    quarters = history.counts.quarters("n", rows, graded.at - _RECENT_S, mark=SHARE)[:, -96:]
     past = _Past(
         quarters,
         history.weeks.same_time("n", rows, graded.at, _DAYS),
@@ -112,7 +112,7 @@ def _recent(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarra
     for width in _WIDTHS_S:
         short = n < rule.volume["n"]
         windows = width // history.window_s - 1
-        past = history.trailing("n", rows, windows) if windows else np.zeros((len(rows), 0))
+        past = history.counts.trailing("n", rows, windows) if windows else np.zeros((len(rows), 0))
         part = graded.current["n"][rows] + np.nansum(past, axis=1)
         whole = np.bincount(whole_of, part, minlength=len(wholes))[whole_of] if len(rows) else part
         now, n = np.where(short, part, now), np.where(short, whole, n)

@@ -39,7 +39,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     kept = alerted.copy()
     value = graded.current[rule.signal][rows[loud]]
     # The bound lies above the record, so hardly any row of a calm shard needs the full look.
-    kept[loud] |= graded.history.is_record(rule.signal, rows[loud], value, graded.skip)
+    kept[loud] |= graded.history.counts.is_record(rule.signal, rows[loud], value, graded.skip)
     if not kept.any():
         return NOTHING
     rows = rows[kept]

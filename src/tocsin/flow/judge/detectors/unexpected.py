@@ -133,7 +133,7 @@ def _is_unexpected(rule: RuleSpec, graded: Graded, series: str, n: float) -> boo
 def _is_usual(graded: Graded, series: str, n: float) -> bool:
     """Whether so many events an hour are what the series had over the last day, or thrice it."""
     row = np.array([graded.history.catalog.find(series)])
-    past = graded.history.quarters("n", row, graded.at - _HOUR_S)[0, -96:]
+    past = graded.history.counts.quarters("n", row, graded.at - _HOUR_S)[0, -96:]
     known = past[np.isfinite(past)]
     return bool(len(known)) and n <= _USUAL * known.mean() * _HOUR_S / QUARTER_S
 
