@@ -65,8 +65,9 @@ class Fault:
     """What goes wrong with one service in the windows [first, last).
 
     `size` is in the kind's own unit: a factor (rate, latency, tool_latency, ttft, tokens,
-    tail, cost, calls, tools, handoffs, stage), points of share (share), a rate (errors,
-    timeouts, new_class) or an absolute change (score). Kinds of `rate` with size 0 are silence.
+    tail, cost, calls, tools, handoffs), points of share (share), a rate (errors, timeouts,
+    new_class), the part of run time that the tools' stage grows to (stage) or an absolute
+    change (score). Kinds of `rate` with size 0 are silence.
     """
 
     kind: str
@@ -89,11 +90,13 @@ class _State:
 _FACTORS = {
     "rate": "rate", "latency": "call_ms", "tool_latency": "tool_ms", "ttft": "ttft_ms",
     "tokens": "tokens_in", "cost": "usd_per_mtok", "calls": "calls", "tools": "tools",
-    "handoffs": "handoffs", "tail": "tail", "stage": "stage",
+    "handoffs": "handoffs", "tail": "tail",
 }  # fmt: skip
 _SETS = {"errors": "errors", "timeouts": "timeouts", "new_class": "new_class"}
 _ADDS = {"share": "share", "score": "score"}
-KINDS = (*_FACTORS, *_SETS, *_ADDS)
+KINDS = (*_FACTORS, *_SETS, *_ADDS, "stage")
+#: What a run takes beside its calls and tools, ms; and the sigma of its log duration.
+_REST_MS, _RUN_SIGMA = 200.0, 0.3
 
 
 class Fleet:
@@ -161,12 +164,22 @@ class Fleet:
 
     def _break(self, state: _State, fault: Fault) -> None:
         at = self._at[fault.service]
-        if fault.kind in _FACTORS:
+        if fault.kind == "stage":
+            state["stage"][at] = self._stretch(at, fault.size)
+        elif fault.kind in _FACTORS:
             state[_FACTORS[fault.kind]][at] *= fault.size
         elif fault.kind in _SETS:
             state[_SETS[fault.kind]][at] = fault.size
         else:
             state[_ADDS[fault.kind]][at] += fault.size
+
+    def _stretch(self, at: int, part: float) -> float:
+        """How many times longer tool calls must take in a run to be `part` (0..1) of it."""
+        one = self.services[at]
+        mean = np.exp(one.sigma**2 / 2)  # of a log-normal over its median
+        rest = one.calls * one.call_ms * (1.6 * one.share + 1 - one.share) * mean + _REST_MS
+        of_run = part * np.exp(_RUN_SIGMA**2 / 2)
+        return float(of_run / (1 - of_run) * rest / (one.tools * one.tool_ms * mean))
 
     # ---- what is counted ---------------------------------------------------------------
 
@@ -266,8 +279,8 @@ class Fleet:
     ) -> None:  # fmt: skip
         of = _repeat(runs)
         size = len(of)
-        mean_ms = spent_ms / np.maximum(runs, 1) + 200
-        ms = mean_ms[of] * np.exp(0.3 * rng.standard_normal(size))
+        mean_ms = spent_ms / np.maximum(runs, 1) + _REST_MS
+        ms = mean_ms[of] * np.exp(_RUN_SIGMA * rng.standard_normal(size))
         error = rng.random(size) < state["errors"][of] / 2
         plain = {"n": np.ones(size), "err": error}
         sheet.add("runs_by_service", of, None, plain, {"d:": ms * 1_000})
