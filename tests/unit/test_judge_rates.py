@@ -9,7 +9,7 @@ import pytest
 
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.judge.cases import frames_of
-from tocsin.flow.judge.detectors.rate import Counts, exceeds
+from tocsin.flow.judge.detectors.rate import Counts, Habit, exceeds, risen, shortest
 from tocsin.flow.judge.rules import load_rules
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import CostBudget
@@ -36,6 +36,7 @@ OUTAGE = {
     "calls_by_model.cost model=small": "~20000000/40x130 ~5000000/40x70",
     "calls_by_substitution substituted=small model=large": "_x130 ~10x20 _x50",
     "errors_by_class error_class=overloaded": "_x130 ~20x20 _x50",
+    "errors_by_class.traces error_class=overloaded": "_x130 9x20 _x50",
     "errors_by_model_class model=small error_class=overloaded": "_x130 ~18x20 _x50",
     "errors_by_model_class model=large error_class=overloaded": "_x130 ~2x20 _x50",
     "errors_by_class error_class=bad_input": "~0.6x200",
@@ -200,7 +201,19 @@ def healthy(rule: str, part: float, per_minute: float, rng: np.random.Generator)
     counts = Counts(windows[0][some], windows[1][some], 5, nothing, nothing, nothing > 0)
     found = np.zeros(len(some), bool)
     found[some] = exceeds(RULES[rule], counts, RULES[rule].effect["rate"])
+    found[some] |= has_risen(rule, counts, usual, 1_000.0)
     return found.reshape(series, -1)
+
+
+def has_risen(rule: str, counts: Counts, usual: float, day: float) -> np.ndarray:
+    """The look at what has risen, of series that are known to fail at `usual` in `day` calls."""
+    size = len(counts.k)
+    habit = Habit(
+        np.full(size, usual * day), np.full(size, day), np.full(size, 0.002), np.ones(size, bool)
+    )
+    width = shortest(RULES[rule], counts, (5, 10, 15, 30))
+    found: np.ndarray = (width > 0) & risen(RULES[rule], counts, habit, width)
+    return found
 
 
 @pytest.mark.parametrize("per_minute", [6.0, 60.0])
@@ -210,6 +223,24 @@ def test_a_rate_well_below_the_threshold_stays_silent_for_a_hundred_days(
 ) -> None:
     told_of = healthy(rule, part, per_minute, np.random.default_rng(12)).any(axis=1).sum()
     assert told_of == 0
+
+
+@pytest.mark.parametrize(("per_minute", "minutes"), [(6.0, 30), (30.0, 8), (100.0, 4)])
+def test_a_tenth_of_failures_where_one_in_a_hundred_was_usual_is_mostly_told_in_minutes(
+    per_minute: float, minutes: int
+) -> None:
+    rng, series = np.random.default_rng(15), 200
+    n = rng.poisson(per_minute, (series, 60 + minutes))
+    k = rng.binomial(n, np.where(np.arange(60 + minutes) < 60, 0.01, 0.1))
+    nothing = np.zeros(series)
+    told_of = nothing > 0
+    for end in range(61, 61 + minutes):
+        hour = slice(end - 60, end)
+        counts = Counts(
+            k[:, hour].astype(float), n[:, hour].astype(float), 5, nothing, nothing, nothing > 0
+        )
+        told_of |= has_risen("error_rate_calls", counts, 0.01, 1_000.0)
+    assert told_of.mean() >= 0.5  # the median is told
 
 
 def test_timeouts_that_wander_about_the_threshold_are_no_news_once_they_are_known() -> None:

@@ -59,15 +59,33 @@ DETECTORS: Mapping[str, Keys] = {
         {"flat": {}, "strata": {}},
     ),
     # The part of calls that fail or time out, against an absolute threshold; `times` the usual
-    # rate (0 = never asked) where that is above `usual`. `early_e` is in windows: see grade.rates.
+    # rate (0 = never asked) where that is above `usual`; or `risen` times it, more surely.
+    # `early_e` and `risen_e` are in windows: see grade.rates.
     "rate": Keys(
-        {"rate": 0.05, "critical": 0.20, "short_s": 300.0, "times": 0.0, "usual": 0.005},
-        {"p": 0.01, "short_p": 0.05, "early_e": 1e6, "usual_p": 1e-4},
+        {
+            "rate": 0.05,
+            "critical": 0.20,
+            "short_s": 300.0,
+            "times": 0.0,
+            "usual": 0.005,
+            "risen": 1.5,
+        },
+        {
+            "p": 0.01,
+            "short_p": 0.05,
+            "early_e": 1e6,
+            "usual_p": 1e-4,
+            "risen_e": 1e4,
+            "risen_p": 1e-3,
+        },
         {"k": 7.0, "n": 50.0, "last": 100.0, "baseline": 300.0},
     ),
-    # Errors of one class in ten minutes: `new` to its service, or a `spike` of a known one.
+    # Errors of one class in ten minutes: `new` to its service, or a `spike` of a known one;
+    # from `traces` different runs (0 = not asked).
     # `lift`: from so many times its part of the traffic on, a tool, model or route is named.
-    "error_class": Keys({"ratio": 3.0, "lift": 5.0}, {"p": 1e-6}, {"k": 10.0}, {"reason": "spike"}),
+    "error_class": Keys(
+        {"ratio": 3.0, "lift": 5.0}, {"p": 1e-6}, {"k": 10.0, "traces": 0.0}, {"reason": "spike"}
+    ),
     # A ratio of two sums against the last day: `ratio` times it or `points` more (0 = not asked),
     # surely `bound` times; `flat`: the denominator rose by less (0 = not asked).
     "ratio": Keys(

@@ -37,7 +37,7 @@ def wilson_lower(k: np.ndarray, n: np.ndarray, p: float) -> np.ndarray:
     return np.where(n > 0, np.maximum(low, 0.0), 0.0)
 
 
-def log_e_value(k: np.ndarray, n: np.ndarray, threshold: float) -> np.ndarray:
+def log_e_value(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
     """Natural log of the e-value against "each call fails with chance at most `threshold`".
 
     The alternative is a beta distribution beyond the threshold, with most of its mass up to
@@ -46,7 +46,7 @@ def log_e_value(k: np.ndarray, n: np.ndarray, threshold: float) -> np.ndarray:
     Args:
         k: failures since a start that was fixed before the calls were seen.
         n: calls since that start.
-        threshold: 0..1, exclusive.
+        threshold: 0..1, exclusive; one for all, or an array that broadcasts with the counts.
     """
     a, b = 1.0, 1 / (3 * threshold)
     with np.errstate(divide="ignore"):
@@ -58,8 +58,10 @@ def log_e_value(k: np.ndarray, n: np.ndarray, threshold: float) -> np.ndarray:
     return log_e
 
 
-def log_e_detector(k: np.ndarray, n: np.ndarray, threshold: float) -> np.ndarray:
+def log_e_detector(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
     """Natural log of the e-detector over windows [series, windows], the newest last.
+
+    `threshold` is one for all, or one a series.
 
     Counted from some starts only, as far back as the windows reach, which only lowers the
     sum. The bound on the run length holds for calls that fail independently, with chances that
@@ -70,7 +72,8 @@ def log_e_detector(k: np.ndarray, n: np.ndarray, threshold: float) -> np.ndarray
     width = k.shape[1]
     back = np.array(sorted({min(start, width) for start in _STARTS})) - 1
     k, n = (np.cumsum(part[:, ::-1], axis=1)[:, back] for part in (k, n))
-    total: np.ndarray = logsumexp(log_e_value(k, n, threshold), axis=1)
+    limits = np.reshape(threshold, (-1, 1))
+    total: np.ndarray = logsumexp(log_e_value(k, n, limits), axis=1)
     return total
 
 

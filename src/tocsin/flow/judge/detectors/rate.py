@@ -1,19 +1,23 @@
 """The part of calls that fail (signal `err`) or time out (`to`) is surely above a threshold.
 
-The threshold is absolute, so it needs no baseline and no warm-up. Any of three looks will do:
+The threshold is absolute, so it needs no baseline and no warm-up. Any of four looks will do:
 
 - both windows: the Wilson bound of the short window (is it so now?) and of the long one (is it
   so at all?) are above it;
 - early: the short bound is above it, and so improbable is the last hour from whichever of its
   minutes it is counted that the long window need not fill first (`grade.rates`: an
   e-detector, valid though it is looked at in every window);
-- few calls: the Wilson bound of the last `last` calls, a day back at most.
+- few calls: the Wilson bound of the last `last` calls, a day back at most;
+- risen: of a series whose usual rate is known, the bound of five minutes to half an hour is
+  above it, and the last hour is improbable, by the same e-detector, even at `risen` times the
+  usual rate. A rate that leaps from 1 % to 10 % is far from the usual long before it is
+  surely far from 5 %.
 
 Wilson bounds are for one look each. Repeated every minute, a series whose true rate lies
 *at* the threshold is told of sooner or later; one at half of it is not in 200 days, though its
-rate wanders (the tests simulate that). Where `times` is set, a series must also be beyond what
-its own rate wanders once that is known, and so many times the usual rate where that is above
-`usual`.
+rate wanders (the tests simulate that). Where `times` is set, and for `risen`, a series must also
+be beyond what its own rate wanders once that is known; with `times` so many times the usual
+rate where that is above `usual`.
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ from tocsin.types import Contributor, Severity
 _LONG_S = 3600
 _LAG_S = 3600  # the usual rate ends so long before now
 _CLEAR_PART = 4  # of few calls, so small a part of the newest must be well for an alert to end
+#: Looks for a rate that has risen, s.
+_RISEN_S = (300, 600, 900, 1800)
+#: Added to the failures of the usual rate: none of n may yet be a rate of 3 / n.
+_UNSEEN = 3.0
 _WORDS = {"err": "failed", "to": "timed out"}
 _UNITS = {"err": "errors per call", "to": "timeouts per call"}
 
@@ -48,15 +56,38 @@ class Counts:
     last_n: np.ndarray
     few: np.ndarray  # whether it does
 
-    def spoken(self, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def only(self, rows: np.ndarray) -> Counts:
+        """Some of the rows."""
+        parts = (self.last_k, self.last_n, self.few)
+        return Counts(self.k[rows], self.n[rows], self.short, *(part[rows] for part in parts))
+
+    def spoken(
+        self, threshold: float, width: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What to tell a person: failures, calls, and 0 = of the last calls, 1 = of the hour,
-        2 = of the short window, where the hour as a whole is still below the threshold.
+        2 = of the newest `width` windows, where the hour as a whole is still below the threshold.
         """
         k, n = self.k.sum(axis=1), self.n.sum(axis=1)
         fresh = ~self.few & (k <= threshold * n)
-        k = np.select([self.few, fresh], [self.last_k, self.k[:, -self.short :].sum(axis=1)], k)
-        n = np.select([self.few, fresh], [self.last_n, self.n[:, -self.short :].sum(axis=1)], n)
+        newest = np.arange(self.k.shape[1])[::-1] < width[:, None]
+        k = np.select([self.few, fresh], [self.last_k, (self.k * newest).sum(axis=1)], k)
+        n = np.select([self.few, fresh], [self.last_n, (self.n * newest).sum(axis=1)], n)
         return k, n, np.select([self.few, fresh], [0, 2], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """Failures and calls of each row over the last day up to an hour ago, and how they wander."""
+
+    k: np.ndarray
+    n: np.ndarray
+    rho: np.ndarray
+    known: np.ndarray  # whether it is enough to say what is usual
+
+    @property
+    def rate(self) -> np.ndarray:
+        """The usual rate, NaN where it is not known."""
+        return np.where(self.known, self.k / np.maximum(self.n, 1.0), np.nan)
 
 
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
@@ -66,15 +97,19 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows = rows[failed | is_watched(rule, graded, rows, watched)]
     if not len(rows):
         return NOTHING
-    counts = _counts(rule, graded, rows)
-    breach = exceeds(rule, counts, rule.effect["rate"])
-    breach &= graded.current[rule.signal][rows] > 0
+    counts, limit = _counts(rule, graded, rows), rule.effect["rate"]
+    sure, width = exceeds(rule, counts, limit), shortest(rule, counts, _looks(graded))
+    breach = (sure | (width > 0)) & (graded.current[rule.signal][rows] > 0)
+    width = np.where(width > 0, width, counts.short)
     usual = np.full(len(rows), np.nan)
     if breach.any():
-        k, n, _ = counts.spoken(rule.effect["rate"])
         these = np.flatnonzero(breach)
-        usual[these], breach[these] = _usual(rule, graded, rows[these], k[these], n[these])
-    return _verdicts(rule, graded, rows, counts, usual, breach)
+        habit, mine = _habit(rule, graded, rows[these]), counts.only(these)
+        usual[these] = habit.rate
+        k, n, _ = mine.spoken(limit, width[these])
+        breach[these] = sure[these] & _beyond(rule, habit, k, n)
+        breach[these] |= risen(rule, mine, habit, width[these])
+    return _verdicts(rule, graded, rows, (counts, width), usual, breach)
 
 
 def _counts(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Counts:
@@ -103,25 +138,65 @@ def exceeds(rule: RuleSpec, counts: Counts, threshold: float) -> np.ndarray:
     return found
 
 
-def _usual(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, failed: np.ndarray, calls: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rate of the last day up to an hour ago (NaN if unknown), and who is beyond it."""
+def shortest(rule: RuleSpec, counts: Counts, looks: tuple[int, ...]) -> np.ndarray:
+    """Of some looks (windows, ascending) the shortest surely above the threshold; 0 = none.
+
+    Surer than the hour is asked to be: there are some looks, and each is repeated.
+    """
+    width = np.zeros(len(counts.k), np.int64)
+    for windows in reversed(looks):
+        k, n = (part[:, -windows:].sum(axis=1) for part in (counts.k, counts.n))
+        low = rates.wilson_lower(k, n, rule.evidence["risen_p"])
+        width[(k >= rule.volume["k"]) & (low > rule.effect["rate"])] = windows
+    width[counts.few] = 0
+    return width
+
+
+def risen(rule: RuleSpec, counts: Counts, habit: Habit, width: np.ndarray) -> np.ndarray:
+    """Which rows with a known past fail surely more than `risen` times as often as they did.
+
+    `width` are the windows of each that lie above the threshold.
+    """
+    k, n = (part[:, -counts.short :].sum(axis=1) for part in (counts.k, counts.n))
+    found: np.ndarray = habit.known & ~counts.few & (k > rule.effect["rate"] * n)  # it is so now
+    these = np.flatnonzero(found)
+    if not len(these):
+        return found
+    k, n = counts.k[these], counts.n[these]
+    most = (habit.k[these] + _UNSEEN) / habit.n[these]
+    null = np.minimum(rule.effect["risen"] * most, rule.effect["rate"])
+    found[these] = rates.log_e_detector(k, n, null) >= np.log(rule.evidence["risen_e"])
+    newest = np.arange(k.shape[1])[::-1] < width[these, None]
+    seen = ((k * newest).sum(axis=1), (n * newest).sum(axis=1))
+    p = tails.beta_binomial_upper(*seen, most, habit.rho[these])
+    found[these] &= p <= rule.evidence["usual_p"]
+    return found
+
+
+def _looks(graded: Graded) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(windows_of(graded, seconds) for seconds in _RISEN_S))
+
+
+def _habit(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Habit:
     before = graded.at - _LAG_S
     k = graded.history.counts.quarters(rule.signal, rows, before)
     n = np.where(np.isnan(k), np.nan, graded.history.counts.quarters("n", rows, before))
     of_day = np.nansum(n, axis=1)
     known = of_day >= rule.volume["baseline"]
-    usual = np.where(known, np.nansum(k, axis=1) / np.maximum(of_day, 1.0), np.nan)
-    beyond = np.ones(len(rows), bool)
-    held = np.flatnonzero(known & (rule.effect["times"] > 0))
+    return Habit(np.nansum(k, axis=1), of_day, rates.dispersion(k, n), known)
+
+
+def _beyond(rule: RuleSpec, habit: Habit, failed: np.ndarray, calls: np.ndarray) -> np.ndarray:
+    """Who is beyond the usual, where `times` asks for it and the usual is known."""
+    beyond = np.ones(len(failed), bool)
+    held = np.flatnonzero(habit.known & (rule.effect["times"] > 0))
     if len(held):
-        rho = rates.dispersion(k[held], n[held])
-        p = tails.beta_binomial_upper(failed[held], calls[held], usual[held], rho)
-        times = failed[held] / np.maximum(calls[held], 1.0) / np.maximum(usual[held], 1e-9)
-        low = usual[held] <= rule.effect["usual"]
+        usual = habit.rate[held]
+        p = tails.beta_binomial_upper(failed[held], calls[held], usual, habit.rho[held])
+        times = failed[held] / np.maximum(calls[held], 1.0) / np.maximum(usual, 1e-9)
+        low = usual <= rule.effect["usual"]
         beyond[held] = (low | (times >= rule.effect["times"])) & (p <= rule.evidence["usual_p"])
-    return usual, beyond
+    return beyond
 
 
 def _clear(rule: RuleSpec, graded: Graded, rows: np.ndarray, counts: Counts) -> np.ndarray:
@@ -139,18 +214,19 @@ def _verdicts(
     rule: RuleSpec,
     graded: Graded,
     rows: np.ndarray,
-    counts: Counts,
+    seen: tuple[Counts, np.ndarray],
     usual: np.ndarray,
     breach: np.ndarray,
 ) -> Verdicts:
-    threshold = rule.effect["rate"]
-    k, n, look = counts.spoken(threshold)
+    (counts, width), threshold = seen, rule.effect["rate"]
+    k, n, look = counts.spoken(threshold, width)
     rate = np.divide(k, n, out=np.zeros(len(n)), where=n > 0)
     worst = exceeds(rule, counts, rule.effect["critical"])
     severity: tuple[Severity, ...] = tuple("critical" if w else rule.severity for w in worst)
-    overs = ("", " of the last hour", f" of the last {rule.effect['short_s'] / 60:.0f} min")
 
     def say(i: int) -> str:
+        minutes = width[i] * graded.history.window_s / 60
+        overs = ("", " of the last hour", f" of the last {minutes:.0f} min")
         what = f"{rate[i]:.1%} of the {'last ' if look[i] == 0 else ''}{n[i]:,.0f} calls"
         text = f"{name_of(graded, int(rows[i]))}: {what}{overs[look[i]]} {_WORDS[rule.signal]}"
         known = f", usually {usual[i]:.1%}" if np.isfinite(usual[i]) else ""
