@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import polars as pl
+
 from tocsin.flow.extract import CALLS, VIEWS
 from tocsin.types import NONE, SEP
 
@@ -36,9 +38,16 @@ def count(spans: Iterable[Mapping[str, Any]], window_s: int = 60) -> Windows:
             fields = _fields(span)
             if view.tags:
                 fields = Counter({n: c for n, c in fields.items() if n.startswith(view.tags)})
+            elif "error_class" in view.dims:
+                fields[f"u:{_cell(span['trace_id'])}"] += 1
             if fields:
                 windows[window, SEP.join([view.name, *values])].update(fields)
     return {key: Counter(_not_zero(counter)) for key, counter in windows.items()}
+
+
+def _cell(trace_id: str) -> int:
+    """Which of 64 cells a trace falls in."""
+    return int(pl.Series([trace_id]).hash()[0]) % 64
 
 
 def _not_zero(counter: Counter[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tocsin.flow.fold import TRACE_CELLS
 from tocsin.flow.grade.frames import sum_by_key
 from tocsin.flow.grade.sketch import LOG_GAMMA
 from tocsin.types import WindowFrame, join_series
@@ -254,7 +255,8 @@ class Fleet:
         kind = np.where(fresh, len(CLASSES), kind)
         bad = error | fresh
         ones = np.ones(int(bad.sum()))
-        sheet.add("errors_by_class", of[bad], kind[bad], {"n": ones, "err": ones}, {})
+        runs = {"u:": rng.integers(0, TRACE_CELLS, len(ones))}  # seldom two of one run
+        sheet.add("errors_by_class", of[bad], kind[bad], {"n": ones, "err": ones}, {}, runs)
 
     def _tools(
         self, sheet: _Sheet, state: _State, rng: np.random.Generator, runs: np.ndarray
@@ -309,16 +311,22 @@ class _Sheet:
     def add(
         self, view: str, of: np.ndarray, part: np.ndarray | None,
         plain: Mapping[str, np.ndarray], sketches: Mapping[str, np.ndarray],
+        cells: Mapping[str, np.ndarray] | None = None,
     ) -> None:  # fmt: skip
-        """Count events of services `of`: plain fields by value, sketches by bucket."""
+        """Count events of services `of`: plain fields by value, sketches by bucket, cells as
+        they are.
+        """
         row = self._begin[view] + of * self._parts.get(view, 1) + (0 if part is None else part)
         for name, values in plain.items():
             code = self._fields.setdefault(name, len(self._fields) * 4_096)
             self._keys.append((row.astype(np.int64) << 32) + code)
             self._values.append(np.asarray(values).astype(np.int64))
-        for prefix, values in sketches.items():
+        buckets = {
+            prefix: np.ceil(np.log(np.maximum(values, 1.0)) / LOG_GAMMA).astype(np.int64)
+            for prefix, values in sketches.items()
+        }
+        for prefix, bucket in (buckets | dict(cells or {})).items():
             code = self._fields.setdefault(prefix, len(self._fields) * 4_096)
-            bucket = np.ceil(np.log(np.maximum(values, 1.0)) / LOG_GAMMA).astype(np.int64)
             self._keys.append((row.astype(np.int64) << 32) + code + bucket)
             self._values.append(np.ones(len(row), np.int64))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tocsin.flow.extract import CALLS, DERIVED, VIEWS
+from tocsin.flow.extract import CALLS, DERIVED, VIEWS, View
 from tocsin.flow.fold_runs import fold_runs
 from tocsin.types import NONE, SEP, RunDelta, WindowDelta, shard_of
 
@@ -22,6 +22,8 @@ from tocsin.types import NONE, SEP, RunDelta, WindowDelta, shard_of
 SKETCH_ACCURACY = 0.01
 SKETCH_GAMMA = (1 + SKETCH_ACCURACY) / (1 - SKETCH_ACCURACY)
 _LOG_GAMMA = math.log(SKETCH_GAMMA)
+#: Cells that the traces of errors are told apart by.
+TRACE_CELLS = 64
 
 
 def bucket_value(bucket: int) -> float:
@@ -77,7 +79,12 @@ _TAGS: Mapping[str, pl.Expr] = {
     "s:": (pl.col("score") * 100).round().clip(-10_000, 10_000).cast(pl.Int32),
     "e:": pl.when(pl.col("error_class") != NONE).then(pl.col("error_class")),
     "f:": pl.col("finish_reason"),
+    # Which cell the trace of an error falls in: as many cells, at least as many traces. Polars'
+    # hash is stable for one version of it; an upgrade may count a trace twice for ten minutes.
+    "u:": (pl.col("trace_id").hash() % TRACE_CELLS).filter(pl.col("error_class") != NONE),
 }
+#: Counted by views of errors by class alone.
+_OF_CLASSES = "u:"
 #: A bit for each prefix, and one for all plain counters: what a view counts is a mask of them.
 _BITS: Mapping[str, int] = {prefix: 2 << i for i, prefix in enumerate(_TAGS)}
 _PLAIN = 1
@@ -152,9 +159,11 @@ def _increments(cells: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([counters, *tagged]).with_columns(pl.col("field").cast(pl.Categorical))
 
 
-def _mask(tags: tuple[str, ...]) -> int:
+def _mask(view: View) -> int:
     """The bits of the fields that a view counts."""
-    return sum(_BITS[prefix] for prefix in tags) if tags else 0xFF
+    if view.tags:
+        return sum(_BITS[prefix] for prefix in view.tags)
+    return 0xFF if "error_class" in view.dims else 0xFF ^ _BITS[_OF_CLASSES]
 
 
 def _members(cells: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -166,7 +175,7 @@ def _members(cells: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         if view.needs:
             mine &= pl.col(view.needs) != NONE
         name = pl.concat_str(pl.lit(view.name), *view.dims, separator=SEP).alias("series")
-        mask = pl.lit(_mask(view.tags), pl.UInt8).alias("mask")
+        mask = pl.lit(_mask(view), pl.UInt8).alias("mask")
         parts.append(cells.filter(mine).select("cell", home, "window", name, mask))
     series = (
         pl.concat(parts)

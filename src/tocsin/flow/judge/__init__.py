@@ -16,7 +16,7 @@ import numpy as np
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
-from tocsin.flow.grade.past.sketch_past import SKETCH_PREFIX
+from tocsin.flow.grade.past.sketch_past import SKETCH_PREFIX, TRACES
 from tocsin.flow.judge.detectors import WINDOWED
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import fold
@@ -42,7 +42,7 @@ def sketches(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
     read: dict[str, set[str]] = {}
     for rule in rules:
         for signal, views in _reads(rule).items():
-            if signal in SKETCH_PREFIX:
+            if signal in SKETCH_PREFIX or signal == TRACES:
                 read.setdefault(signal, set()).update(views)
     return {signal: frozenset(views) for signal, views in sorted(read.items())}
 

@@ -26,6 +26,11 @@ or `score`, whose mean and spread (a normal distribution's) stand behind the @:
 
     scores_by_name.score score_name=toxicity: "30@0.02~0.01x60"
 
+or `traces`: the errors of each window are counted elsewhere and come from so many runs, the
+same ones in each window:
+
+    errors_by_class.traces error_class=odd: "3x10"
+
 A mixture of distributions is written with &: `60@2000~0.5&20@9000~0.5x60`.
 
 Windows are of `window_s`, from a full quarter of an hour on, or from `start` (UTC, like
@@ -57,7 +62,7 @@ from scipy.special import ndtri
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.grade.frames import canonical
 from tocsin.flow.grade.past.calendars import Calendar
-from tocsin.flow.grade.past.sketch_past import QUARTER_S, SKETCH_PREFIX
+from tocsin.flow.grade.past.sketch_past import QUARTER_S, SKETCH_PREFIX, TRACES
 from tocsin.flow.grade.sketch import LOG_GAMMA
 from tocsin.flow.judge.case_weeks import blobs_of
 from tocsin.flow.judge.rules import DIMS, RuleError, RuleSpec, RuleTest, read_rules
@@ -190,6 +195,8 @@ def _count(cell: dict[str, int], point: Point, counter: str) -> None:
         at = (np.arange(point.value) + 0.5) / point.value
         scores = point.median_ms + point.sigma * ndtri(at)
         found = {"n": point.value, "sc": int(np.rint(scores * 1_000).sum())}
+    elif counter == TRACES:
+        found = {f"u:{cell}": 1 for cell in range(point.value)}
     else:
         found = _sketch(point, counter)
         if counter not in SKETCH_PREFIX:

@@ -25,12 +25,15 @@ LAG_QUARTERS = 8  # the baseline ends two hours before now: no regression learns
 LONGEST_S = LAG_QUARTERS * QUARTER_S  # the furthest any look reaches back
 #: A signal that is a distribution -> the prefix of its fields in a window.
 SKETCH_PREFIX: Mapping[str, str] = {"duration": "d:", "ttft": "t:", "request_tokens": "k:"}
+#: Kept as sketches are, but its buckets are no values: cells that traces of errors fall in.
+TRACES = "traces"
+_PREFIX: Mapping[str, str] = {**SKETCH_PREFIX, TRACES: "u:"}
 
 
 class SketchPast:
     """See the module.
 
-    `signal` is a key of SKETCH_PREFIX; `quarters` is how many are kept; `views` are those
+    `signal` is a key of SKETCH_PREFIX or TRACES; `quarters` is how many are kept; `views` are those
     whose series some rule reads, None = all: no other series has a past.
     """
 
@@ -43,7 +46,7 @@ class SketchPast:
         views: frozenset[str] | None = None,
     ) -> None:
         self.signal, self._views, self._catalog = signal, views, catalog
-        self._prefix, self._window_s, self._keep = SKETCH_PREFIX[signal], window_s, quarters
+        self._prefix, self._window_s, self._keep = _PREFIX[signal], window_s, quarters
         self._windows: dict[int, sketch.Sketches] = {}
         self._stacks: dict[tuple[int, int], list[sketch.Stack]] = {}  # of the newest window
         self._counts = Slide(LONGEST_S // window_s, 0.0)

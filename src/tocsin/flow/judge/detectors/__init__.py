@@ -73,7 +73,7 @@ class Windowed:
 
 WINDOWED: Mapping[str, Windowed] = {
     "budget": Windowed(budget.judge, reads=budget.reads),
-    "error_class": Windowed(error_class.judge, excludes=_its_signal),
+    "error_class": Windowed(error_class.judge, excludes=_its_signal, reads=error_class.reads),
     "drop": Windowed(drop.judge, excludes=_its_signal),
     "flatline": Windowed(flatline.judge, excludes=_its_signal),
     "level": Windowed(level.judge, excludes=_its_signal),

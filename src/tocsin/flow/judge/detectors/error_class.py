@@ -1,7 +1,8 @@
 """Errors of one class in clusters: a class never met there, or far more than it ever has.
 
-`new`: the service, tool or model did not have this class for fourteen days; nothing is said
-while the service itself is still warming up. `spike`: ten minutes against the quarter-hours
+`new`: the service, tool or model did not have this class for fourteen days, and now has it in
+several traces, since one run that retries is no cluster; nothing is said while the service
+itself is still warming up. `spike`: ten minutes against the quarter-hours
 of the last day, each beside its traffic, so that more errors of more calls are no news, and
 as a negative binomial, so that neither are errors that come in clusters anyway; and more than
 in all but one of those quarter-hours.
@@ -12,16 +13,17 @@ errors (its *lift*: part of the errors over part of the traffic).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.evidence import rates, tails
+from tocsin.flow.grade.expect import looks
 from tocsin.flow.grade.expect.counts import DAY_S
 from tocsin.flow.grade.expect.recent import total
-from tocsin.flow.grade.past.sketch_past import QUARTER_S
+from tocsin.flow.grade.past.sketch_past import QUARTER_S, TRACES
 from tocsin.flow.judge.detectors.unexpected import is_warm, service_age
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.verdicts import (
@@ -48,6 +50,12 @@ _ALL = ("runs_by_service", "calls_by_service", "tools_by_service")
 _HOME = ("env", "service")
 
 
+def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
+    """Counts of errors and, where it asks for several, the cells their traces fall in."""
+    signals = (rule.signal, TRACES) if rule.volume["traces"] else (rule.signal,)
+    return dict.fromkeys(signals, rule.views)
+
+
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every class with an error in this window, and those whose group has an alert."""
     rows = rows_of(rule, graded)
@@ -70,6 +78,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
             return is_warm(graded, series)
 
         breach[enough] = [graded.known.is_new(name, graded.at, warm_service) for name in names]
+        breach &= traces_of(rule, graded, rows) >= rule.volume["traces"]
         bound = np.full(len(rows), rule.volume["k"])
     else:
         # Of a service that is a day old, a class without a past was silent all day.
@@ -80,6 +89,16 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         bound = np.maximum(rule.volume["k"], np.maximum(rule.effect["ratio"] * mean, record + 1))
         breach[enough] = warm & (k >= bound)[enough] & (p[enough] <= rule.evidence["p"])
     return _verdicts(rule, graded, rows, (k, mean, bound, p), breach)
+
+
+def traces_of(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
+    """From how many traces, at least, the errors of ten minutes are; 0 where nobody asks."""
+    if not rule.volume["traces"]:
+        return np.zeros(len(rows), np.int64)
+    cells = looks.merged(graded, TRACES, rows, np.full(len(rows), _WIDTH_S))
+    first, last = cells.rows(rows)
+    several: np.ndarray = last - first
+    return several
 
 
 def _usual(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -157,12 +176,14 @@ def _verdicts(
     k, mean, bound, p = columns
     is_new = rule.options["reason"] == "new"
     level = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
+    traces = traces_of(rule, graded, rows)
     calm = np.maximum(rule.volume["k"] / 2, 0.0 if is_new else level * mean)
 
     def say(i: int) -> str:
         row = int(rows[i])
         usual = "never met here before" if is_new else f"expected {mean[i]:.2g}"
-        what = f"{name_of(graded, row)}: {k[i]:,.0f} errors in {_WIDTH_S // 60} min, {usual}"
+        of = f" of {traces[i]} runs or more" if traces[i] else ""
+        what = f"{name_of(graded, row)}: {k[i]:,.0f} errors in {_WIDTH_S // 60} min{of}, {usual}"
         most = _lifted(rule, graded, row)
         return f"{what}; {most[0]} {most[1]} has {most[2]:.0f} times its part" if most else what
 
