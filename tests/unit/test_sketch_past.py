@@ -111,9 +111,12 @@ def test_a_window_without_observations_is_no_window_lost() -> None:
     assert past.baseline is sketch.EMPTY
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), max_size=9)))
-def test_a_stack_says_of_its_windows_what_they_say_one_by_one(
-    windows: list[list[tuple[int, int]]],
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), max_size=9)),
+    st.integers(0, 4),
+)
+def test_a_stack_says_of_its_newest_windows_what_they_say_one_by_one(
+    windows: list[list[tuple[int, int]]], since: int
 ) -> None:
     parts = [
         sketch.from_cells(
@@ -123,8 +126,8 @@ def test_a_stack_says_of_its_windows_what_they_say_one_by_one(
         for cells in windows
     ]
     rows, cut = np.array([3, 0, 4]), np.array([10, 20, 5])
-    stacks = sketch.stacked(parts, 5)
-    alone = [sketch.Stack(part, 1, 5) for part in parts]
+    stacks = [stack.since(since) for stack in sketch.stacked(dict(enumerate(parts)), 5)]
+    alone = [sketch.Stack(part, (i,), 5) for i, part in enumerate(parts) if i >= since]
     nothing = np.zeros(3, np.int64)
     n, alone_n = (sum((s.counts(rows) for s in held), nothing) for held in (stacks, alone))
     above, alone_above = (

@@ -31,6 +31,7 @@ class Catalog:
         self._view = np.empty(0, np.int16)
         self._groups: dict[tuple[str, ...], tuple[dict[Group, int], list[Group], list[int]]] = {}
         self._by_view: dict[str, np.ndarray] = {}
+        self._present: dict[tuple[str, ...], bool] = {}
         self._matching: dict[tuple[object, ...], np.ndarray] = {}
         self._latest: tuple[object, np.ndarray] = ((), np.empty(0, np.int64))
 
@@ -61,7 +62,11 @@ class Catalog:
 
     def has(self, views: Sequence[str]) -> bool:
         """Whether there is any series of some views."""
-        return any(len(self.of_view(view)) for view in views)
+        key = tuple(views)
+        found = self._present.get(key)
+        if found is None:
+            found = self._present[key] = any(len(self.of_view(view)) for view in views)
+        return found
 
     def matching(self, view: str, where: Mapping[str, Sequence[str]]) -> np.ndarray:
         """The rows of a view whose dimensions each match one of some shell patterns, ascending."""
@@ -131,6 +136,7 @@ class Catalog:
             self._free.append(row)
         self._groups.clear()
         self._by_view.clear()
+        self._present.clear()
         self._matching.clear()
         self.changes += 1
         self._latest = ((), np.empty(0, np.int64))
@@ -158,6 +164,7 @@ class Catalog:
         self._row[name] = row
         self._view[row] = _VIEW_ID.get(split_series(name)[0], -1)
         self._by_view.clear()
+        self._present.clear()
         self._matching.clear()
         self.changes += 1
         return row

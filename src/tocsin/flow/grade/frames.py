@@ -50,29 +50,31 @@ def merge(frames: Sequence[WindowFrame], start: int, seconds: int) -> WindowFram
     row = {name: i for i, name in enumerate(series)}
     column = {name: i for i, name in enumerate(fields)}
     width = max(len(fields), 1)
-    keys, values = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for frame in frames:
-        if len(frame.value):
-            rows = np.array([row[name] for name in frame.series], np.int64)
-            columns = np.array([column[name] for name in frame.fields], np.int64)
-            keys.append(rows[frame.owner] * width + columns[frame.field])
-            values.append(frame.value.astype(np.int64))
     cells = len(series) * width
-    if cells <= min(_DENSE, 16 * sum(map(len, keys))):
+
+    def keyed(frame: WindowFrame) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.array([row[name] * width for name in frame.series], np.int64)
+        columns = np.array([column[name] for name in frame.fields], np.int64)
+        return rows[frame.owner] + columns[frame.field], frame.value.astype(np.int64)
+
+    parts = (keyed(frame) for frame in frames if len(frame.value))
+    if cells <= min(_DENSE, 16 * sum(len(frame.value) for frame in frames)):
         dense = np.zeros(cells, np.int64)
-        for part, counts in zip(keys, values, strict=True):
-            np.add.at(dense, part, counts)
-        key = np.flatnonzero(dense)
+        for keys, values in parts:
+            np.add.at(dense, keys, values)
+        key = np.flatnonzero(dense != 0)  # booleans are looked through far quicker
         value = dense[key]
     else:
-        key, value = sum_by_key(np.concatenate(keys), np.concatenate(values))
+        nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
+        key, value = sum_by_key(*map(np.concatenate, zip(nothing, *parts, strict=True)))
+    owner = (key.astype(np.uint32) if cells < 1 << 32 else key) // width  # narrow divides faster
     return WindowFrame(
         start,
         seconds,
         tuple(series),
         tuple(fields),
-        (key // width).astype(np.uint32),
-        (key % width).astype(np.uint16),
+        owner.astype(np.uint32),
+        (key - owner * width).astype(np.uint16),
         value,
     )
 

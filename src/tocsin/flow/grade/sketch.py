@@ -7,8 +7,9 @@ adding the quarter-hour that enters and taking away the one that leaves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -103,12 +104,18 @@ class Stack:
     """
 
     sketches: Sketches
-    windows: int
+    windows: tuple[int, ...]  # their starts, ascending
     rows: int  # of one window
+    first: int = 0  # so many windows are passed over
+
+    def since(self, start: int) -> Stack:
+        """The same without the windows before `start`."""
+        return replace(self, first=bisect_left(self.windows, start))
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """The rows of the stack that belong to `rows`, [windows, len(rows)]."""
-        found: np.ndarray = np.arange(self.windows)[:, None] * self.rows + rows
+        windows = np.arange(self.first, len(self.windows))
+        found: np.ndarray = windows[:, None] * self.rows + rows
         return found
 
     def counts(self, rows: np.ndarray) -> np.ndarray:
@@ -124,31 +131,36 @@ class Stack:
     def only(self, rows: np.ndarray) -> Sketches:
         """The sum over the windows of the part that belongs to `rows`."""
         found = self.sketches.only(self.of(np.sort(rows)).ravel())
-        if self.windows == 1:
+        if len(self.windows) == 1:
             return found
         return from_cells(found.key % (self.rows * WIDTH), found.count)
 
 
-def stacked(parts: Iterable[Sketches], rows: int) -> list[Stack]:
-    """Stacks of consecutive sketches of some `rows`; a large one stands alone, as it is."""
-    groups: list[list[Sketches]] = []
+def stacked(parts: Mapping[int, Sketches], rows: int) -> list[Stack]:
+    """Stacks of consecutive windows (start -> sketches of some `rows`), in order.
+
+    A large one stands alone, as it is; one without a cell is left out.
+    """
+    groups: list[dict[int, Sketches]] = []
     cells = _STACKED
-    for part in parts:
+    for start, part in parts.items():
         if not len(part.key):
             continue
         cells += len(part.key)
         if cells > _STACKED:
-            groups.append([])
+            groups.append({})
             cells = len(part.key)
-        groups[-1].append(part)
+        groups[-1][start] = part
     return [_stack(group, rows) for group in groups]
 
 
-def _stack(parts: Sequence[Sketches], rows: int) -> Stack:
+def _stack(windows: Mapping[int, Sketches], rows: int) -> Stack:
+    starts, parts = tuple(windows), list(windows.values())
     if len(parts) == 1:
-        return Stack(parts[0], 1, rows)
-    keys = np.concatenate([part.key + i * rows * WIDTH for i, part in enumerate(parts)])
-    return Stack(Sketches(keys, np.concatenate([part.count for part in parts])), len(parts), rows)
+        return Stack(parts[0], starts, rows)
+    number = np.repeat(np.arange(len(parts)), [len(part.key) for part in parts])
+    keys = np.concatenate([part.key for part in parts]) + number * (rows * WIDTH)
+    return Stack(Sketches(keys, np.concatenate([part.count for part in parts])), starts, rows)
 
 
 def subtract(whole: Sketches, part: Sketches) -> Sketches:
@@ -163,15 +175,18 @@ def subtract(whole: Sketches, part: Sketches) -> Sketches:
 
 def of_frame(frame: WindowFrame, rows: np.ndarray, prefix: str = "d:") -> Sketches:
     """The sketches of a frame. `rows[i]` is the row of its i-th series, -1 = leave out."""
-    bucket = np.array(
-        [int(f[len(prefix) :]) if f.startswith(prefix) else -1 for f in frame.fields], np.int64
-    )
     if not len(frame.value):
         return EMPTY
+    begin = len(prefix)
+    bucket = np.array(
+        [min(int(f[begin:]), WIDTH - 1) if f.startswith(prefix) else -1 for f in frame.fields]
+    )
     mine = np.flatnonzero((bucket >= 0)[frame.field])
-    mine = mine[(rows >= 0)[frame.owner[mine]]]
-    cell = np.minimum(bucket[frame.field[mine]], WIDTH - 1)
-    keys = rows[frame.owner[mine]].astype(np.int64) * WIDTH + cell
+    row = rows[frame.owner[mine]]
+    if len(rows) and rows.min() < 0:
+        kept = np.flatnonzero(row >= 0)
+        mine, row = mine[kept], row[kept]
+    keys = row * WIDTH + bucket[frame.field[mine]]
     return from_cells(keys, frame.value[mine].astype(np.int64))
 
 
@@ -209,7 +224,7 @@ def quantile(
     n = total[last] - total[first]
     rank = np.maximum(np.ceil(q * n - 1e-9), 1).astype(np.int64)
     at = np.searchsorted(total, total[first] + rank, side="left") - 1
-    at = np.clip(at, 0, max(len(sketches.key) - 1, 0))
+    at = np.minimum(np.maximum(at, 0), max(len(sketches.key) - 1, 0))
     if not len(sketches.key):
         return np.full(len(rows), np.nan), np.full(len(rows), -1)
     bucket = np.where(n > 0, sketches.key[at] % WIDTH, -1)

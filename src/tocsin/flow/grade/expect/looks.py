@@ -73,7 +73,7 @@ def _by_width(
     """Positions that look back equally far, and the windows they then see."""
     past = graded.history.sketches[signal]
     for seconds in np.unique(width[width > 0]).tolist():
-        now = sketch.Stack(graded.sketches[signal], 1, len(graded.history.catalog))
+        now = sketch.Stack(graded.sketches[signal], (graded.at,), len(graded.history.catalog))
         yield np.flatnonzero(width == seconds), [now, *past.recent(_windows(graded, seconds))]
 
 

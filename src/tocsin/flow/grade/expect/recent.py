@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tocsin.flow.grade import Graded
+from tocsin.flow.grade.past.columns import or_zero
 from tocsin.flow.grade.past.history import MINUTES_S
 from tocsin.flow.grade.past.sketch_past import QUARTER_S
 
@@ -26,7 +27,7 @@ def recent(graded: Graded, signal: str, rows: np.ndarray, seconds: float) -> np.
     if not past:
         return now
     before = graded.history.counts.trailing(signal, rows, past)
-    return np.concatenate([np.nan_to_num(before), now], axis=1)
+    return np.concatenate([or_zero(before), now], axis=1)
 
 
 def total(graded: Graded, signal: str, rows: np.ndarray, seconds: float) -> np.ndarray:
@@ -49,7 +50,7 @@ def last_calls(
     for name in (signal, "n"):
         old = history.counts.quarters(name, rows, since, raw=True)[:, -_DAY_QUARTERS:]
         new = recent(graded, name, rows, graded.end - since)
-        parts.append(np.concatenate([np.nan_to_num(old), new], axis=1)[:, ::-1])
+        parts.append(np.concatenate([or_zero(old), new], axis=1)[:, ::-1])
     k, n = (np.cumsum(part, axis=1) for part in parts)
     line = np.arange(len(rows))
     enough = n >= calls

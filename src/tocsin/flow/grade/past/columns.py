@@ -16,6 +16,11 @@ from tocsin.flow.grade.past.ring import Slide
 _FIRST_LOOK = 20
 
 
+def or_zero(values: np.ndarray) -> np.ndarray:
+    """The values, with 0 where they are NaN: what is not known adds nothing."""
+    return np.where(np.isnan(values), 0.0, values)
+
+
 class Columns:
     """See the module. `marks` are what may be excluded: the signals, and more if need be."""
 

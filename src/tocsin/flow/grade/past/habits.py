@@ -32,7 +32,7 @@ _VAR_MIN = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """Per row of `Weeks`: median and variance of log(1 + total), kind of habit; least median."""
+    """Per row of `Weeks`, and last of no row: median and variance of log(1 + total), and kind."""
 
     level: np.ndarray
     var: np.ndarray
@@ -73,21 +73,20 @@ class Habits:
         own = self._weeks.own_rows(rows)
         now = slots[newest - first]
         # A series that entered since the slot was worked out has no habit yet.
-        own = np.where(own < len(now.kind), own, -1)
-        if not len(now.kind) or not (own >= 0).any():
+        own = np.where(own < len(now.kind) - 1, own, -1)
+        level = np.stack([_at(slot.level, own) for slot in slots], axis=1)
+        if not np.isfinite(level).any():
             nothing = np.full((len(rows), len(times)), np.nan)
             return Curve(nothing, nothing, nothing[:, 0], np.zeros(len(rows), int))
-        level = np.stack([_at(slot.level, own) for slot in slots], axis=1)
         level = np.where(np.isfinite(level), level, level[:, newest - first, None])
         at = before - first
         part = (middle - before)[None, :]
         log = level[:, at] * (1 - part) + level[:, at + 1] * part
-        kind = np.where(own >= 0, now.kind[own], NONE)
         return Curve(
             np.expm1(log) / HOUR_S,
             np.expm1(level[:, times // HOUR_S - first]) / HOUR_S,
-            _at(now.var, own),
-            kind,
+            now.var[own],
+            now.kind[own],
         )
 
     def typical(self, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
@@ -98,7 +97,8 @@ class Habits:
             hours = self._totals(signal, np.arange(hour - 1 - 168, hour - 1))
             known = np.isfinite(hours).sum(axis=1) >= 24
             filled = np.where(known[:, None], hours, 0.0)
-            held = hour, np.where(known, np.nanmedian(filled, axis=1), np.nan) / HOUR_S
+            typical = np.where(known, np.nanmedian(filled, axis=1), np.nan) / HOUR_S
+            held = hour, np.append(typical, np.nan)
             self._typical[signal] = held
         own = self._weeks.own_rows(rows)
         return _at(held[1], own)
@@ -142,9 +142,9 @@ class Habits:
         is_weekly = (age >= _WEEKLY_AGE_S) & (weeks_known >= 2) & (not calendar.is_holiday(at))
         is_daily = ~is_weekly & (age >= _DAILY_AGE_S) & (days_known >= 2)
         return _Slot(
-            np.select([is_weekly, is_daily], [by_week, by_day], np.nan),
-            np.select([is_weekly, is_daily], [week_var, day_var], np.nan),
-            np.select([is_weekly, is_daily], [HOUR_OF_WEEK, HOUR_OF_DAY], NONE),
+            np.append(np.select([is_weekly, is_daily], [by_week, by_day], np.nan), np.nan),
+            np.append(np.select([is_weekly, is_daily], [week_var, day_var], np.nan), np.nan),
+            np.append(np.select([is_weekly, is_daily], [HOUR_OF_WEEK, HOUR_OF_DAY], NONE), NONE),
         )
 
     def _logs(self, signal: str, hours: np.ndarray, *, free: bool) -> np.ndarray:
@@ -158,10 +158,8 @@ class Habits:
 
 
 def _at(values: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """values[own], NaN where own is -1 or a series that entered since they were worked out."""
-    found = np.full(len(own), np.nan)
-    known = np.flatnonzero((own >= 0) & (own < len(values)))
-    found[known] = values[own[known]]
+    """values[own]; the last, NaN, of a series that entered since they were worked out."""
+    found: np.ndarray = values[np.where(own < len(values) - 1, own, -1)]
     return found
 
 

@@ -130,7 +130,7 @@ class History:
         blobs = self.reach(frame.start)
         names = self.catalog.names
         still = self._still_out(excluded, frame.start, self.window_s)
-        self.counts.push_window(frame, rows, self._lives.born(), still)
+        self.counts.push_window(frame, rows, self._lives.born(len(names)), still)
         out = {signal: sorted(names[row] for row in found) for signal, found in excluded.items()}
         blobs |= self._stored.put(frame, out)
         for past in self.sketches.values():
@@ -209,7 +209,7 @@ class History:
             self._lives.close_quarter(np.empty(0, np.int64))
             self._age_out(self.last_quarter + QUARTER_S)
         # A quarter-hour in which a series was born, or some windows are unknown, is no total.
-        whole = self._lives.born(before=start) & (PARTIAL not in excluded)
+        whole = self._lives.born(len(self.catalog), before=start) & (PARTIAL not in excluded)
         if PARTIAL in excluded and self.last is None:  # restored; else it is known exactly
             self._lives.known_from = start + QUARTER_S
         out = {s: np.array([self.catalog.find(n) for n in ns]) for s, ns in excluded.items()}

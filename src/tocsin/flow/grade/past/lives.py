@@ -19,7 +19,7 @@ class Lives:
         self._window_s, self._fine_s, self._keep = window_s, fine_s, quarters
         self._born = np.empty(0, np.int64)  # start of the quarter of the first window
         self._seen = np.empty(0, np.int64)  # start of the last window with events
-        self._quarters = Slide(quarters, 0.0)  # 1.0 where a row was seen in a quarter-hour
+        self._quarters = Slide(quarters, fill=False, dtype=bool)  # whether a row was seen in it
         self.known_from = 0  # every window since was evaluated
 
     def __len__(self) -> int:
@@ -28,10 +28,11 @@ class Lives:
 
     # ---- reading -----------------------------------------------------------------------
 
-    def born(self, before: int | None = None) -> np.ndarray:
-        """Bool [len(self)]: which rows have lived, or already did `before`."""
-        found: np.ndarray = self._born >= 0
-        return found if before is None else found & (self._born < before)
+    def born(self, rows: int, before: int | None = None) -> np.ndarray:
+        """Which of the first `rows` rows have lived, or already did `before`; bool [rows]."""
+        born = self._born[:rows]
+        found: np.ndarray = born >= 0
+        return found if before is None else found & (born < before)
 
     def age(self, rows: np.ndarray, at: int) -> np.ndarray:
         """Seconds from each row's birth, to the quarter-hour, to `at`; no longer than is kept."""
@@ -69,8 +70,8 @@ class Lives:
 
     def close_quarter(self, rows: np.ndarray) -> None:
         """The rows are those seen in the quarter-hour after the last one."""
-        seen = np.zeros(len(self._born), np.float32)
-        seen[rows] = 1.0
+        seen = np.zeros(rows.max(initial=-1) + 1, bool)
+        seen[rows] = True
         self._quarters.push(seen)
 
     def forget(self, oldest: int) -> np.ndarray:
@@ -88,6 +89,6 @@ class Lives:
         the rows, and which of their quarter-hours are now unknown, bool [len(rows), quarters].
         """
         old = np.flatnonzero((self._born >= 0) & (self._born < oldest))
-        first = np.argmax(self._quarters.last()[old] > 0, axis=1)
+        first = np.argmax(self._quarters.last()[old], axis=1)
         self._born[old] = oldest + first * QUARTER_S
         return old, np.arange(self._keep)[None, :] <= first[:, None]

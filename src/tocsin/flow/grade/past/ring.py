@@ -21,6 +21,7 @@ class Slide:
         self.width, self._fill = width, fill
         self._data = np.full((*planes, 0, 2 * width), fill, dtype)
         self._end = width
+        self._used = 0  # rows that ever held anything; beyond them all is fill value
 
     def grow(self, rows: int) -> None:
         """Make room for `rows` rows."""
@@ -39,7 +40,8 @@ class Slide:
         rows = column.shape[-1]
         self.grow(rows)
         self._data[..., :rows, self._end] = column
-        self._data[..., rows:, self._end] = self._fill
+        self._data[..., rows : self._used, self._end] = self._fill
+        self._used = max(self._used, rows)
         self._end += 1
 
     def clear(self, rows: np.ndarray) -> None:

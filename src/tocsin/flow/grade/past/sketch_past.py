@@ -48,7 +48,8 @@ class SketchPast:
         self.signal, self._views, self._catalog = signal, views, catalog
         self._prefix, self._window_s, self._keep = _PREFIX[signal], window_s, quarters
         self._windows: dict[int, sketch.Sketches] = {}
-        self._stacks: dict[tuple[int, int], list[sketch.Stack]] = {}  # of the newest window
+        self._stacks: list[sketch.Stack] = []  # of all windows that a look may take in
+        self._stacked: tuple[int | None, int] = (None, 0)  # newest window and size as of then
         self._counts = Slide(LONGEST_S // window_s, 0.0)
         self._quarters: dict[int, sketch.Sketches] = {}
         #: Quarter-hour -> how many before it are spoilt, too -> rows.
@@ -72,16 +73,16 @@ class SketchPast:
         return self._latest[1]
 
     def recent(self, windows: int) -> list[sketch.Stack]:
-        """The sketches of each of the last `windows` windows."""
+        """The sketches of each of the last `windows` windows, LONGEST_S at most."""
         if self._newest is None:
             return []
-        key = windows, len(self._catalog)
-        found = self._stacks.get(key)  # rules ask for the same few widths
-        if found is None:
-            since = self._newest - (windows - 1) * self._window_s
-            parts = [part for start, part in self._windows.items() if start >= since]
-            found = self._stacks[key] = sketch.stacked(parts, len(self._catalog))
-        return found
+        if self._stacked != (self._newest, len(self._catalog)):
+            since = self._newest + self._window_s - LONGEST_S
+            held = {start: part for start, part in self._windows.items() if start >= since}
+            self._stacks = sketch.stacked(held, len(self._catalog))
+            self._stacked = self._newest, len(self._catalog)
+        since = self._newest - (windows - 1) * self._window_s
+        return [stack.since(since) for stack in self._stacks if stack.windows[-1] >= since]
 
     def recent_counts(self, rows: np.ndarray, windows: int) -> np.ndarray:
         """Observations of each row in the last `windows` windows, LONGEST_S at most."""
@@ -124,19 +125,16 @@ class SketchPast:
         counts = np.bincount(found.key // sketch.WIDTH, found.count, minlength=len(self._catalog))
         self._counts.push(counts.astype(np.float32))
         self._newest = frame.start
-        self._stacks.clear()
 
     def pass_to(self, start: int) -> None:
         """The newest window is `start`, of which nothing is known."""
         self._counts.push(np.empty(0, np.float32))
         self._newest = start
-        self._stacks.clear()
 
     def drop_windows(self, starts: Iterable[int]) -> None:
         """Let go of windows that are too old."""
         for start in starts:
             self._windows.pop(start, None)
-        self._stacks.clear()
 
     def push_quarter(
         self, frame: WindowFrame, rows: np.ndarray, excluded: Mapping[str, Sequence[str]]

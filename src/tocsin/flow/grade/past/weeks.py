@@ -118,7 +118,7 @@ class Weeks:
         first = np.full(len(rows), at // HOUR_S)
         first[mine >= 0] = self._first[mine[mine >= 0]]
         # First hours fall out of the six weeks; five are as old as anything asks for.
-        age: np.ndarray = np.clip(at - first * HOUR_S, 0, 35 * DAY_S)
+        age: np.ndarray = np.minimum(np.maximum(at - first * HOUR_S, 0), 35 * DAY_S)
         return age
 
     def _read(self, name: str, rows: np.ndarray, hours: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from tocsin.flow.grade.evidence import tails
 from tocsin.flow.grade.expect import local
 from tocsin.flow.grade.expect.counts import Expected, expect
 from tocsin.flow.grade.past.calendars import HOUR_S
+from tocsin.flow.grade.past.columns import or_zero
 from tocsin.flow.grade.past.history import MINUTES_S
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
@@ -112,14 +113,14 @@ def _may_have_fallen(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.nda
     past = history.counts.trailing(rule.signal, rows, history.width)
     span = past[:, -(4 * width - 1) :].sum(axis=1) + graded.current[rule.signal][rows]
     hour = HOUR_S // history.window_s
-    hours = np.nan_to_num(past[:, past.shape[1] % hour :]).reshape(len(rows), -1, hour)
+    hours = or_zero(past[:, past.shape[1] % hour :]).reshape(len(rows), -1, hour)
     usual = hours.mean(axis=2).max(axis=1)
     curve = history.habits.curve(rule.signal, rows, np.array([graded.at - HOUR_S, graded.at]))
     before, clock = (np.maximum(curve.rate, curve.step) * history.window_s).T
-    level = np.clip(usual / np.maximum(np.nan_to_num(before), 1e-9), 1.0, local.LEVEL_MAX)
-    clock = np.nan_to_num(clock) * level
+    level = np.clip(usual / np.maximum(or_zero(before), 1e-9), 1.0, local.LEVEL_MAX)
+    clock = or_zero(clock) * level
     most = np.maximum(usual, clock) * 4 * width
-    fell = np.nan_to_num(span) <= _CANDIDATE * rule.effect["part"] * most
+    fell = or_zero(span) <= _CANDIDATE * rule.effect["part"] * most
     found: np.ndarray = fell & (most > 0)
     return found
 

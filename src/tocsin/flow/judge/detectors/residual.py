@@ -12,9 +12,17 @@ import numpy as np
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.expect.counts import Expected, expect
+from tocsin.flow.grade.past.columns import or_zero
 from tocsin.flow.judge.detectors.spike import UNITS
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import Verdicts, contributions, is_watched, name_of, rows_of
+from tocsin.flow.judge.verdicts import (
+    NOTHING,
+    Verdicts,
+    contributions,
+    is_watched,
+    name_of,
+    rows_of,
+)
 from tocsin.types import Contributor
 
 _USUAL = 30  # windows whose mean number of events must reach the floor, where this one's does not
@@ -26,10 +34,12 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows, history = rows_of(rule, graded), graded.history
     p = graded.residuals.get(rule.signal, np.full(len(history.catalog), np.nan))[rows]
     kept = (p <= rule.evidence["p"]) | is_watched(rule, graded, rows, watched)
+    if not kept.any():
+        return NOTHING
     rows, p = rows[kept], p[kept]
     value, n = graded.current[rule.signal][rows], graded.current["n"][rows]
     expected = _expect(rule, graded, rows)
-    usual_n = np.nan_to_num(history.counts.trailing("n", rows, _USUAL)).mean(axis=1)
+    usual_n = or_zero(history.counts.trailing("n", rows, _USUAL)).mean(axis=1)
     enough = np.maximum(n, usual_n) >= rule.volume["n"]
     ratio = rule.effect["ratio"]
     more = value >= expected.high

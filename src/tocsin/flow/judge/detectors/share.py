@@ -20,6 +20,7 @@ import numpy as np
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.evidence.shares import g_test, js_distance, over_dispersion, shift_bound
+from tocsin.flow.grade.past.columns import or_zero
 from tocsin.flow.grade.past.count_past import SHARE
 from tocsin.flow.judge.rules import DIMS, RuleSpec
 from tocsin.flow.judge.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
@@ -163,7 +164,7 @@ def _usual(rule: RuleSpec, past: _Past, parts: np.ndarray, share: np.ndarray) ->
                 break  # near enough: nothing has moved
     if nearest is not None:
         return nearest
-    series = np.nan_to_num(past.quarters[parts])
+    series = or_zero(past.quarters[parts])
     before = series.sum(axis=1)
     return _Usual(before / max(before.sum(), 1.0), before.sum(), series, _LAST_DAY)
 
@@ -176,7 +177,7 @@ def _by_days(rule: RuleSpec, past: _Past, parts: np.ndarray, days: np.ndarray) -
     """The median of the shares in `days` [parts, days]; None where too few are known."""
     ago = np.arange(_DAYS, 0, -1)
     missing = np.isnan(days) & (past.age_s[parts][:, None] >= ago * _DAY_S)
-    counts = np.nan_to_num(days)
+    counts = or_zero(days)
     whole = counts.sum(axis=0)
     known = (whole >= rule.volume["n"]) & ~missing.any(axis=0)
     if known.sum() < _LEAST_DAYS or whole[known].sum() < rule.volume["baseline"]:

@@ -17,6 +17,7 @@ from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.evidence import tails
 from tocsin.flow.grade.expect.counts import Expected, expect
 from tocsin.flow.grade.past.calendars import HOUR_S
+from tocsin.flow.grade.past.columns import or_zero
 from tocsin.flow.grade.past.habits import HOUR_OF_DAY, HOUR_OF_WEEK
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import (
@@ -60,7 +61,7 @@ def _record(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
     """
     until = graded.end - int(rule.effect["width_s"])
     hours = graded.history.weeks.hours(rule.signal, rows, until, _WEEK_HOURS)
-    ranked = np.sort(np.nan_to_num(hours), axis=1)
+    ranked = np.sort(or_zero(hours), axis=1)
     record: np.ndarray = ranked[:, -2] * rule.effect["width_s"] / HOUR_S
     return record
 
