@@ -45,7 +45,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("handoffs", (1.2, 2.0, 4.0), (2, 10, 60), ("handoff_",), 120),
     Question("errors", (0.03, 0.10, 0.30), (2, 10, 60), ("error_rate",), 60, "rate"),
     Question("timeouts", (0.006, 0.03, 0.10), (5, 20, 60), ("timeout_",), 120, "rate"),
-    Question("new_class", (0.002, 0.02, 0.10), (2, 10, 60), ("error_class",), 60, "rate"),
+    Question("new_class", (0.0005, 0.02, 0.10), (2, 10, 60), ("error_class",), 60, "rate"),
     Question("stage", (0.5, 0.7, 0.85), (2, 10, 60), ("stage_share",), 120, "of run time"),
     Question("score", (-0.02, -0.15, -0.4), (2, 10, 60), ("score_",), 120, "change"),
 )
