@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from golden.tables import read_table
 from unit.decode_samples import decode_values
 
 HERE = Path(__file__).parent / "captures"
@@ -19,23 +20,8 @@ _DIGITS = 5  # of an id in the table
 #: Of what was said in the runs of the OpenAI agents; all others said MARK.
 SAID = ("MARK", "warehouse", "was paid", "A-1", "B-1")
 
-
-def _table() -> dict[str, list[list[str]]]:
-    """File -> the cells of its spans."""
-    files: dict[str, list[list[str]]] = {}
-    spans: list[list[str]] = []
-    for line in (HERE / "expected.txt").read_text().splitlines():
-        cells = line.split()
-        if not cells or line.startswith("#"):
-            continue
-        if len(cells) == 1:
-            spans = files.setdefault(cells[0], [])
-        else:
-            spans.append(cells)
-    return files
-
-
-TABLE = _table()
+#: File -> the cells of its spans.
+TABLE = read_table(HERE / "expected.txt")
 
 
 def _spans(name: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from golden.tables import read_table
 from tocsin.flow.decode import convert
 from tocsin.flow.decode.semantics import SPAN_TABLE
 from unit.decode_samples import decode_values
@@ -17,23 +18,11 @@ from unit.decode_samples import decode_values
 RAW = Path(__file__).parent / "decode" / "raw"
 _COLUMNS = ("kind", "model", "input_tokens", "output_tokens", "tool", "agent")
 _KEY = 5  # digits of an id in the table
-
-
-def _table() -> dict[str, dict[str, list[str]]]:
-    """Trace -> first digits of the span's id -> the other cells."""
-    traces: dict[str, dict[str, list[str]]] = {}
-    for line in (RAW / "expected.txt").read_text().splitlines():
-        cells = line.split()
-        if not cells or line.startswith("#"):
-            continue
-        if len(cells) == 1:
-            spans = traces.setdefault(cells[0], {})
-        else:
-            spans[cells[0]] = [cell.replace("_", " ") for cell in cells]
-    return traces
-
-
-TABLE = _table()
+#: Trace -> first digits of the span's id -> its cells.
+TABLE = {
+    trace: {cells[0]: [cell.replace("_", " ") for cell in cells] for cells in rows}
+    for trace, rows in read_table(RAW / "expected.txt").items()
+}
 FILES = {path.name.split(".")[0]: path for path in sorted(RAW.glob("*.json"))}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from golden.tables import read_table
 from unit.decode_samples import decode_values
 
 HERE = Path(__file__).parent / "vercel"
@@ -16,6 +17,8 @@ _COLUMNS = (
     "tool", "agent", "finish_reason",
 )  # fmt: skip
 _DIGITS = 5  # of an id in the table
+#: Message -> the cells of its spans.
+TABLE = read_table(HERE / "expected.txt")
 #: Of what the customer, the model and the order system said.
 SAID = ("Where is order", "left the warehouse", "try again", "order_id", "A-1", "S-13")
 
@@ -37,24 +40,6 @@ def _spans(message: str) -> list[dict[str, Any]]:
 
 def _tools(message: str) -> list[dict[str, Any]]:
     return [span for span in _spans(message) if span["kind"] == "tool"]
-
-
-def _table() -> dict[str, list[list[str]]]:
-    """Message -> the cells of its spans."""
-    messages: dict[str, list[list[str]]] = {}
-    spans: list[list[str]] = []
-    for line in (HERE / "expected.txt").read_text().splitlines():
-        cells = line.split()
-        if not cells or line.startswith("#"):
-            continue
-        if len(cells) == 1:
-            spans = messages.setdefault(cells[0], [])
-        else:
-            spans.append(cells)
-    return messages
-
-
-TABLE = _table()
 
 
 def test_every_message_has_a_table() -> None:
