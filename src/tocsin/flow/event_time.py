@@ -32,9 +32,10 @@ class TimeRules:
 class Timed:
     """Spans with their place in time, and those that have none.
 
-    `spans` gains `window` (Int64, start in epoch seconds) and `late` (Boolean); `outside`
-    holds the rows (SPAN_SCHEMA plus `reason`) whose event time cannot be believed; `highs`
-    is the high of every partition seen, after these rows.
+    `spans` gains `window` (Int64, start in epoch seconds), `late` (Boolean) and `high` (Int64,
+    the partition's high after the row, ms); `outside` holds the rows (SPAN_SCHEMA plus
+    `reason`) whose event time cannot be believed; `highs` is the high of every partition seen,
+    after these rows.
     """
 
     spans: pl.DataFrame
@@ -77,11 +78,9 @@ def place(spans: pl.DataFrame, highs: Mapping[int, int | None], rules: TimeRules
     spans = (
         spans.with_columns((at_ms // window_ms * rules.window_s).alias("window"))
         .join(before, on="partition", how="left", maintain_order="left")
-        .with_columns(reach.cum_max().over("partition").alias("high"))
+        .with_columns(pl.max_horizontal(reach.cum_max().over("partition"), "before").alias("high"))
         .with_columns(
-            pl.max_horizontal(pl.col("high").shift(1).over("partition"), pl.col("before")).alias(
-                "before"
-            )
+            pl.coalesce(pl.col("high").shift(1).over("partition"), "before").alias("before")
         )
         .with_columns(
             ((pl.col("window") + rules.window_s) * 1_000 <= pl.col("before") - rules.lateness_ms)
@@ -89,12 +88,8 @@ def place(spans: pl.DataFrame, highs: Mapping[int, int | None], rules: TimeRules
             .alias("late")
         )
     )
-    reached = dict(spans.group_by("partition").agg(pl.col("high").max()).iter_rows())
-    after = {
-        partition: max(reached[partition], highs.get(partition) or reached[partition])
-        for partition in reached
-    }
-    return Timed(spans.drop("high", "before"), outside, after)
+    after = dict(spans.group_by("partition").agg(pl.col("high").last()).iter_rows())
+    return Timed(spans.drop("before"), outside, after)
 
 
 def watermark(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tocsin.flow.extract import CALLS, DERIVED, VIEWS, View
-from tocsin.flow.fold_runs import fold_runs
+from tocsin.flow.fold_runs import RunsDelta, fold_runs
 from tocsin.types import NONE, SEP, RunDelta, WindowDelta, shard_of
 
 #: DDSketch's mapping at 1 % relative accuracy (Masson, Rim, Lee: DDSketch, PVLDB 2019).
@@ -94,16 +94,24 @@ def fold(spans: pl.DataFrame, shards: int) -> dict[int, ShardDelta]:
     """Fold placed spans (SPAN_SCHEMA plus `window`; none of them late) into deltas a shard."""
     if spans.is_empty():
         return {}
-    windows = _fold_windows(spans, shards)
-    runs = fold_runs(spans, shards)
+    return by_shard(fold_windows(spans, shards), fold_runs(spans, shards))
+
+
+def by_shard(
+    windows: Mapping[int, list[WindowDelta]], runs: Mapping[int, RunsDelta]
+) -> dict[int, ShardDelta]:
+    """What windows and runs together add to each shard."""
     deltas = {}
     for shard in windows.keys() | runs.keys():
-        run_deltas, labels = runs.get(shard, ((), ()))
-        deltas[shard] = ShardDelta(tuple(windows.get(shard, ())), tuple(run_deltas), tuple(labels))
+        mine = runs.get(shard, RunsDelta())
+        deltas[shard] = ShardDelta(tuple(windows.get(shard, ())), mine.runs, mine.labels)
     return deltas
 
 
-def _fold_windows(spans: pl.DataFrame, shards: int) -> dict[int, list[WindowDelta]]:
+def fold_windows(spans: pl.DataFrame, shards: int) -> dict[int, list[WindowDelta]]:
+    """What a batch of placed spans adds to the series of each shard."""
+    if spans.is_empty():
+        return {}
     cells = (
         spans.with_columns(**DERIVED)
         .with_columns(pl.col(_DIMS).fill_null(NONE))

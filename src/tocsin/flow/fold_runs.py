@@ -7,6 +7,8 @@ keyed fingerprints at decode already; names go to the shard's label table.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 
@@ -78,19 +80,33 @@ def _steps() -> dict[str, pl.Expr]:
     }
 
 
-def fold_runs(
-    spans: pl.DataFrame, shards: int
-) -> dict[int, tuple[tuple[RunDelta, ...], tuple[tuple[str, str], ...]]]:
+class RunsDelta(NamedTuple):
+    """What a batch adds to the runs of one shard, and the labels that their steps name."""
+
+    runs: tuple[RunDelta, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def fold_runs(spans: pl.DataFrame, shards: int) -> dict[int, RunsDelta]:
     """The runs and the labels that a batch of spans (SPAN_SCHEMA) brings to each shard."""
+    return fold_looks(spans, pl.lit(0), shards).get(0, {})
+
+
+def fold_looks(spans: pl.DataFrame, look: pl.Expr, shards: int) -> dict[int, dict[int, RunsDelta]]:
+    """The same for parts of a batch: look -> shard -> what the spans of that look bring.
+
+    `look` (an integer for each span) ascends; a batch is cut where a run brings more steps
+    than its ring can show.
+    """
     work = (
         spans.filter(pl.col("kind") != Kind.OTHER.value)
         .select(
             "trace_id",
+            look=look,
             start_ms=pl.col("start_ns") // (NANO // 1_000),
-            cost_nano=pl.when(_IS_CALL).then(pl.col("cost_nano").fill_null(0)).otherwise(0),
             **_steps(),
         )
-        .sort("trace_id", "end_ms", maintain_order=True)
+        .sort("look", "trace_id", "end_ms", maintain_order=True)
     )
     if work.is_empty():
         return {}
@@ -98,25 +114,27 @@ def fold_runs(
     for name in STEP.names or ():
         packed[name] = work[name].to_numpy()
     buffer, size = packed.tobytes(), STEP.itemsize
-    totals = work.group_by("trace_id", maintain_order=True).agg(
-        pl.len(), pl.col("tokens").sum(), pl.col("cost_nano").sum(), pl.col("start_ms").min()
+    totals = work.group_by("look", "trace_id", maintain_order=True).agg(
+        pl.len(),
+        pl.col("tokens").sum(),
+        # The sum of what its steps keep, so that what the ring does not show is known exactly.
+        pl.col("cost_micro").sum() * 1_000,
+        pl.col("start_ms").min(),
     )
-    labels = dict(work.select("label", "label_text").unique("label").iter_rows())
+    texts = dict(work.select("label", "label_text").unique("label").iter_rows())
     label_at = packed["label"].tolist()
-    runs: dict[int, list[RunDelta]] = {}
-    named: dict[int, set[int]] = {}
+    runs: dict[tuple[int, int], list[RunDelta]] = {}
+    named: dict[tuple[int, int], set[int]] = {}
     first = 0
-    for trace_id, count, tokens, cost, start_ms in totals.iter_rows():
+    for number, trace_id, count, tokens, cost, start_ms in totals.iter_rows():
         end = first + count
-        shard = shard_of(trace_id, shards)
+        home = number, shard_of(trace_id, shards)
         steps = buffer[max(first, end - RING) * size : end * size]
-        runs.setdefault(shard, []).append(RunDelta(trace_id, count, tokens, cost, start_ms, steps))
-        named.setdefault(shard, set()).update(label_at[first:end])
+        runs.setdefault(home, []).append(RunDelta(trace_id, count, tokens, cost, start_ms, steps))
+        named.setdefault(home, set()).update(label_at[first:end])
         first = end
-    return {
-        shard: (
-            tuple(deltas),
-            tuple((f"{label:016x}", labels[label]) for label in sorted(named[shard])),
-        )
-        for shard, deltas in runs.items()
-    }
+    looks: dict[int, dict[int, RunsDelta]] = {}
+    for (number, shard), deltas in runs.items():
+        labels = ((f"{label:016x}", texts[label]) for label in sorted(named[number, shard]))
+        looks.setdefault(number, {})[shard] = RunsDelta(tuple(deltas), tuple(labels))
+    return looks

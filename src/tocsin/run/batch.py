@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -57,7 +57,7 @@ class Batch:
     partitions: int
     tracks: Mapping[int, Track]  # the owner's tracks this batch was read under
     fences: Mapping[int, Fence]
-    spans: pl.DataFrame  # aggregated ones, with window, partition, offset
+    spans: pl.DataFrame  # aggregated ones, with window, high, partition, offset
     book: pl.DataFrame  # every span's outcome: partition, offset, outcome
     records: Sequence[Record]
     rejects: tuple[Reject, ...]
@@ -152,6 +152,18 @@ def read_batch(
     Tracks move before the merge, so that the next batch can be read while this one is
     merged. If a shard refuses, the partition is resumed from the store with a new track.
     """
+    batch = place_batch(polled, tracks, partitions, settings, now_ms)
+    return replace(batch, deltas=fold(batch.spans, settings.shards))
+
+
+def place_batch(
+    polled: Mapping[int, Sequence[Record]],
+    tracks: Mapping[int, Track],
+    partitions: int,
+    settings: Settings,
+    now_ms: int,
+) -> Batch:
+    """`read_batch` without the fold: there are no deltas yet."""
     records = [record for p in polled if p in tracks for record in polled[p]]
     decoded = decode(records, settings.limits, settings.fingerprint_key)
     rows = pl.DataFrame(
@@ -194,7 +206,7 @@ def read_batch(
         book=book,
         records=records,
         rejects=rejects,
-        deltas=fold(aggregated, settings.shards),
+        deltas={},
     )
 
 

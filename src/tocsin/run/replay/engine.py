@@ -12,6 +12,8 @@ from dataclasses import replace as changed
 from itertools import islice
 from typing import Self
 
+import polars as pl
+
 from tocsin import metrics as m
 from tocsin.bus.base import Producer, TopicSpec
 from tocsin.bus.memory import MemoryBus, MemoryRecord
@@ -19,22 +21,22 @@ from tocsin.config import Config
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.event_time import TimeRules
 from tocsin.flow.extract import MONOTONE
+from tocsin.flow.fold import by_shard, fold_windows
+from tocsin.flow.fold_runs import RunsDelta, fold_looks
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.overlay import ChangeTable
 from tocsin.flow.shard import Observer, ShardDetector
-from tocsin.run.batch import LATE, Batch, Track, read_batch
+from tocsin.run.batch import LATE, Batch, Track, place_batch
 from tocsin.run.ingest import settings_of
+from tocsin.run.replay.looks import cut
 from tocsin.run.tick import ShardOwner
 from tocsin.run.watch import detect_settings
 from tocsin.store.memory import MemoryStore
-from tocsin.types import RING, Position, Record
+from tocsin.types import Fence, Position, Record, ShardFlush
 
 #: A recording has no clock beside it, so no event time is ahead of it or too old for it.
 _EVER_MS = 2**53
 _RECORDS = 20_000
-#: A run's ring shows its last RING steps: a batch that brings more of one run hides some, which
-#: a live look, seconds after the last, would have seen.
-_STEPS = RING // 2
 
 
 @dataclass(slots=True)
@@ -149,16 +151,9 @@ class Replay:
         for partition, records in polled.items():
             if records and self._tracks[partition].position == 0:
                 await self._begin(partition, records[0].offset)
-        before = {partition: changed(track) for partition, track in self._tracks.items()}
-        batch = read_batch(polled, self._tracks, self._partitions, self._settings, _EVER_MS)
-        if len(batch.records) > 1 and _hides_steps(batch):
-            self._tracks = before
-            for half in _halves(polled):
-                async for told in self.feed(half):
-                    yield told
-            return
+        batch = place_batch(polled, self._tracks, self._partitions, self._settings, _EVER_MS)
         self._count(batch)
-        async for told in self._merge(batch):
+        async for told in self._judge(batch):
             yield told
 
     async def finish(self) -> AsyncIterator[tuple[int, AlertEvent]]:
@@ -167,8 +162,8 @@ class Replay:
         if highs:
             for track in self._tracks.values():
                 track.watermark_ms = max(highs) + self._settings.time.window_s * 1_000
-            batch = read_batch({}, self._tracks, self._partitions, self._settings, _EVER_MS)
-            async for told in self._merge(batch):
+            batch = place_batch({}, self._tracks, self._partitions, self._settings, _EVER_MS)
+            async for told in self._judge(batch):
                 yield told
 
     async def _begin(self, partition: int, offset: int) -> None:
@@ -179,8 +174,23 @@ class Replay:
                 position = {partition: Position(offset, None, None, 0)}
                 await lane.store.initialise(owner.shard, position, force=True)
 
-    async def _merge(self, batch: Batch) -> AsyncIterator[tuple[int, AlertEvent]]:
-        flushes = batch.flushes(batch.fences)
+    async def _judge(self, batch: Batch) -> AsyncIterator[tuple[int, AlertEvent]]:
+        """Merge a batch, run by run in as many looks as it takes to see every step."""
+        spans, shards = batch.spans, self._settings.shards
+        look = cut(spans)
+        runs = fold_looks(spans, pl.lit(pl.Series(look)), shards) if len(look) else {}
+        final = max(runs, default=0)
+        for number in sorted(runs.keys() - {final}):
+            highs = spans.filter(pl.lit(pl.Series(look <= number))).group_by("partition")
+            reached = dict(highs.agg(pl.col("high").max()).iter_rows())
+            async for told in self._merge(_early(batch, runs[number], reached)):
+                yield told
+        deltas = by_shard(fold_windows(spans, shards), runs.get(final, {}))
+        whole = changed(batch, deltas=deltas)
+        async for told in self._merge(whole.flushes(whole.fences)):
+            yield told
+
+    async def _merge(self, flushes: Sequence[ShardFlush]) -> AsyncIterator[tuple[int, AlertEvent]]:
         for number, lane in enumerate(self._lanes):
             await lane.store.merge(flushes)
             async for event in lane.tick():
@@ -226,17 +236,21 @@ def chunks(values: Iterable[bytes]) -> Iterator[list[MemoryRecord]]:
         offset += len(taken)
 
 
-def _hides_steps(batch: Batch) -> bool:
-    """Whether some run moves by more steps than a live look would miss none of."""
-    return any(run.spans > _STEPS for delta in batch.deltas.values() for run in delta.runs)
+def _early(
+    batch: Batch, runs: Mapping[int, RunsDelta], reached: Mapping[int, int]
+) -> list[ShardFlush]:
+    """Runs that move before the rest of their batch: the shards stay where they are in the log.
 
-
-def _halves(polled: Mapping[int, Sequence[Record]]) -> Iterator[dict[int, Sequence[Record]]]:
-    """Two halves of every partition's records, the earlier first; none of them empty."""
-    middle = {partition: (len(records) + 1) // 2 for partition, records in polled.items()}
-    yield {p: records[: middle[p]] for p, records in polled.items() if records}
-    if later := {p: records[middle[p] :] for p, records in polled.items() if len(records) > 1}:
-        yield later
+    `reached` is the high of each partition by then.
+    """
+    fences = tuple(
+        Fence(partition, fence.first, fence.first, reached.get(partition), None)
+        for partition, fence in batch.fences.items()
+    )
+    return [
+        ShardFlush(shard, fences, batch.partitions, (), delta.runs, delta.labels)
+        for shard, delta in sorted(runs.items())
+    ]
 
 
 def _timeless(rules: TimeRules) -> TimeRules:

@@ -89,19 +89,15 @@ def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, book: RunBook) ->
 
 
 def so_far(seen: Rings, i: int, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, tokens and nano-USD of a run up to each step of its ring, the rolled ones too.
-
-    Money is kept in whole micro-dollars a step: of a ring that has rolled it is that exact.
-    """
+    """Steps, tokens and nano-USD of a run up to each step of its ring, the rolled ones too."""
     total = seen.totals[i]
     count = np.arange(1, len(steps) + 1)
     tokens = np.cumsum(steps["tokens"], dtype=np.int64)
     cost = np.cumsum(steps["cost_micro"], dtype=np.int64) * 1_000
-    if seen.rolled(i):
-        held = seen.first[i + 1] - seen.first[i]
-        count += int(total["spans"]) - int(held)
+    if seen.rolled[i]:
+        count += int(total["spans"]) - int(seen.held[i])
         tokens += int(total["tokens"]) - int(tokens[-1])
-        cost += max(0, int(total["cost_nano"]) // 1_000_000 * 1_000_000 - int(cost[-1]))
+        cost += max(0, int(total["cost_nano"]) - int(cost[-1]))
     return count, tokens, cost
 
 

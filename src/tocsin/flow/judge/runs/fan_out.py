@@ -55,7 +55,7 @@ _MANY = "{agent} has spawned {observed} agents; the limit is {bound}."
 
 def has_called(seen: Rings, run: int, steps: np.ndarray) -> bool:
     """Whether a model was called before the run's ring begins: tokens say so."""
-    rolled = seen.rolled(run)
+    rolled = bool(seen.rolled[run])
     return rolled and bool(seen.totals["tokens"][run] > steps["tokens"].sum(dtype=np.int64))
 
 

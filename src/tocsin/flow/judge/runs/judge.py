@@ -54,6 +54,15 @@ def judge_runs(
         return []
     seen, reader, known = rings(runs), Reader(labels), book or RunBook()
     findings: list[Finding] = []
-    for rule in judged if seen.traces else ():
-        findings += RUNS[rule.detector](rule, seen, reader, known)
+    for rule in judged:
+        findings += judge_seen(rule, seen, reader, known)
     return findings
+
+
+def judge_seen(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
+    """What one of these rules says of the runs of a look.
+
+    Raises:
+        RuleError: the rule has a key nobody reads.
+    """
+    return RUNS[rule.detector](rule, seen, reader, book) if seen.traces else []

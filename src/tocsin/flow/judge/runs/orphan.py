@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tocsin.flow.grade.books.run_book import SURE, Level, RunBook
+from tocsin.flow.judge.runs.pauses import Pause
 from tocsin.flow.judge.runs.settings import RunRule
 from tocsin.flow.judge.runs.told import BASELINE
-from tocsin.flow.judge.runs.waiting import Pause
 from tocsin.types import NONE, Finding, join_series
 
 

@@ -73,6 +73,7 @@ class Rings:
     totals: np.ndarray  # RUN_HEADER [runs]
     steps: np.ndarray  # STEP [all steps], run after run, each in order of arrival
     first: np.ndarray  # int64 [runs + 1]: where each run's steps begin
+    held: np.ndarray  # int64 [runs]: how many steps each ring holds, a span sent twice as two
 
     @property
     def owner(self) -> np.ndarray:
@@ -83,16 +84,45 @@ class Rings:
         """The steps of one run by end, then arrival, each span once (its first end counts)."""
         return in_order(self.steps[self.first[run] : self.first[run + 1]])
 
+    def tidy(self, runs: np.ndarray) -> Rings:
+        """These runs alone (int64, ascending), the steps of each as `of` gives them."""
+        sizes = np.diff(self.first)[runs]
+        owner = np.repeat(np.arange(len(runs)), sizes)
+        before = np.cumsum(sizes) - sizes
+        steps = self.steps[np.arange(len(owner)) + (self.first[runs] - before)[owner]]
+        if ((np.diff(steps["end_ms"]) < 0) & (owner[1:] == owner[:-1])).any():
+            steps = steps[np.lexsort((steps["end_ms"], owner))]
+        again = _repeated(steps["span"], owner)
+        if again.any():
+            steps, owner = steps[~again], owner[~again]
+        first = np.searchsorted(owner, np.arange(len(runs) + 1))
+        kept = runs.tolist()
+        return Rings(
+            [self.runs[i] for i in kept],
+            [self.traces[i] for i in kept],
+            self.totals[runs],
+            steps,
+            first,
+            self.held[runs],
+        )
+
     def count(self, chosen: np.ndarray) -> np.ndarray:
         """How many of the chosen steps (bool [all steps]) each run has: int64 [runs]."""
         before = np.concatenate(([0], np.cumsum(chosen)))
         counts: np.ndarray = before[self.first[1:]] - before[self.first[:-1]]
         return counts
 
-    def rolled(self, run: int) -> bool:
-        """Whether older steps of the run have left its ring."""
-        held = self.first[run + 1] - self.first[run]
-        return bool(self.totals["spans"][run] > held)
+    def sums(self, column: str) -> np.ndarray:
+        """What the shown steps of each run have of a whole number: int64 [runs]."""
+        before = np.concatenate(([0], np.cumsum(self.steps[column], dtype=np.int64)))
+        sums: np.ndarray = before[self.first[1:]] - before[self.first[:-1]]
+        return sums
+
+    @property
+    def rolled(self) -> np.ndarray:
+        """Whether older steps of each run have left its ring: bool [runs]."""
+        rolled: np.ndarray = self.totals["spans"] > self.held
+        return rolled
 
 
 def rings(runs: Sequence[ChangedRun]) -> Rings:
@@ -109,8 +139,9 @@ def rings(runs: Sequence[ChangedRun]) -> Rings:
     good = np.flatnonzero((heads["version"] == RUN_VERSION) & (counts > 0))
     kept = [runs[i] for i in good.tolist()]
     steps = np.frombuffer(b"".join([run.state[size:] for run in kept]), STEP)
-    first = np.concatenate(([0], np.cumsum(counts[good] // STEP.itemsize)))
-    return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first)
+    held = counts[good] // STEP.itemsize
+    first = np.concatenate(([0], np.cumsum(held)))
+    return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first, held)
 
 
 def suspects(seen: Rings, same: int, alike: int) -> set[int]:
@@ -143,3 +174,16 @@ def in_order(steps: np.ndarray) -> np.ndarray:
     steps = steps[np.argsort(steps["end_ms"], kind="stable")]
     _, first = np.unique(steps["span"], return_index=True)
     return steps if len(first) == len(steps) else steps[np.sort(first)]
+
+
+def _repeated(spans: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Which spans their run has had before: bool, as `spans`; `owner` ascends."""
+    # A sort of one number finds that there are none, as nearly always; two spans of a run that
+    # collide in it only cost the other sort.
+    keys = np.sort((owner.astype(np.uint64) << np.uint64(40)) | (spans >> np.uint64(24)))
+    again = np.zeros(len(spans), bool)
+    if (keys[1:] == keys[:-1]).any():
+        order = np.lexsort((spans, owner))
+        same = (spans[order][1:] == spans[order][:-1]) & (owner[order][1:] == owner[order][:-1])
+        again[order[1:][same]] = True
+    return again

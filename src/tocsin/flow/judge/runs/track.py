@@ -9,19 +9,46 @@ time of a closed window pass. What outlasts a call is in `blobs`:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from tocsin.flow.grade.books.run_book import QUANTITIES, RunBook
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.runs import burn, depth, fan_out, orphan
-from tocsin.flow.judge.runs.judge import RUNS, judge_runs
+from tocsin.flow.judge.runs import burn, depth, fan_out, loop, orphan
+from tocsin.flow.judge.runs.judge import RUNS, judge_seen
 from tocsin.flow.judge.runs.names import Reader
-from tocsin.flow.judge.runs.ring import ROOTS, rings
-from tocsin.flow.judge.runs.waiting import LEFT_MS, Pause, Waiting
+from tocsin.flow.judge.runs.pauses import LEFT_MS, Pause, Shown, shown
+from tocsin.flow.judge.runs.ring import ROOTS, Rings, rings
+from tocsin.flow.judge.runs.waiting import Waiting
 from tocsin.types import ChangedRun, Finding
 
 #: Detector -> the limit that it holds one quantity of a run against, if anything is known.
 _LIMITS: Final = {"depth": depth.limit, "fan_out": fan_out.limit, "burn": burn.limit}
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What a look brought, read: all that depends on the runs that moved and on nothing else."""
+
+    runs: Sequence[ChangedRun]
+    seen: Rings
+    reader: Reader
+    loops: Mapping[str, list[Finding]]  # rule id -> what it says of all runs
+    shown: Sequence[Shown]
+
+
+def _read(
+    runs: Sequence[ChangedRun], labels: Mapping[str, str], loops: Sequence[RuleSpec]
+) -> _Moved:
+    """Raises ValueError: a run's state is not a RUN_HEADER and whole STEPs."""
+    seen, reader = rings(runs), Reader(labels)
+    found = {rule.id: loop.judge(rule, seen, reader) for rule in loops}
+    ended = seen.count(ROOTS[seen.steps["kind"]]) > 0
+    looped = {f.traces[0] for said in found.values() for f in said if f.breach}
+    looped &= {seen.traces[i] for i in np.flatnonzero(ended).tolist()} if looped else set()
+    return _Moved(runs, seen, reader, found, shown(seen, reader, looped))
 
 
 class RunTrack:
@@ -35,6 +62,7 @@ class RunTrack:
         self._waiting = Waiting()
         self.book = RunBook()
         self._closed_ms = 0
+        self._moved: _Moved | None = None
 
     def restore(self, blobs: Mapping[str, bytes], closed_ms: int) -> None:
         """Take up what was saved when the windows up to `closed_ms` had been closed.
@@ -48,20 +76,29 @@ class RunTrack:
 
     def see(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> None:
         """Take note of runs that moved. Must come before the windows of their steps close."""
-        if not runs:
-            return
-        seen = rings(runs)
-        if seen.traces:
-            over = seen.count(ROOTS[seen.steps["kind"]]) > 0
-            ended = [seen.runs[i] for i in over.nonzero()[0].tolist()]
-            found = judge_runs(self._loops, ended, labels)
-            looped = {finding.traces[0] for finding in found if finding.breach}
-            self._waiting.see(seen, Reader(labels), looped, self._closed_ms)
+        if runs:
+            moved = self._read(runs, labels)
+            self._waiting.see(moved.seen.traces, moved.shown, self._closed_ms)
 
     def judge(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> list[Finding]:
         """What the rules say of runs that moved."""
+        if not runs:
+            return []
         self.see(runs, labels)
-        return judge_runs(self.rules, runs, labels, self.book)
+        moved, self._moved = self._read(runs, labels), None
+        findings: list[Finding] = []
+        for rule in self.rules:
+            known = moved.loops.get(rule.id)
+            if known is None:
+                known = judge_seen(rule, moved.seen, moved.reader, self.book)
+            findings += known
+        return findings
+
+    def _read(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> _Moved:
+        """A look that is seen, then judged when windows have closed, is read once."""
+        if self._moved is None or self._moved.runs is not runs:
+            self._moved = _read(runs, labels, self._loops)
+        return self._moved
 
     def close(self, end_ms: int) -> list[Finding]:
         """Pass the time up to a window's end; what the rules say of runs that stand still."""

@@ -8,7 +8,7 @@ ring, or is of a kind that no ring holds, cuts a chain: depth is what is surely 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -58,6 +58,12 @@ class _Tree:
             height += above[1]
             parent = above[0]
         return height
+
+
+def chain_length(hands: Iterable[tuple[str, str]]) -> int:
+    """How many agents the longest chain of hand-offs (source, target) has, of these in order."""
+    chain = _Chain()
+    return max([chain.hand(source, target) for source, target in hands], default=0)
 
 
 class _Chain:

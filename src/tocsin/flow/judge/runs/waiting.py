@@ -18,48 +18,17 @@ not followed until others are done: they are neither learnt nor missed as orphan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
-import numpy as np
-from msgspec import structs
 
 from tocsin.flow.grade.books.run_book import RunBook
-from tocsin.flow.judge.runs.burn import so_far
-from tocsin.flow.judge.runs.fan_out import has_called
-from tocsin.flow.judge.runs.names import Names, Reader
-from tocsin.flow.judge.runs.ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS, Rings, closing
-from tocsin.flow.judge.runs.tree import depths, fan_outs
+from tocsin.flow.judge.runs.pauses import LEFT_MS, OVER_MS, Pause, Shown
 
 PREFIX: Final = "r:o:"
 VERSION: Final = 1
 TABLE: Final = 20_000
-#: Nothing more after its end for so long: the run is over.
-OVER_MS: Final = 120_000
-#: No step for so long, and no end: the run counts as left.
-LEFT_MS: Final = 1_800_000
-
-
-class Pause(msgspec.Struct, frozen=True, array_like=True):
-    """A stretch without a step. `until_ms` is 0 while no step after it is known."""
-
-    since_ms: int
-    until_ms: int
-    over: bool  # the step before it may be the run's end
-    env: str
-    service: str
-    agent: str
-    act: str
-    values: tuple[int, ...] = ()  # one for each QUANTITIES; of a run that may be over
-    looped: bool = False
-
-    def lasts(self, ms: int) -> bool:
-        """Whether no step came for so long, by what is known."""
-        return not self.until_ms or self.until_ms > self.since_ms + ms
-
-
 _CODEC: Final = tuple[int, list[Pause]]
 
 
@@ -70,26 +39,17 @@ class Waiting:
     pauses: dict[str, list[Pause]] = field(default_factory=dict)
     _changed: dict[str, None] = field(default_factory=dict)
 
-    def see(self, seen: Rings, reader: Reader, looped: AbstractSet[str], closed_ms: int) -> None:
+    def see(self, traces: Sequence[str], runs: Sequence[Shown], closed_ms: int) -> None:
         """Take in the runs that moved. Windows up to `closed_ms` were closed before."""
-        if not seen.traces:
-            return
-        last, spread = _last(seen)
-        ending = closing(seen.steps[last]).tolist()
-        ended, labels = seen.steps["end_ms"][last].tolist(), seen.steps["label"][last].tolist()
-        for i, trace in enumerate(seen.traces):
+        for trace, run in zip(traces, runs, strict=True):
             held = self.pauses.get(trace)
             if held is None and len(self.pauses) >= TABLE:
                 continue
-            if spread[i] < OVER_MS and not ending[i]:
-                pauses = [_pause(ended[i], reader.name(labels[i]))]
-                if held is not None and len(held) > 1:
-                    pauses = _merged(held, pauses)
-            else:
-                pauses = _pauses(seen, i, reader, looped=trace in looped)
-                pauses = _merged(held or (), pauses)
+            pauses = run.pauses
+            if held and (len(held) > 1 or not run.brief):
+                pauses = _merged(held, pauses)
             pauses = [p for p in pauses if not p.until_ms or p.until_ms > closed_ms]
-            if ending[i] and ended[i] + OVER_MS <= closed_ms and len(pauses) == 1:
+            if run.ending and run.ended_ms + OVER_MS <= closed_ms and len(pauses) == 1:
                 pauses = []  # learnt already
             self._put(trace, pauses)
 
@@ -162,63 +122,6 @@ class Waiting:
                 if version != VERSION:
                     raise ValueError(f"waiting run of version {version}; this reads {VERSION}")
                 self.pauses[key.removeprefix(PREFIX)] = pauses
-
-
-def _last(seen: Rings) -> tuple[np.ndarray, np.ndarray]:
-    """Index of each run's last step (of several at once, an end), and ms from first to last."""
-    first = seen.first[:-1]
-    end_ms = seen.steps["end_ms"]
-    rank = 2 * end_ms + closing(seen.steps)
-    highest = np.maximum.reduceat(rank, first)
-    where = np.flatnonzero(rank == highest[seen.owner])
-    owners = seen.owner[where]
-    last = where[np.concatenate((owners[1:] != owners[:-1], [True]))]
-    return last, end_ms[last] - np.minimum.reduceat(end_ms, first)
-
-
-def _pauses(seen: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause]:
-    """The pauses of a run that its ring shows, the one it is in included."""
-    steps = seen.of(i)
-    steps = steps[np.lexsort((closing(steps), steps["end_ms"]))]
-    ends = steps["end_ms"]
-    gaps = np.flatnonzero(np.diff(ends) >= OVER_MS).tolist()
-    may_end = closing(steps)
-    used = so_far(seen, i, steps)
-    pauses = []
-    for at in [*gaps, len(steps) - 1]:
-        until = 0 if at + 1 == len(steps) else int(ends[at + 1])
-        part = steps[: at + 1]
-        if may_end[at]:
-            totals = [int(so[at]) for so in used]
-            shape = _shape(part, reader, models=has_called(seen, i, part))
-            seconds = max(0, int(ends[at]) - int(seen.totals["first_ms"][i])) // 1_000
-            who = reader.name(int(steps["label"][at]))
-            pause = _pause(int(ends[at]), who, until)
-            values = (*shape, *totals, seconds)
-            pauses.append(structs.replace(pause, over=True, values=values, looped=looped))
-        elif not until or until - ends[at] >= LEFT_MS:
-            pauses.append(_pause(int(ends[at]), reader.name(int(steps["label"][at])), until))
-    return pauses
-
-
-def _pause(since_ms: int, who: Names, until_ms: int = 0) -> Pause:
-    """A run that stands still at a step that is no end."""
-    return Pause(since_ms, until_ms, False, who.env, who.service, who.agent, who.act)
-
-
-def _shape(part: np.ndarray, reader: Reader, *, models: bool) -> tuple[int, int, int]:
-    """Depth, fan-out and agents of a run up to its end."""
-    kind = part["kind"]
-    spawned = int(ROOTS[kind].sum())
-    if spawned > 1 or HANDOFFS[kind].any():
-        names = reader.names(part)
-        wide = int(fan_outs(part, names, models=models)[-1])
-        return int(depths(part, names)[-1]), wide, spawned
-    asks = MODEL_CALLS[kind]
-    turns = CALLED[kind][asks | CALLED[kind]]
-    if (turns[1:] & turns[:-1]).any() or (models and turns[:1].any()):
-        return spawned, int(fan_outs(part, reader.names(part), models=models)[-1]), spawned
-    return spawned, int(turns[1:].any()), spawned  # no two calls without a model call between
 
 
 def _merged(held: Sequence[Pause], found: list[Pause]) -> list[Pause]:
