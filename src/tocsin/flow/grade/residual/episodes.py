@@ -21,7 +21,10 @@ _LONGEST, _SHARE, _SHORTEST = 150, 0.03, 10
 #: is no alert of its own.
 APART = 30
 _FADE_DAYS = 14.0  # half-life of what is known of past episodes
-_WEIGHT, _USUAL, _PRIOR_DAYS = 0.8, 0.1, 5.0
+#: How far a peak stands back behind the rate of its like, 1 = down to that rate; peaks a day
+#: that any series may have; days of having none that a series starts with.
+_WEIGHT, _USUAL, _PRIOR_DAYS = 0.9, 0.1, 5.0
+_SUREST = 9.0
 
 
 def fade(shape: Shape, state: State, ticks: int) -> None:
@@ -70,13 +73,18 @@ def _level(height: float) -> int:
 def _behind(
     shape: Shape, state: State, row: int, height: float, seen: int, *, within: bool
 ) -> float:
-    """What past episodes of this height or more take off; this episode is none of them."""
+    """What past episodes of this height or more take off; this episode is none of them.
+
+    A height says how often its like should come: once in 10 ** height days. Where they came more
+    often, the height was wrong, and the more so the more it promised.
+    """
     lowest = _level(height - _STEP)
     past = float(state["peaks"][row, lowest:].sum())
     if within and int(state["peak"][row]) >= lowest:
         past = max(past - 1.0, 0.0)
     days = min(seen / shape.day, 1.44 * _FADE_DAYS) + _PRIOR_DAYS
-    return _WEIGHT * float(np.log10(1.0 + past / days / _USUAL))
+    promised = min(_USUAL, 10.0 ** -min(height, _SUREST))
+    return _WEIGHT * float(np.log10(1.0 + past / days / promised))
 
 
 def _count(state: State, row: int, top: float, *, within: bool) -> None:

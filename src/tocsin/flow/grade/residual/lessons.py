@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.grade.residual import episodes, season
+from tocsin.flow.grade.residual import episodes, season, tail
 from tocsin.flow.grade.residual.shape import VIEWS, Shape
 from tocsin.flow.grade.residual.state import State
 from tocsin.flow.grade.residual.tail import BINS
@@ -76,12 +76,15 @@ def _slopes(shape: Shape, state: State) -> None:
 
 
 def _tails(state: State, fade: float) -> None:
-    """Count the sizes of the residuals, each side and view by itself."""
+    """Count the sizes of the residuals, each side and view by itself; an incident once."""
     tails = state["tails"]
-    tails *= np.float32(fade)
+    counts = np.zeros_like(tails)
     ready = (~np.isnan(state["p_med"])) & (state["n"] > _EARLY)[:, None]
     rows, columns = np.nonzero(ready)
-    cells = tails.reshape(-1)
+    cells = counts.reshape(-1)
     for view in range(len(VIEWS)):
         at = rows * (len(VIEWS) * _CELLS) + view * _CELLS + state["p_bin"][rows, view, columns]
         np.add.at(cells, at, np.float32(1.0))
+    counts = tail.declustered(counts, tails)
+    tails *= np.float32(fade)
+    tails += counts

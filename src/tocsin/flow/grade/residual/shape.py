@@ -65,7 +65,7 @@ class Shape:
         )
 
 
-_MINUTE = (0.5, 1.0, 1.5, 0.5, 0.1)
+_MINUTE = (0.5, 1.0, 1.5, 1.0, 0.1)
 _FIVE_MINUTES = (1.0, 0.0, 1.0, 0.0, 1.0)
-_LEVEL_MINUTE, _LEVEL_FIVE = -1.4, -0.45
+_LEVEL_MINUTE, _LEVEL_FIVE = -1.2, -0.25
 _OPENS_MINUTE, _OPENS_FIVE = -2.1, -1.6

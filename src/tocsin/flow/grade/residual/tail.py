@@ -3,8 +3,10 @@
 Sizes are kept in logarithmic bins, so a tail is a few dozen counts that add and fade. Below the
 threshold (the size that TAIL_SHARE of the past exceeds) the counts speak; beyond it a
 generalised Pareto fitted by the method of moments (Hosking and Wallis 1987; SPOT, Siffer 2017).
-The fit starts from PRIOR excesses of a typical tail: past incidents are in the counts too, and
-must not teach that incidents are usual.
+Past incidents are in the counts too, and must not teach that incidents are usual. Three things
+see to it: an incident is counted once and not with all of its values (`declustered`, as is the
+custom before a tail is fitted: Ferro and Segers 2003), the few largest excesses are cut back
+before the fit, and the fit starts from PRIOR excesses of a typical tail.
 """
 
 from __future__ import annotations
@@ -17,6 +19,11 @@ EDGES = _SMALLEST * 2 ** (np.arange(BINS + 1) / _PER_OCTAVE)
 _MIDDLES = np.sqrt(EDGES[:-1] * EDGES[1:])
 
 TAIL_SHARE = 0.03
+#: Excesses of one lesson that count in full; of more, all count less. Chance brings two an hour.
+CLUSTER = 8.0
+KNOWN = 1000.0  # values behind a tail from which it tells what an excess is
+#: Excesses beyond so many times what a tenth of them exceed are cut back to that for the fit.
+_TENTH, _CUT, _CUT_LEAST = 0.1, 3.0, 1.0
 PRIOR = 100.0  # excesses the fit starts from
 PRIOR_EXCESS, PRIOR_SHAPE = 0.35, 0.15  # their mean, in thresholds, and the shape of their tail
 SHAPE_MAX = 0.6
@@ -37,20 +44,45 @@ def surprises(counts: np.ndarray) -> np.ndarray:
     The two tails of one view are rated against the count of both sides together.
     """
     counts = counts.astype(np.float64)
-    below = np.zeros((*counts.shape[:-1], 1))
-    beyond = np.concatenate((np.cumsum(counts[..., ::-1], -1)[..., ::-1], below), -1)
-    total = beyond[..., :1].sum(-2, keepdims=True)
-    share = (beyond + 0.5) / (np.maximum(total, 1.0) + 1.0)
-    first = np.argmax(share <= TAIL_SHARE, -1)[..., None]
+    beyond, share, first = _beyond(counts)
     threshold = EDGES[first]
     inside = np.arange(BINS) >= first
-    sigma, xi = _fit(counts * inside, np.maximum(_MIDDLES - threshold, 0.0), threshold)
+    tenth = np.argmax(beyond <= _TENTH * np.take_along_axis(beyond, first, -1), -1)[..., None]
+    cut = np.maximum(_CUT * (EDGES[tenth] - threshold), _CUT_LEAST * threshold)
+    typical = np.clip(_MIDDLES - threshold, 0.0, cut)
+    sigma, xi = _fit(counts * inside, typical, threshold)
     excess = np.maximum(EDGES - threshold, 0.0)
     pareto = np.log10(1.0 + xi * excess / sigma) / xi
     at = -np.log10(np.take_along_axis(share, first, -1))
     counted = -np.log10(np.minimum(share, 1.0))
     out: np.ndarray = np.where(np.arange(BINS + 1) >= first, at + pareto, counted)
     return out
+
+
+def declustered(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The counts of one lesson [..., 2, BINS], such that an incident in it counts as one.
+
+    Where they hold more than CLUSTER values beyond the threshold of what is `known` (counts of
+    all lessons before), those values count less, CLUSTER in all.
+    """
+    _, _, first = _beyond(known.astype(np.float64))
+    enough = known.sum((-2, -1), keepdims=True) >= KNOWN
+    far = (np.arange(BINS) >= first) & enough
+    together = (counts * far).sum(-1, keepdims=True)
+    weight = CLUSTER / np.maximum(together, CLUSTER)
+    out: np.ndarray = np.where(far, counts * weight, counts)
+    return out
+
+
+def _beyond(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of counts [..., 2, BINS]: how many lie at each of EDGES or beyond, that as a share of both
+    sides, and the first edge whose share is within TAIL_SHARE [..., 2, 1].
+    """
+    none = np.zeros((*counts.shape[:-1], 1))
+    beyond = np.concatenate((np.cumsum(counts[..., ::-1], -1)[..., ::-1], none), -1)
+    total = beyond[..., :1].sum(-2, keepdims=True)
+    share = (beyond + 0.5) / (np.maximum(total, 1.0) + 1.0)
+    return beyond, share, np.argmax(share <= TAIL_SHARE, -1)[..., None]
 
 
 def _fit(
