@@ -15,8 +15,8 @@ demo: setup ## start a broker and a Redis, a fleet of agents with incidents, and
 test: setup ## run every test, fast ones first, on a real Kafka where there is one
 	@$(BIN)/pytest -n 2 tests/unit tests/golden
 	@$(BIN)/pytest tests/contract tests/e2e
-quick: setup ## run the tests that need no server, each law on fewer cases
-	@$(BIN)/pytest -n 2 --hypothesis-profile=quick tests/unit tests/golden
+quick: setup ## run the tests that need no server, each law on fewer cases, slow ones left out
+	@$(BIN)/pytest -n 2 --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
 lint: setup ## check style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 type: setup ## check types

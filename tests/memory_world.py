@@ -111,7 +111,7 @@ class Bench:
         await asyncio.gather(*self.tasks)
 
 
-ROWS = list(fleet(3, T0_NS, 300, 4))
+ROWS = list(fleet(3, T0_NS, 300, 2))
 HALF = len(ROWS) // 2
 
 

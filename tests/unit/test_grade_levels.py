@@ -77,6 +77,7 @@ def test_six_bad_hours_neither_blind_nor_is_the_return_news(weekly: list[float])
     assert run.openings() == [("spike_runs", DAY), ("spike_runs", DAY + 12 * HOUR)]
 
 
+@pytest.mark.slow
 def test_after_six_bad_hours_no_more_false_alarms_than_without() -> None:
     """Five days each: bursty traffic with a daily shape, with and without an incident."""
     told = []
@@ -129,6 +130,7 @@ def test_a_deploy_at_the_onset_explains_a_new_level(*, told: bool) -> None:
     assert _expected(run) == pytest.approx(expected, rel=0.3)
 
 
+@pytest.mark.slow
 def test_a_restart_at_any_time_of_a_level_shift_changes_nothing() -> None:
     windows = frames(f"~40/30x{6 * HOUR} ~800/30x{27 * HOUR} ~40/30x{2 * HOUR}", seed=6)
     one, two = Run([480.0] * 24), Run([480.0] * 24)

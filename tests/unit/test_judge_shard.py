@@ -102,13 +102,14 @@ def test_the_same_frames_give_the_same_events(
     assert told(run(frames)) == told(events)
 
 
-@pytest.mark.parametrize("every", [29, 113])
+@pytest.mark.parametrize("every", [pytest.param(29, marks=pytest.mark.slow), 113])
 def test_a_restart_changes_nothing(
     frames: list[WindowFrame], events: list[AlertEvent], every: int
 ) -> None:
     assert told(run(frames, restart_every=every)) == told(events)
 
 
+@pytest.mark.slow
 def test_a_restart_in_the_middle_of_an_incident_changes_nothing(
     frames: list[WindowFrame], events: list[AlertEvent]
 ) -> None:
@@ -116,7 +117,9 @@ def test_a_restart_in_the_middle_of_an_incident_changes_nothing(
     assert told(run(part, restart_every=1)) == told(run(part))
 
 
-@pytest.mark.parametrize("cut", [231, 300, 340])
+@pytest.mark.parametrize(
+    "cut", [231, *(pytest.param(i, marks=pytest.mark.slow) for i in (300, 340))]
+)
 def test_no_score_depends_on_the_future(
     frames: list[WindowFrame], events: list[AlertEvent], cut: int
 ) -> None:
@@ -139,6 +142,7 @@ def odd() -> list[WindowFrame]:
     return frames_of(series, seed=12, window_s=180)
 
 
+@pytest.mark.slow
 def test_what_is_odd_by_all_of_its_past_is_told_the_same_whatever_the_restarts(
     odd: list[WindowFrame],
 ) -> None:
@@ -185,6 +189,7 @@ def test_our_own_outage_is_no_silence() -> None:
     assert [event.rule for event in events] == []
 
 
+@pytest.mark.slow
 def test_an_anomaly_of_six_hours_neither_blinds_nor_flags_the_return() -> None:
     text = "~40/30x400 ~600/30x360 ~40/30x240 ~600/30x3"
     events = run(frames_of({"runs_by_service": text}, seed=2))
@@ -193,6 +198,7 @@ def test_an_anomaly_of_six_hours_neither_blinds_nor_flags_the_return() -> None:
     assert {e.rule for e in events if e.reason == "opened"} == {"spike_runs"}
 
 
+@pytest.mark.slow
 def test_all_is_calm_where_nothing_happens() -> None:
     """A/A: 24 services of many kinds of traffic, 10 hours each: 1,400 series-hours, no alert."""
     rng = np.random.default_rng(20)
