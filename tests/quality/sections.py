@@ -97,8 +97,8 @@ def section_bad_days(scale: float, step: Step) -> Section:
 
 def section_loops(scale: float, step: Step) -> Section:
     """Loops spliced into healthy runs, and healthy runs that must not ring."""
-    step("families", 0, 1)
-    return Section("Runs: loops injected, healthy runs", loops.report(scale))
+    text = loops.report(scale, partial(spread, step, "families"))
+    return Section("Runs: loops injected, healthy runs", text)
 
 
 def section_score(scale: float, step: Step) -> Section:
