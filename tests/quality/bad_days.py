@@ -13,6 +13,7 @@ import numpy as np
 
 from quality.fleet import DAY, Fault, Fleet, Service
 from quality.watchman import Opening, Progress, watch
+from tocsin.flow.grade.frames import merge
 from tocsin.flow.grade.past.calendars import Calendar
 from tocsin.flow.shard import DetectSettings
 from tocsin.types import WindowFrame
@@ -32,7 +33,7 @@ class Scenario:
     days: int
     after: int
     faults: Callable[[Sequence[Service]], list[Fault]] = lambda _: []
-    change: Change | None = None
+    change: Callable[[], Change] | None = None  # makes one for a life
     settings: DetectSettings = field(default_factory=DetectSettings)
     start: int | None = None
     clock_change: int | None = None
@@ -72,6 +73,15 @@ def _new_level(services: Sequence[Service]) -> list[Fault]:
     return [Fault("rate", s.name, 7 * DAY + 600, 10_000_000, 12.0) for s in services]
 
 
+def _born_and_dying(services: Sequence[Service]) -> list[Fault]:
+    """Every second service begins on the eighth day, the others end on the ninth, for good."""
+    start, end = 7 * DAY + 600, 8 * DAY + 600
+    return [
+        Fault("rate", s.name, 0, start, 0.0) if i % 2 else Fault("rate", s.name, end, 10**7, 0.0)
+        for i, s in enumerate(services)
+    ]
+
+
 def _holes(i: int, frame: WindowFrame) -> WindowFrame | None:
     """One window in twenty, and two hours on end, were never evaluated."""
     lost = np.random.default_rng([99, i]).random() < 0.05
@@ -86,11 +96,36 @@ def _thinned(i: int, frame: WindowFrame) -> WindowFrame:
     return replace(frame, value=np.maximum((frame.value * 9) // 10, 1))
 
 
+class _Skewed:
+    """Clocks that go wrong on the eighth day: a fifth of everything is counted a window late."""
+
+    def __init__(self) -> None:
+        self._carried: WindowFrame | None = None
+
+    def __call__(self, i: int, frame: WindowFrame) -> WindowFrame:
+        late = np.where(i < 7 * DAY, 0, frame.value // 5)
+        parts = [replace(frame, value=frame.value - late)]
+        if self._carried is not None:
+            parts.append(self._carried)
+        self._carried = replace(frame, value=late)
+        return merge(parts, frame.start, frame.seconds)
+
+
 SCENARIOS: Sequence[Scenario] = (
     Scenario("contamination", "six hours at 3 times, then as before", 10, 7 * DAY + 965, _outage),
     Scenario("new level", "12 times the traffic for good", 10, 8 * DAY + 660, _new_level),
-    Scenario("lost windows", "5 % never evaluated, and two hours", 10, 7 * DAY, change=_holes),
-    Scenario("late data", "a tenth too late in every tenth window", 10, 7 * DAY, change=_thinned),
+    Scenario(
+        "lost windows", "5 % never evaluated, and two hours", 10, 7 * DAY, change=lambda: _holes
+    ),
+    Scenario(
+        "late data", "a tenth too late in every tenth window", 10, 7 * DAY,
+        change=lambda: _thinned,
+    ),
+    Scenario("skewed clocks", "a fifth a window late from then on", 10, 7 * DAY, change=_Skewed),
+    Scenario(
+        "births and deaths", "every other service begins, the rest end", 10, 8 * DAY + 720,
+        _born_and_dying,
+    ),
     Scenario(
         "clock change", "summer time ends, zone configured", 25, CLOCK_CHANGE * DAY,
         settings=DetectSettings(calendar=Calendar("Europe/Berlin")), start=OCTOBER,
@@ -126,7 +161,7 @@ def _openings(
         fleet.clock_change = scenario.clock_change
     found = watch(
         fleet, range(scenario.days * DAY), settings=scenario.settings,
-        change=scenario.change if trouble else None, progress=progress,
+        change=scenario.change() if trouble and scenario.change else None, progress=progress,
     )  # fmt: skip
     return found.openings
 
