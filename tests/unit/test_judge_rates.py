@@ -84,6 +84,7 @@ EVERY = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_restart_changes_nothing_that_is_told() -> None:
     whole = told(*EVERY)
     assert {event.rule for event in opened(whole)} >= {

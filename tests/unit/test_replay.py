@@ -41,7 +41,7 @@ def test_the_same_file_gives_the_same_bytes() -> None:
     assert told(replayed(SPANS)) == told(first)
 
 
-@pytest.mark.parametrize("records", [1, 7, 100])
+@pytest.mark.parametrize("records", [pytest.param(1, marks=pytest.mark.slow), 7, 100])
 def test_what_is_told_does_not_depend_on_how_the_file_is_cut(
     records: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

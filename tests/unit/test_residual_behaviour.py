@@ -24,6 +24,7 @@ def alerts(x: np.ndarray, interval_s: float = 60.0) -> list[int]:
     return np.flatnonzero(out.alert[0]).tolist()
 
 
+@pytest.mark.slow
 def test_a_healthy_week_is_quiet() -> None:
     told = [row for seed in range(8) for row in alerts(traffic(7, seed))]
     assert len([row for row in told if row >= DAY]) <= 2, told

@@ -119,7 +119,7 @@ def story(events: list[AlertEvent]) -> list[bytes]:
     return [e.encode() for e in sorted(events, key=lambda e: (e.fingerprint, e.at, e.sequence))]
 
 
-@pytest.mark.parametrize("seed", [1, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_events_do_not_depend_on_how_the_log_is_cut_or_where_it_restarts(seed: int) -> None:
     log, rng = Log(seed), random.Random(seed)
     one = told(log, each(rng, 1))
