@@ -88,7 +88,7 @@ def test_only_views_that_rules_read_have_a_past() -> None:
         history.learn(frame, {})
     rows = history.catalog.rows((SERIES, join_series("tools_by_tool", "prod", "shop", "a")))
     past = history.sketches["duration"]
-    assert past.recent_counts(rows, 4).tolist() == [0, 36]
+    assert past.recent_counts(rows, [4])[0].tolist() == [0, 36]
 
 
 def test_recent_counts_are_those_of_the_windows_and_unknown_windows_count_nothing() -> None:
@@ -98,7 +98,7 @@ def test_recent_counts_are_those_of_the_windows_and_unknown_windows_count_nothin
         history.learn(frame, {})
     rows = history.catalog.rows((SERIES,))
     past = history.sketches["duration"]
-    assert [int(past.recent_counts(rows, w)[0]) for w in range(5)] == [0, 9, 9, 14, 17]
+    assert [int(n[0]) for n in past.recent_counts(rows, range(5))] == [0, 9, 9, 14, 17]
 
 
 def test_a_window_without_observations_is_no_window_lost() -> None:
@@ -106,8 +106,10 @@ def test_a_window_without_observations_is_no_window_lost() -> None:
     past, rows = SketchPast("ttft", 60, 104, catalog), catalog.rows((SERIES,))
     past.push_window(frame_of(EPOCH, 60, {SERIES: {"t:100": 3}}), rows)
     past.push_window(frame_of(EPOCH + 60, 60, {}), np.empty(0, np.int64))
-    assert past.recent(1) == []
-    assert [stack.counts(rows).tolist() for stack in past.recent(2)] == [[3]]
+    now, low = sketch.EMPTY, np.array([0])
+    assert past.look(now, EPOCH + 120, 1) == []
+    found = past.look(now, EPOCH + 120, 2)
+    assert [[part.tolist() for part in stack.above(rows, low)] for stack in found] == [[[3], [3]]]
     assert past.baseline is sketch.EMPTY
 
 
@@ -128,13 +130,11 @@ def test_a_stack_says_of_its_newest_windows_what_they_say_one_by_one(
     rows, cut = np.array([3, 0, 4]), np.array([10, 20, 5])
     stacks = [stack.since(since) for stack in sketch.stacked(dict(enumerate(parts)), 5)]
     alone = [sketch.Stack(part, (i,), 5) for i, part in enumerate(parts) if i >= since]
-    nothing = np.zeros(3, np.int64)
-    n, alone_n = (sum((s.counts(rows) for s in held), nothing) for held in (stacks, alone))
-    above, alone_above = (
-        sum((s.above(rows, cut) for s in held), nothing) for held in (stacks, alone)
+    nothing = np.zeros((2, 3), np.int64)
+    together, apart = (
+        sum((np.array(s.above(rows, cut)) for s in held), nothing) for held in (stacks, alone)
     )
-    assert n.tolist() == alone_n.tolist()
-    assert above.tolist() == alone_above.tolist()
+    assert together.tolist() == apart.tolist()
     one, two = (sketch.add([stack.only(rows) for stack in held]) for held in (stacks, alone))
     assert np.array_equal(one.key, two.key)
     assert np.array_equal(one.count, two.count)

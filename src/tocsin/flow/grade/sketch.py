@@ -118,15 +118,10 @@ class Stack:
         found: np.ndarray = windows[:, None] * self.rows + rows
         return found
 
-    def counts(self, rows: np.ndarray) -> np.ndarray:
-        """Observations of each row in all windows."""
-        n: np.ndarray = counts(self.sketches, self.of(rows)).sum(axis=0)
-        return n
-
-    def above(self, rows: np.ndarray, bucket: np.ndarray) -> np.ndarray:
-        """How many observations of each row in all windows lie beyond `bucket[row]`."""
-        beyond: np.ndarray = above(self.sketches, self.of(rows), bucket).sum(axis=0)
-        return beyond
+    def above(self, rows: np.ndarray, bucket: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many observations of each row in all windows lie beyond `bucket[row]`; and all."""
+        beyond, n = _above(self.sketches, self.of(rows), bucket)
+        return beyond.sum(axis=0), n.sum(axis=0)
 
     def only(self, rows: np.ndarray) -> Sketches:
         """The sum over the windows of the part that belongs to `rows`."""
@@ -243,11 +238,17 @@ def total(sketches: Sketches, rows: np.ndarray) -> np.ndarray:
 
 def above(sketches: Sketches, rows: np.ndarray, bucket: np.ndarray) -> np.ndarray:
     """How many observations of each row lie in a bucket beyond `bucket[row]`."""
-    _, last = sketches.rows(rows)
+    return _above(sketches, rows, bucket)[0]
+
+
+def _above(
+    sketches: Sketches, rows: np.ndarray, bucket: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    first, last = sketches.rows(rows)
     cut = np.searchsorted(sketches.key, rows.astype(np.int64) * WIDTH + bucket, side="right")
     total = sketches.before
-    beyond: np.ndarray = total[last] - total[np.minimum(cut, last)]
-    return beyond
+    until = total[last]
+    return until - total[np.minimum(cut, last)], until - total[first]
 
 
 def moments(sketches: Sketches, rows: np.ndarray) -> Moments:

@@ -19,7 +19,7 @@ from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
 from tocsin.flow.grade.past.sketch_past import SKETCH_PREFIX, TRACES
 from tocsin.flow.judge.detectors import WINDOWED
 from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.verdicts import fold
+from tocsin.flow.judge.verdicts import NOTHING, fold
 from tocsin.types import Finding
 
 Judged = tuple[list[Finding], dict[str, np.ndarray]]
@@ -87,12 +87,15 @@ def judge(
     findings: list[Finding] = []
     excluded: dict[str, list[np.ndarray]] = {}
     number = graded.at // graded.history.window_s + 1
+    catalog, watched = graded.history.catalog, watched or {}
     for rule in rules:
         detector = WINDOWED.get(rule.detector)
-        if detector is None or number % rule.every or not graded.history.catalog.has(rule.views):
+        if detector is None or number % rule.every or not catalog.has(rule.views):
             continue
-        groups = (watched or {}).get(rule.id, set())
+        groups = watched.get(rule.id, set())
         said = detector.judge(rule, graded, groups)
+        if said is NOTHING:
+            continue
         findings += fold(rule, graded, said, groups)
         signal = detector.excludes(rule)
         if signal is not None:

@@ -84,37 +84,25 @@ def expect(
     """
     values = history.counts.minutes(signal, rows, skip)
     if quiet is not None:
-        columns = np.arange(values.shape[1], 0, -1)
-        values[columns[None, :] <= (quiet // history.window_s)[:, None]] = np.nan
+        _forget_newest(values, quiet // history.window_s)
     needed = min(_LOCAL, warmup)
     old = history.age(rows, at) >= min(warmup * history.window_s, DAY_S)
     mean, var, record, learned = _moments(values, is_count=signal == "n")
-    baseline = np.where(learned >= needed, 1, 0)
-    level, size = mean.copy(), _size(mean, var, signal)
-
+    recent = _Recent(mean, _size(mean, var, signal), record, learned, (learned >= needed) * 1)
     short = np.flatnonzero(learned < needed)
     if len(short):
         before = at - (history.window_s if quiet is None else int(quiet[short].min()))
         day = history.counts.quarters(signal, rows[short], before)
         if quiet is not None:
-            columns = np.arange(day.shape[1], 0, -1) * QUARTER_S
-            gone = quiet[short] - int(quiet[short].min())
-            day[columns[None, :] <= gone[:, None]] = np.nan
-        day_mean, day_var, day_record, day_learned = _moments(day, is_count=False)
-        part = history.per_quarter
-        good = (day_learned >= 4) & (day_mean > 0)
-        level[short] = np.where(good, day_mean / part, level[short])
-        size[short] = np.where(good, _size(day_mean, day_var, signal), size[short])
-        record[short] = np.fmax(record[short], np.where(good, day_record / part, -1))
-        learned[short] = np.where(good, day_learned * part, learned[short])
-        baseline[short] = np.where(good, 2, 0)
-
-    low, high = level.copy(), level.copy()
-    yesterday = _yesterday(history, signal, rows, at)
-    known = ~np.isnan(yesterday).any(axis=1) & (baseline == 1)
-    if known.any():
-        low[known] = np.minimum(level[known], yesterday[known].min(axis=1))
-        high[known] = np.maximum(level[known], yesterday[known].max(axis=1))
+            _forget_newest(day, (quiet[short] - int(quiet[short].min())) // QUARTER_S)
+        recent.fill(short, day, history.per_quarter, signal)
+    size, baseline = recent.size, recent.baseline
+    low, high = recent.level.copy(), recent.level.copy()
+    if (baseline == 1).any():
+        yesterday = _yesterday(history, signal, rows, at)
+        known = ~np.isnan(yesterday).any(axis=1) & (baseline == 1)
+        low[known] = np.minimum(low[known], yesterday[known].min(axis=1))
+        high[known] = np.maximum(high[known], yesterday[known].max(axis=1))
         baseline = np.where(known, 3, baseline)
     habit = local.habit(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
     if habit is not None:
@@ -130,6 +118,33 @@ def expect(
         baseline = np.where(known, habit.kind, baseline)
     ready = old & (baseline > 0)
     return Expected(ready, low, high, size, record, learned, np.where(ready, baseline, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """Per row, as Expected: what the last hours say, else the last day."""
+
+    level: np.ndarray
+    size: np.ndarray
+    record: np.ndarray
+    learned: np.ndarray
+    baseline: np.ndarray
+
+    def fill(self, short: np.ndarray, day: np.ndarray, part: int, signal: str) -> None:
+        """Take the rows `short` from the quarter-hours of a day, of `part` windows each."""
+        mean, var, record, learned = _moments(day, is_count=False)
+        good = (learned >= 4) & (mean > 0)
+        self.level[short] = np.where(good, mean / part, self.level[short])
+        self.size[short] = np.where(good, _size(mean, var, signal), self.size[short])
+        self.record[short] = np.fmax(self.record[short], np.where(good, record / part, -1))
+        self.learned[short] = np.where(good, learned * part, self.learned[short])
+        self.baseline[short] = np.where(good, 2, 0)
+
+
+def _forget_newest(values: np.ndarray, columns: np.ndarray) -> None:
+    """Set the newest `columns` of each row to NaN."""
+    ago = np.arange(values.shape[1], 0, -1)
+    values[ago[None, :] <= columns[:, None]] = np.nan
 
 
 def _size(mean: np.ndarray, var: np.ndarray, signal: str) -> np.ndarray:

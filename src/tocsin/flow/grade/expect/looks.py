@@ -26,9 +26,9 @@ def least(
     """Seconds: the least of `widths` (ascending) with `n` observations, else 0."""
     past, here = graded.history.sketches[signal], sketch.counts(graded.sketches[signal], rows)
     width = np.zeros(len(rows), np.int64)
-    for seconds in reversed(widths):
-        total = here + past.recent_counts(rows, _windows(graded, seconds))
-        width = np.where(total >= n, seconds, width)
+    before = past.recent_counts(rows, [_windows(graded, seconds) for seconds in widths])
+    for seconds, count in zip(reversed(widths), reversed(before), strict=True):
+        width = np.where(here + count >= n, seconds, width)
     return width
 
 
@@ -49,8 +49,9 @@ def above(
     beyond, n = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for these, given in _by_width(graded, signal, width):
         for part in given:
-            beyond[these] += part.above(rows[these], bucket[these])
-            n[these] += part.counts(rows[these])
+            more, of = part.above(rows[these], bucket[these])
+            beyond[these] += more
+            n[these] += of
     return beyond, n
 
 
@@ -73,8 +74,8 @@ def _by_width(
     """Positions that look back equally far, and the windows they then see."""
     past = graded.history.sketches[signal]
     for seconds in np.unique(width[width > 0]).tolist():
-        now = sketch.Stack(graded.sketches[signal], (graded.at,), len(graded.history.catalog))
-        yield np.flatnonzero(width == seconds), [now, *past.recent(_windows(graded, seconds))]
+        windows = past.look(graded.sketches[signal], graded.at, _windows(graded, seconds))
+        yield np.flatnonzero(width == seconds), windows
 
 
 def _windows(graded: Graded, seconds: int) -> int:

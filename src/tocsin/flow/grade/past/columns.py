@@ -12,8 +12,8 @@ import numpy as np
 
 from tocsin.flow.grade.past.ring import Slide
 
-#: Most windows are no record, and the last few already tell.
-_FIRST_LOOK = 20
+#: Most windows are no record, and the last few already tell; of few rows one look is quicker.
+_FIRST_LOOK, _MANY = 20, 64
 
 
 def or_zero(values: np.ndarray) -> np.ndarray:
@@ -41,6 +41,16 @@ class Columns:
         values: np.ndarray = held[rows].astype(float)
         return values
 
+    def sums(self, signal: str, rows: np.ndarray, columns: int, parts: int = 1) -> np.ndarray:
+        """float64 [len(rows), parts]: raw sums of `columns` columns each, newest last.
+
+        What is not known adds nothing.
+        """
+        held = self._values.last(columns * parts)[self._plane[signal]][rows]
+        known = np.where(np.isnan(held), np.float32(0), held)
+        summed: np.ndarray = known.reshape(len(rows), parts, columns).sum(axis=2, dtype=float)
+        return summed
+
     def learned(
         self,
         signal: str,
@@ -61,7 +71,7 @@ class Columns:
         limit = values.astype(np.float32)
         found = np.zeros(len(rows), bool)
         left = np.arange(len(rows))
-        for columns in (_FIRST_LOOK, None):
+        for columns in (_FIRST_LOOK, None) if len(rows) >= _MANY else (None,):
             held = self._values.last(columns, skip)[self._plane[signal]][rows[left]]
             out = self._out.last(columns, skip)[self._plane[signal]][rows[left]]
             reached = ((held >= limit[left, None]) & ~out).sum(axis=1)

@@ -73,6 +73,13 @@ class CountPast:
         """Raw values of the last windows, exclusions and all."""
         return self._minute.raw(signal, rows, windows)
 
+    def sums(self, signal: str, rows: np.ndarray, windows: int, parts: int = 1) -> np.ndarray:
+        """float64 [len(rows), parts]: raw totals of `windows` windows each, newest last.
+
+        What is not known adds nothing. All parts together are no longer than is kept.
+        """
+        return self._minute.sums(signal, rows, windows, parts)
+
     def quarters(
         self, signal: str, rows: np.ndarray, before: int, mark: str = "", *, raw: bool = False
     ) -> np.ndarray:
@@ -98,7 +105,7 @@ class CountPast:
         if self._newest is not None:
             since = ((self._newest + self._window_s) % QUARTER_S) // self._window_s
         if since:
-            total += np.nansum(self._minute.raw(signal, rows, since), axis=1)
+            total += self.sums(signal, rows, since)[:, 0]
         return total
 
     def quarantined(self, signal: str, rows: np.ndarray) -> np.ndarray:

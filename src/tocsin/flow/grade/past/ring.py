@@ -49,9 +49,6 @@ class Slide:
         self._data[..., rows, :] = self._fill
 
     def last(self, columns: int | None = None, skip: int = 0) -> np.ndarray:
-        """The last `columns` columns, without the newest `skip` of them; a view.
-
-        Of all `width` columns, those that are not `columns` wide and lie before are cut.
-        """
-        end = self._end - skip
-        return self._data[..., max(end - (columns or self.width), self._end - self.width) : end]
+        """The last `columns` columns (None = all), without the newest `skip` of them; a view."""
+        end, width = self._end - skip, self.width if columns is None else columns
+        return self._data[..., max(end - width, self._end - self.width) : end]

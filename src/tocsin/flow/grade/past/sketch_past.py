@@ -49,7 +49,7 @@ class SketchPast:
         self._prefix, self._window_s, self._keep = _PREFIX[signal], window_s, quarters
         self._windows: dict[int, sketch.Sketches] = {}
         self._stacks: list[sketch.Stack] = []  # of all windows that a look may take in
-        self._stacked: tuple[int | None, int] = (None, 0)  # newest window and size as of then
+        self._stacked = (sketch.EMPTY, (0, 0))  # the newest of them; its start, rows there were
         self._counts = Slide(LONGEST_S // window_s, 0.0)
         self._quarters: dict[int, sketch.Sketches] = {}
         #: Quarter-hour -> how many before it are spoilt, too -> rows.
@@ -58,6 +58,7 @@ class SketchPast:
         self._newest_quarter: int | None = None
         self._latest: tuple[WindowFrame | None, sketch.Sketches] = (None, sketch.EMPTY)
         self.baseline = sketch.EMPTY
+        self._usual: dict[tuple[float, int], np.ndarray] = {}  # quantiles of the baseline
 
     # ---- reading -----------------------------------------------------------------------
 
@@ -72,25 +73,34 @@ class SketchPast:
             self._latest = (frame, sketch.of_frame(frame, rows, self._prefix))
         return self._latest[1]
 
-    def recent(self, windows: int) -> list[sketch.Stack]:
-        """The sketches of each of the last `windows` windows, LONGEST_S at most."""
-        if self._newest is None:
-            return []
-        if self._stacked != (self._newest, len(self._catalog)):
-            since = self._newest + self._window_s - LONGEST_S
-            held = {start: part for start, part in self._windows.items() if start >= since}
-            self._stacks = sketch.stacked(held, len(self._catalog))
-            self._stacked = self._newest, len(self._catalog)
-        since = self._newest - (windows - 1) * self._window_s
+    def look(self, now: sketch.Sketches, at: int, windows: int) -> list[sketch.Stack]:
+        """The sketches `now` of the window `at`, and those of the last `windows` before it.
+
+        They reach back LONGEST_S at most; windows without a sketch are left out.
+        """
+        state = at, len(self._catalog)
+        if self._stacked[0] is not now or self._stacked[1] != state:  # all rules look alike
+            held = {s: part for s, part in self._windows.items() if at - LONGEST_S < s < at}
+            self._stacks = sketch.stacked({**held, at: now}, len(self._catalog))
+            self._stacked = now, state
+        since = at - windows * self._window_s
         return [stack.since(since) for stack in self._stacks if stack.windows[-1] >= since]
 
-    def recent_counts(self, rows: np.ndarray, windows: int) -> np.ndarray:
-        """Observations of each row in the last `windows` windows, LONGEST_S at most."""
-        if not windows:
-            return np.zeros(len(rows), np.int64)
+    def recent_counts(self, rows: np.ndarray, windows: Sequence[int]) -> list[np.ndarray]:
+        """Observations of each row in the last so many windows, LONGEST_S at most."""
         self._counts.grow(len(self._catalog))
-        total: np.ndarray = self._counts.last(windows)[rows].sum(axis=1, dtype=np.int64)
-        return total
+        longest = max(windows)
+        held = self._counts.last(longest)[rows].astype(np.int64)
+        return [held[:, longest - width :].sum(axis=1) for width in windows]
+
+    def usual(self, q: float) -> np.ndarray:
+        """Value of the q-quantile of the baseline of every row of the catalog; NaN if unknown."""
+        key = q, len(self._catalog)
+        found = self._usual.get(key)  # it stands for a quarter of an hour
+        if found is None:
+            found, _ = sketch.quantile(self.baseline, np.arange(len(self._catalog)), q)
+            self._usual[key] = found
+        return found
 
     def quarters(self, since: int | None = None, until: int | None = None) -> list[sketch.Sketches]:
         """The quarter-hours that `baseline` is the sum of, oldest first.
@@ -161,6 +171,7 @@ class SketchPast:
             enters = self._quarters[entering] = enters.without(spoilt)
         leaves = self._quarters.pop(start - self._keep * QUARTER_S, sketch.EMPTY)
         self.baseline = sketch.subtract(sketch.add([self.baseline, enters]), leaves)
+        self._usual.clear()
 
     def _spoilt_rows(self, quarter: int) -> np.ndarray:
         found = [

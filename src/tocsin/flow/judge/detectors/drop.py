@@ -110,11 +110,11 @@ def _may_have_fallen(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.nda
     calendar = history.weeks.calendar
     if calendar.is_quiet(graded.at) or calendar.is_holiday(graded.at):
         return np.zeros(len(rows), bool)
-    past = history.counts.trailing(rule.signal, rows, history.width)
-    span = past[:, -(4 * width - 1) :].sum(axis=1) + graded.current[rule.signal][rows]
+    past = history.counts.trailing(rule.signal, rows, _BLOCKS * width - 1)
+    span = past.sum(axis=1) + graded.current[rule.signal][rows]
     hour = HOUR_S // history.window_s
-    hours = or_zero(past[:, past.shape[1] % hour :]).reshape(len(rows), -1, hour)
-    usual = hours.mean(axis=2).max(axis=1)
+    hours = history.counts.sums(rule.signal, rows, hour, history.width // hour)
+    usual = hours.max(axis=1) / hour
     curve = history.habits.curve(rule.signal, rows, np.array([graded.at - HOUR_S, graded.at]))
     before, clock = (np.maximum(curve.rate, curve.step) * history.window_s).T
     level = np.clip(usual / np.maximum(or_zero(before), 1e-9), 1.0, local.LEVEL_MAX)

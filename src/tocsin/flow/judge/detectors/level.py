@@ -88,12 +88,8 @@ def _level(rule: RuleSpec, graded: Graded, watched: set[Group]) -> _Level:
         short = n < rule.volume["n"]
         windows = seconds // history.window_s - 1
         for into, signal in ((n, "n"), (total, rule.signal)):
-            past = (
-                history.counts.trailing(signal, rows, windows)
-                if windows
-                else np.zeros((len(rows), 0))
-            )
-            into[short] = (graded.current[signal][rows] + np.nansum(past, axis=1))[short]
+            past = history.counts.sums(signal, rows, windows)[:, 0]
+            into[short] = (graded.current[signal][rows] + past)[short]
         width[short] = seconds
     alerted = is_watched(rule, graded, rows, watched)
     kept = (n >= rule.volume["n"]) | (alerted & (n > 0))

@@ -61,11 +61,11 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
 
 def _limit(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The limit of each row in the unit of the sketch, inf if none; whether it was given."""
-    base = graded.history.sketches[rule.signal].baseline
-    rare, highest = (sketch.quantile(base, rows, q)[0] for q in (_RARE, 1.0))
+    past = graded.history.sketches[rule.signal]
+    rare, highest = (past.usual(q)[rows] for q in (_RARE, 1.0))
     lived = graded.warmup * graded.history.window_s
     known = graded.history.age(rows, graded.at) >= min(lived, looks.DAY_S)
-    known &= sketch.counts(base, rows) >= rule.volume["baseline"]
+    known &= sketch.counts(past.baseline, rows) >= rule.volume["baseline"]
     limit = np.where(
         known, np.fmax(rule.effect["ratio"] * rare, rule.effect["highest"] * highest), np.inf
     )

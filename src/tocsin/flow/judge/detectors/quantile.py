@@ -120,8 +120,7 @@ def _may_be_slow(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.nda
     Cheap, since it only counts: quantiles are taken of the few rows that pass.
     """
     q = rule.effect["q"]
-    base = graded.history.sketches[rule.signal].baseline
-    bound = _bound(rule, sketch.quantile(base, rows, q)[0])
+    bound = _bound(rule, graded.history.sketches[rule.signal].usual(q)[rows])
     cut = np.floor(np.log(np.fmax(bound, 1.0)) / sketch.LOG_GAMMA).astype(np.int64) - 1
     slow, n = looks.above(graded, rule.signal, rows, width, cut)
     many: np.ndarray = slow > n - np.ceil(q * n - 1e-9)

@@ -12,7 +12,6 @@ import numpy as np
 from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.expect.counts import Expected, expect
-from tocsin.flow.grade.past.columns import or_zero
 from tocsin.flow.judge.detectors.spike import UNITS
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.judge.verdicts import (
@@ -39,7 +38,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows, p = rows[kept], p[kept]
     value, n = graded.current[rule.signal][rows], graded.current["n"][rows]
     expected = _expect(rule, graded, rows)
-    usual_n = or_zero(history.counts.trailing("n", rows, _USUAL)).mean(axis=1)
+    usual_n = history.counts.sums("n", rows, _USUAL)[:, 0] / _USUAL
     enough = np.maximum(n, usual_n) >= rule.volume["n"]
     ratio = rule.effect["ratio"]
     more = value >= expected.high

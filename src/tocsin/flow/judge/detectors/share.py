@@ -72,7 +72,8 @@ class _Usual:
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every whole whose mix moved, and those whose group has an alert."""
     rows = rows_of(rule, graded)
-    now, n = _recent(rule, graded, rows)
+    wholes = _wholes(graded, rows)
+    now, n = _recent(rule, graded, rows, wholes)
     history = graded.history
     quarters = history.counts.quarters("n", rows, graded.at - _RECENT_S, mark=SHARE)[:, -96:]
     past = _Past(
@@ -82,7 +83,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     )
     keep = is_watched(rule, graded, rows, watched)
     mixes = []
-    for parts in _wholes(graded, rows):
+    for parts in wholes:
         if n[parts[0]] < rule.volume["n"]:
             continue
         mix = _mix(rule, graded, rows, parts, now, past)
@@ -102,10 +103,11 @@ def _wholes(graded: Graded, rows: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def _recent(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _recent(
+    rule: RuleSpec, graded: Graded, rows: np.ndarray, wholes: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Events of each part, and of its whole, over the narrowest width with volume."""
     history = graded.history
-    wholes = _wholes(graded, rows)
     whole_of = np.zeros(len(rows), np.int64)
     for number, parts in enumerate(wholes):
         whole_of[parts] = number
@@ -113,8 +115,7 @@ def _recent(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarra
     for width in _WIDTHS_S:
         short = n < rule.volume["n"]
         windows = width // history.window_s - 1
-        past = history.counts.trailing("n", rows, windows) if windows else np.zeros((len(rows), 0))
-        part = graded.current["n"][rows] + np.nansum(past, axis=1)
+        part = graded.current["n"][rows] + history.counts.sums("n", rows, windows)[:, 0]
         whole = np.bincount(whole_of, part, minlength=len(wholes))[whole_of] if len(rows) else part
         now, n = np.where(short, part, now), np.where(short, whole, n)
     return now, n

@@ -49,8 +49,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
 
 
 def _total(graded: Graded, signal: str, rows: np.ndarray, windows: int) -> np.ndarray:
-    past = graded.history.counts.trailing(signal, rows, windows - 1)
-    total: np.ndarray = np.nansum(past, axis=1) + graded.current[signal][rows]
+    past = graded.history.counts.sums(signal, rows, windows - 1)[:, 0]
+    total: np.ndarray = past + graded.current[signal][rows]
     return total
 
 

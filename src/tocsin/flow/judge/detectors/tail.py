@@ -29,12 +29,12 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     if not len(rows):
         return NOTHING
     now = looks.merged(graded, rule.signal, rows, width)
-    base = graded.history.sketches[rule.signal].baseline
+    past = graded.history.sketches[rule.signal]
     q, ratio = rule.effect["q"], rule.effect["ratio"]
     value, _ = sketch.quantile(now, rows, q)
     middle, _ = sketch.quantile(now, rows, 0.5)
-    known = sketch.counts(base, rows) >= rule.volume["baseline"]
-    usual = sketch.quantile(base, rows, q)[0] / sketch.quantile(base, rows, 0.5)[0]
+    known = sketch.counts(past.baseline, rows) >= rule.volume["baseline"]
+    usual = past.usual(q)[rows] / past.usual(0.5)[rows]
     times, n = value / middle, sketch.counts(now, rows)
     grown = ~known | (times >= rule.effect["growth"] * usual)
     breach = (times >= ratio) & grown & (_surely_beyond(rule, now, rows, n) > 1 - q)
