@@ -22,7 +22,7 @@ lint: setup ## check style and format
 type: setup ## check types
 	@$(BIN)/mypy
 bench: setup ## measure speed: Kafka to Redis beside a bare poll loop, then each stage
-	@for part in ingest store decode cost detect; do \
+	@for part in ingest store decode cost detect replay; do \
 		echo "== $$part"; $(BIN)/python tests/bench/bench_$$part.py || exit 1; done
 fuzz: setup ## throw mutated messages at decode for ten minutes, or SECONDS=n
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[fuzz]'

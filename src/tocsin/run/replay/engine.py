@@ -181,8 +181,8 @@ class Replay:
         runs = fold_looks(spans, pl.lit(pl.Series(look)), shards) if len(look) else {}
         final = max(runs, default=0)
         for number in sorted(runs.keys() - {final}):
-            highs = spans.filter(pl.lit(pl.Series(look <= number))).group_by("partition")
-            reached = dict(highs.agg(pl.col("high").max()).iter_rows())
+            shown = spans.select("partition", "high").filter(pl.Series(look <= number))
+            reached = dict(shown.group_by("partition").agg(pl.col("high").max()).iter_rows())
             async for told in self._merge(_early(batch, runs[number], reached)):
                 yield told
         deltas = by_shard(fold_windows(spans, shards), runs.get(final, {}))

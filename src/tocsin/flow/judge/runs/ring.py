@@ -74,11 +74,7 @@ class Rings:
     steps: np.ndarray  # STEP [all steps], run after run, each in order of arrival
     first: np.ndarray  # int64 [runs + 1]: where each run's steps begin
     held: np.ndarray  # int64 [runs]: how many steps each ring holds, a span sent twice as two
-
-    @property
-    def owner(self) -> np.ndarray:
-        """The run of each step: int64 [all steps]."""
-        return np.repeat(np.arange(len(self.traces)), np.diff(self.first))
+    owner: np.ndarray  # int64 [all steps]: the run of each step
 
     def of(self, run: int) -> np.ndarray:
         """The steps of one run by end, then arrival, each span once (its first end counts)."""
@@ -104,6 +100,7 @@ class Rings:
             steps,
             first,
             self.held[runs],
+            owner,
         )
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
@@ -141,7 +138,8 @@ def rings(runs: Sequence[ChangedRun]) -> Rings:
     steps = np.frombuffer(b"".join([run.state[size:] for run in kept]), STEP)
     held = counts[good] // STEP.itemsize
     first = np.concatenate(([0], np.cumsum(held)))
-    return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first, held)
+    owner = np.repeat(np.arange(len(kept)), held)
+    return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first, held, owner)
 
 
 def suspects(seen: Rings, same: int, alike: int) -> set[int]:

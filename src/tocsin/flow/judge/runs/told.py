@@ -21,7 +21,7 @@ from tocsin.types import NONE, STEP_COST_UNKNOWN, Finding, join_series
 RETELL_MS: Final = 60_000
 #: The newest steps are all told: what several runs of one alert have burnt together by some
 #: step of one of them is the same, whether a look brings one step of each or as many as these.
-RECENT: Final = 16
+RECENT: Final = 32
 BASELINE: Final = "runs of 14 days"
 
 
