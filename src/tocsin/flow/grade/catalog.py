@@ -91,7 +91,9 @@ class Catalog:
         """The rows of each view that `where` admits, view after view."""
         if len(views) == 1:
             return self.matching(views[0], where)
-        key = (tuple(views), *((dim, *patterns) for dim, patterns in sorted(where.items())))
+        key: tuple[object, ...] = tuple(views)
+        if where:
+            key = (key, *((dim, *patterns) for dim, patterns in sorted(where.items())))
         found = self._matching.get(key)
         if found is None:
             parts = [self.matching(view, where) for view in views]

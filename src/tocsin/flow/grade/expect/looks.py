@@ -73,7 +73,7 @@ def _by_width(
 ) -> Iterator[tuple[np.ndarray, list[sketch.Stack]]]:
     """Positions that look back equally far, and the windows they then see."""
     past = graded.history.sketches[signal]
-    for seconds in np.unique(width[width > 0]).tolist():
+    for seconds in sorted(set(width.tolist()) - {0}):
         windows = past.look(graded.sketches[signal], graded.at, _windows(graded, seconds))
         yield np.flatnonzero(width == seconds), windows
 
