@@ -9,7 +9,7 @@ import pytest
 
 from memory_world import ROWS
 from native import encode, fleet
-from spans import T0_NS
+from spans import T0_NS, span
 from tocsin.config import Config
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.judge.rules import load_rules
@@ -78,3 +78,32 @@ def test_a_long_loop_in_one_batch_is_told_as_early_as_live() -> None:
     first = replayed(loop)[0]
     assert (first.rule, first.observed) == ("runaway_loop", 3.0)
     assert first.encode() == replayed(loop[:3])[0].encode()
+
+
+def long_runs() -> list[bytes]:
+    """Three runs of ninety model calls side by side, of odd prices: what they burn is told."""
+    return [
+        encode(
+            span(
+                trace_id=f"long-{i % 3}",
+                span_id=f"s{i}",
+                agent="a",
+                end_ns=T0_NS + i * 700_000_000,
+                start_ns=T0_NS + i * 700_000_000 - 500_000_000,
+                model="small",
+                input_tokens=500 + i,
+                output_tokens=7,
+                cost_nano=1_234_567 + 1_111 * i,
+            )
+        )
+        for i in range(270)
+    ]
+
+
+def test_what_long_runs_have_burnt_does_not_depend_on_how_the_file_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = replayed(long_runs())
+    assert {event.rule for event in whole} == {"run_burn"}
+    monkeypatch.setattr(module, "_RECORDS", 5)
+    assert sorted(told(replayed(long_runs()))) == sorted(told(whole))
