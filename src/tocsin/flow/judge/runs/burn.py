@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -74,18 +74,27 @@ def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, book: RunBook) ->
     steps = seen.of(i)
     names = reader.names(steps)
     findings: list[Finding] = []
-    ends = np.flatnonzero(ROOTS[steps["kind"]] & (steps["parent"] == 0))
-    over = int(ends[-1]) if len(ends) and ends[-1] + 1 == len(steps) else len(steps)
+    ends = ROOTS[steps["kind"]] & (steps["parent"] == 0)
     for broken in _broken(rule.effect, seen, i, steps, names[-1], book):
-        going = np.arange(len(steps)) < over  # nothing burns at the end of a run
-        where = going if broken.where is None else going & broken.where
+        where = ~ends if broken.where is None else ~ends & broken.where
         told = tell(rule, seen.traces[i], steps, names, replace(broken, where=where))
         findings += told
-        if told and over < len(steps):
-            # Just before: a loop that explains it must not be told as over first.
-            at_ms = max(told[-1].at_ms, int(steps["end_ms"][over]) - 1)
-            findings.append(_cleared(told[-1], at_ms))
+        findings += _cleared(told, steps["end_ms"][ends].tolist())
     return findings
+
+
+def _cleared(told: Sequence[Finding], ends_ms: Iterable[int]) -> Iterator[Finding]:
+    """Nothing burns at the end of a run. What has been told is over at each end, though the
+    trace may go on, with another turn or a straggler: the end was seen before that came.
+    """
+    for end_ms in ends_ms:
+        before = [finding for finding in told if finding.at_ms <= end_ms]
+        if before:
+            # Just before: a loop that explains it must not be told as over first.
+            at_ms = max(before[-1].at_ms, end_ms - 1)
+            yield replace(
+                before[-1], at_ms=at_ms, window=at_ms // 1000, breach=False, clear=True, summary=""
+            )
 
 
 def so_far(seen: Rings, i: int, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,7 +150,3 @@ def _broken(
         flat * np.inf, "{agent} has taken {observed} steps; the limit is {bound}.",
         [known.levels["steps"] for known in limits], 1.0, None, tokens, cost,
     )  # fmt: skip
-
-
-def _cleared(last: Finding, at_ms: int) -> Finding:
-    return replace(last, at_ms=at_ms, window=at_ms // 1000, breach=False, clear=True, summary="")
