@@ -319,7 +319,7 @@ def report(scale: float = 1.0, work: Work = in_turn) -> str:
     """Recall by family and false alarms by rule, as Markdown. Scale 1 takes half an hour of a
     core; `work` does the jobs it is given and returns their results in order.
     """
-    each, runs = max(10, round(400 * scale)), max(1_000, round(100_000 * scale))
+    each, runs = max(10, round(400 * scale)), PARTS * max(250, round(100_000 / PARTS * scale))
     families = [partial(_recall_of, number, each) for number in range(len(FAMILIES))]
     share = [partial(false_alarms, runs // PARTS, 2_000, SEED + i) for i in range(PARTS)]
     alone = [partial(false_alarms, runs // 5)]

@@ -244,6 +244,22 @@ def test_a_tenth_of_failures_where_one_in_a_hundred_was_usual_is_mostly_told_in_
     assert told_of.mean() >= 0.5  # the median is told
 
 
+@pytest.mark.parametrize(("usual", "now"), [(0.006, 0.0165), (0.01, 0.027), (0.015, 0.04)])
+def test_timeouts_below_three_times_a_usual_rate_have_not_risen(usual: float, now: float) -> None:
+    """An hour of 300 calls a minute, where half a percent and more is usual."""
+    rng, series = np.random.default_rng(16), 200
+    n = rng.poisson(300, (series, 120)).astype(float)
+    k = rng.binomial(n.astype(int), np.where(np.arange(120) < 60, usual, now)).astype(float)
+    nothing = np.zeros(series)
+    told_of = nothing > 0
+    for end in range(61, 121):
+        counts = Counts(
+            k[:, end - 60 : end], n[:, end - 60 : end], 5, nothing, nothing, nothing > 0
+        )
+        told_of |= has_risen("timeout_calls", counts, usual, 400_000.0)
+    assert told_of.mean() <= 0.01
+
+
 def test_timeouts_that_wander_about_the_threshold_are_no_news_once_they_are_known() -> None:
     rng = np.random.default_rng(14)
     rates = rng.beta(2.5, 497.5, 64).repeat(15)  # half a percent, now and then two

@@ -59,8 +59,9 @@ DETECTORS: Mapping[str, Keys] = {
         {"flat": {}, "strata": {}},
     ),
     # The part of calls that fail or time out, against an absolute threshold; `times` the usual
-    # rate (0 = never asked) where that is above `usual`; or `risen` times it, more surely.
-    # `early_e` and `risen_e` are in windows: see grade.rates.
+    # rate (0 = never asked) where that is above `usual`. Sooner: surely above it in minutes, and
+    # surely `risen` times the usual rate in the hour (0 = never asked).
+    # `early_e` and `risen_e` are in windows: see grade/evidence/rates.py.
     "rate": Keys(
         {
             "rate": 0.05,
@@ -81,7 +82,7 @@ DETECTORS: Mapping[str, Keys] = {
         {"k": 7.0, "n": 50.0, "last": 100.0, "baseline": 300.0},
     ),
     # Errors of one class in ten minutes: `new` to its service, or a `spike` of a known one;
-    # from `traces` different runs (0 = not asked).
+    # either from `traces` different runs (0 = not asked).
     # `lift`: from so many times its part of the traffic on, a tool, model or route is named.
     "error_class": Keys(
         {"ratio": 3.0, "lift": 5.0}, {"p": 1e-6}, {"k": 10.0, "traces": 0.0}, {"reason": "spike"}

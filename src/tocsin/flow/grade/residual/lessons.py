@@ -76,7 +76,7 @@ def _slopes(shape: Shape, state: State) -> None:
 
 
 def _tails(state: State, fade: float) -> None:
-    """Count the sizes of the residuals, each side and view by itself; an incident once."""
+    """Count the sizes of the residuals, each side and view by itself."""
     tails = state["tails"]
     counts = np.zeros_like(tails)
     ready = (~np.isnan(state["p_med"])) & (state["n"] > _EARLY)[:, None]

@@ -4,8 +4,8 @@ Sizes are kept in logarithmic bins, so a tail is a few dozen counts that add and
 threshold (the size that TAIL_SHARE of the past exceeds) the counts speak; beyond it a
 generalised Pareto fitted by the method of moments (Hosking and Wallis 1987; SPOT, Siffer 2017).
 Past incidents are in the counts too, and must not teach that incidents are usual. Three things
-see to it: an incident is counted once and not with all of its values (`declustered`, as is the
-custom before a tail is fitted: Ferro and Segers 2003), the few largest excesses are cut back
+see to it: an incident counts with a few of its values and not with all (`declustered`, as is
+the custom before a tail is fitted: Ferro and Segers 2003), the few largest excesses are cut back
 before the fit, and the fit starts from PRIOR excesses of a typical tail.
 """
 
@@ -19,7 +19,8 @@ EDGES = _SMALLEST * 2 ** (np.arange(BINS + 1) / _PER_OCTAVE)
 _MIDDLES = np.sqrt(EDGES[:-1] * EDGES[1:])
 
 TAIL_SHARE = 0.03
-#: Excesses of one lesson that count in full; of more, all count less. Chance brings two an hour.
+#: Excesses of one lesson (an hour) that count in full; of more, all count less. Chance brings two
+#: of sixty values. A lesson of fewer than eight values counts in full: each is a mean already.
 CLUSTER = 8.0
 KNOWN = 1000.0  # values behind a tail from which it tells what an excess is
 #: Excesses beyond so many times what a tenth of them exceed are cut back to that for the fit.
@@ -60,7 +61,7 @@ def surprises(counts: np.ndarray) -> np.ndarray:
 
 
 def declustered(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The counts of one lesson [..., 2, BINS], such that an incident in it counts as one.
+    """The counts of one lesson [..., 2, BINS], such that an incident in it counts as CLUSTER.
 
     Where they hold more than CLUSTER values beyond the threshold of what is `known` (counts of
     all lessons before), those values count less, CLUSTER in all.

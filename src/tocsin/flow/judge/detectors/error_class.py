@@ -78,7 +78,6 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
             return is_warm(graded, series)
 
         breach[enough] = [graded.known.is_new(name, graded.at, warm_service) for name in names]
-        breach &= traces_of(rule, graded, rows) >= rule.volume["traces"]
         bound = np.full(len(rows), rule.volume["k"])
     else:
         # Of a service that is a day old, a class without a past was silent all day.
@@ -88,7 +87,9 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         p[enough] = np.where(warm, tails.nb_upper(k, mean, size)[enough], np.nan)
         bound = np.maximum(rule.volume["k"], np.maximum(rule.effect["ratio"] * mean, record + 1))
         breach[enough] = warm & (k >= bound)[enough] & (p[enough] <= rule.evidence["p"])
-    return _verdicts(rule, graded, rows, (k, mean, bound, p), breach)
+    traces = traces_of(rule, graded, rows)
+    breach &= traces >= rule.volume["traces"]
+    return _verdicts(rule, graded, rows, (k, mean, bound, p, traces), breach)
 
 
 def traces_of(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
@@ -170,13 +171,12 @@ def _verdicts(
     rule: RuleSpec,
     graded: Graded,
     rows: np.ndarray,
-    columns: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    columns: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     breach: np.ndarray,
 ) -> Verdicts:
-    k, mean, bound, p = columns
+    k, mean, bound, p, traces = columns
     is_new = rule.options["reason"] == "new"
     level = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
-    traces = traces_of(rule, graded, rows)
     calm = np.maximum(rule.volume["k"] / 2, 0.0 if is_new else level * mean)
 
     def say(i: int) -> str:

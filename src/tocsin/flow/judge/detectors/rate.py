@@ -5,19 +5,19 @@ The threshold is absolute, so it needs no baseline and no warm-up. Any of four l
 - both windows: the Wilson bound of the short window (is it so now?) and of the long one (is it
   so at all?) are above it;
 - early: the short bound is above it, and so improbable is the last hour from whichever of its
-  minutes it is counted that the long window need not fill first (`grade.rates`: an
+  minutes it is counted that the long window need not fill first (`evidence/rates.py`: an
   e-detector, valid though it is looked at in every window);
 - few calls: the Wilson bound of the last `last` calls, a day back at most;
 - risen: of a series whose usual rate is known, the bound of five minutes to half an hour is
   above it, and the last hour is improbable, by the same e-detector, even at `risen` times the
-  usual rate. A rate that leaps from 1 % to 10 % is far from the usual long before it is
-  surely far from 5 %.
+  usual rate (at `times` it, where that is asked and more). A rate that leaps from 1 % to 10 %
+  is far from the usual long before it is surely far from 5 %.
 
 Wilson bounds are for one look each. Repeated every minute, a series whose true rate lies
 *at* the threshold is told of sooner or later; one at half of it is not in 200 days, though its
 rate wanders (the tests simulate that). Where `times` is set, and for `risen`, a series must also
-be beyond what its own rate wanders once that is known; with `times` so many times the usual
-rate where that is above `usual`.
+be beyond what its own rate wanders once that is known, and fail `times` as often as usual where
+its usual rate is above `usual`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _CLEAR_PART = 4  # of few calls, so small a part of the newest must be well for 
 _RISEN_S = (300, 600, 900, 1800)
 #: Added to the failures of the usual rate: none of n may yet be a rate of 3 / n.
 _UNSEEN = 3.0
+_SURELY = 0.99  # a rate above which nothing can be told to have risen
 _WORDS = {"err": "failed", "to": "timed out"}
 _UNITS = {"err": "errors per call", "to": "timeouts per call"}
 
@@ -155,16 +156,18 @@ def shortest(rule: RuleSpec, counts: Counts, looks: tuple[int, ...]) -> np.ndarr
 def risen(rule: RuleSpec, counts: Counts, habit: Habit, width: np.ndarray) -> np.ndarray:
     """Which rows with a known past fail surely more than `risen` times as often as they did.
 
-    `width` are the windows of each that lie above the threshold.
+    `width` are the windows of each that lie above the threshold. No row where `risen` is 0.
     """
+    if rule.effect["risen"] <= 0:
+        return np.zeros(len(width), bool)
     k, n = (part[:, -counts.short :].sum(axis=1) for part in (counts.k, counts.n))
     found: np.ndarray = habit.known & ~counts.few & (k > rule.effect["rate"] * n)  # it is so now
     these = np.flatnonzero(found)
     if not len(these):
         return found
     k, n = counts.k[these], counts.n[these]
-    most = (habit.k[these] + _UNSEEN) / habit.n[these]
-    null = np.minimum(rule.effect["risen"] * most, rule.effect["rate"])
+    most = (habit.k[these] + _UNSEEN) / np.maximum(habit.n[these], 1.0)
+    null = np.minimum(np.maximum(rule.effect["risen"], _times(rule, most)) * most, _SURELY)
     found[these] = rates.log_e_detector(k, n, null) >= np.log(rule.evidence["risen_e"])
     newest = np.arange(k.shape[1])[::-1] < width[these, None]
     seen = ((k * newest).sum(axis=1), (n * newest).sum(axis=1))
@@ -193,10 +196,15 @@ def _beyond(rule: RuleSpec, habit: Habit, failed: np.ndarray, calls: np.ndarray)
     if len(held):
         usual = habit.rate[held]
         p = tails.beta_binomial_upper(failed[held], calls[held], usual, habit.rho[held])
-        times = failed[held] / np.maximum(calls[held], 1.0) / np.maximum(usual, 1e-9)
-        low = usual <= rule.effect["usual"]
-        beyond[held] = (low | (times >= rule.effect["times"])) & (p <= rule.evidence["usual_p"])
+        often = failed[held] >= _times(rule, usual) * usual * np.maximum(calls[held], 1.0)
+        beyond[held] = often & (p <= rule.evidence["usual_p"])
     return beyond
+
+
+def _times(rule: RuleSpec, usual: np.ndarray) -> np.ndarray:
+    """How many times its usual rate a series must fail; 0 where that is too low to be asked."""
+    asked: np.ndarray = np.where(usual > rule.effect["usual"], rule.effect["times"], 0.0)
+    return asked
 
 
 def _clear(rule: RuleSpec, graded: Graded, rows: np.ndarray, counts: Counts) -> np.ndarray:
