@@ -15,8 +15,9 @@ State = dict[str, np.ndarray]
 #: Heights at which past episodes are counted: from _LOWEST in steps of _STEP.
 LEVELS, _LOWEST, _STEP = 40, -2.0, 0.25
 #: An episode lasts while values keep within this of its record, and then so many values more:
+#: a share of all that were seen, from _SHORTEST to `Shape.longest`.
 _NEAR = 1.0
-_LONGEST, _SHARE, _SHORTEST = 150, 0.03, 10
+_SHARE, _SHORTEST = 0.03, 10
 #: For so many values after an alert, what is given again must be more surprising by `again`, and
 #: is no alert of its own.
 APART = 30
@@ -47,7 +48,7 @@ def single_out(
     for column, row in zip(*np.nonzero((surprise >= shape.opens).T), strict=True):
         height, now = float(surprise[row, column]), tick + int(column)
         seen = int(count[row, column])
-        length = max(_SHORTEST, _SHARE * min(seen, _LONGEST / _SHARE))
+        length = max(_SHORTEST, min(_SHARE * seen, shape.longest))
         record, age = float(state["record"][row]), now - int(state["last"][row])
         within = age <= length
         told = now - int(state["alerted"][row]) <= APART

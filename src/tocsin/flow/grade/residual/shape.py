@@ -32,6 +32,7 @@ class Shape:
     weights: tuple[float, ...]  # of VIEWS, sum 1
     level: float  # surprise (log10 of days between such values) at which an alert is raised
     opens: float  # surprise below which a value opens no episode
+    longest: float  # values that an episode lasts at the most after its last high one
     margin: float  # how much more surprising a later value of an episode must be to be given
     again: float  # and how much, just after an alert
 
@@ -60,6 +61,7 @@ class Shape:
             weights=tuple(float(w) for w in weights),
             level=(1 - coarse) * _LEVEL_MINUTE + coarse * _LEVEL_FIVE,
             opens=(1 - coarse) * _OPENS_MINUTE + coarse * _OPENS_FIVE,
+            longest=(1 - coarse) * 60 + coarse * 150,
             margin=(1 - coarse) * 0.1 + coarse * 0.4,
             again=(1 - coarse) * 0.1 + coarse * 2.0,
         )
