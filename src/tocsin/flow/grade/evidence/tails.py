@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaln, gammaincc, gammaln, ndtr
+from scipy.special import betainc, betaincc, betaln, gammaincc, gammaln
 
 #: Bounds of the negative-binomial size. The catalogue floors it at 1; bursty series (a batch
 #: job every quarter of an hour) are wilder than that, and a floor would call each burst 1e-7.
@@ -76,8 +76,3 @@ def _beta_binomial(hits: float, trials: float, mean: float, rho: float) -> float
         return 0.0
     top = log_pmf.max()
     return min(1.0, float(np.exp(top) * np.exp(log_pmf - top).sum()))
-
-
-def normal_upper(z: np.ndarray) -> np.ndarray:
-    """P(Z >= z)."""
-    return ndtr(-np.asarray(z, float))

@@ -1,9 +1,9 @@
 """A total over an hour far above what the clock expects of it: a rise too slow for a spike.
 
-Expected is the habit of these minutes (`grade.local`); without one nothing is said: yesterday
-may have been a Sunday. It must also be the record of a week: a
-monthly job is news, Monday's is none. An hour varies less than its minutes do; how much less
-is taken from its habit, else from the minutes as if they came in lumps of six.
+Expected is the habit of these minutes (`grade/expect/local.py`); without one nothing is said:
+yesterday may have been a Sunday. It must also be the record of a week: a monthly job is news,
+Monday's is none. An hour varies less than its minutes do; how much less is taken from its habit,
+else from the minutes as if they came in lumps of six.
 """
 
 from __future__ import annotations
