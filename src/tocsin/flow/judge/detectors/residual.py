@@ -24,7 +24,9 @@ from tocsin.flow.judge.verdicts import (
 )
 from tocsin.types import Contributor
 
-_USUAL = 30  # windows whose mean number of events must reach the floor, where this one's does not
+#: Windows whose mean number of events must reach the floor, where this one's does not; of long
+#: windows all that are kept.
+_USUAL = 30
 _WORDS = {"n": "events", "cost": "nano-USD", "err": "errors", "to": "timeouts"}
 
 
@@ -38,7 +40,8 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     rows, p = rows[kept], p[kept]
     value, n = graded.current[rule.signal][rows], graded.current["n"][rows]
     expected = _expect(rule, graded, rows)
-    usual_n = history.counts.sums("n", rows, _USUAL)[:, 0] / _USUAL
+    windows = min(_USUAL, history.width)
+    usual_n = history.counts.sums("n", rows, windows)[:, 0] / windows
     enough = np.maximum(n, usual_n) >= rule.volume["n"]
     ratio = rule.effect["ratio"]
     more = value >= expected.high
