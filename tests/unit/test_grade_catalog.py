@@ -41,3 +41,11 @@ def test_a_view_that_is_no_more_is_in_no_group_of_others() -> None:
     assert [groups[i] for i in numbers] == [(("env", ""), ("service", "")),
                                             (("env", "prod"), ("service", "a"))]  # fmt: skip
     assert np.array_equal(catalog.in_view(rows, "runs_by_service"), [False, True])
+
+
+def test_of_series_that_are_not_known_there_is_no_row() -> None:
+    catalog = Catalog()
+    rows = catalog.rows([series("a"), series("b")])
+    assert catalog.known([series("b"), series("gone"), series("a"), ""]).tolist() == [1, 0]
+    catalog.forget([int(rows[0])])
+    assert catalog.known([series("a")]).tolist() == []

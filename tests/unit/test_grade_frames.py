@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tocsin.flow.grade.frames import FrameError, add, canonical, decode, encode, merge, totals
+from tocsin.flow.grade.frames import (
+    FrameError,
+    add,
+    canonical,
+    decode,
+    encode,
+    merge,
+    totals,
+    without,
+)
 from tocsin.flow.judge.cases import frame_of
 from tocsin.types import WindowFrame
 
@@ -69,3 +78,14 @@ def test_totals_sum_the_fields_that_make_a_signal(frame: WindowFrame) -> None:
     said = cells(frame)
     expected = [said[name, "n"] + said[name, "in"] for name in frame.series]
     assert np.array_equal(totals(frame, ("n", "in")), expected)
+
+
+@given(FRAMES)
+def test_without_some_fields_a_frame_says_the_rest_of_all_its_series(frame: WindowFrame) -> None:
+    left = without(frame, "d:")
+    assert left.series == frame.series
+    assert cells(left) == {
+        key: count for key, count in cells(frame).items() if not key[1].startswith("d:")
+    }
+    assert not [name for name in left.fields if name.startswith("d:")]
+    assert without(left, "d:") is left

@@ -81,6 +81,18 @@ def test_a_breach_spoils_just_what_its_look_took_in(back: int) -> None:
     assert past.baseline.count.sum() == entered - (back + 1)
 
 
+def test_what_is_usual_is_that_of_the_baseline_whatever_was_born_since_it_was_asked_for() -> None:
+    catalog = Catalog()
+    past = SketchPast("duration", 60, 104, catalog)
+    for number in range(LAG_QUARTERS + 2):
+        quarter(past, catalog, number, {})
+        for born in range(3):
+            catalog.rows((join_series("calls_by_model", "prod", f"s{number}-{born}", "gpt-5"),))
+            whole, _ = sketch.quantile(past.baseline, np.arange(len(catalog)), 0.5)
+            assert np.array_equal(past.usual(0.5), whole, equal_nan=True)
+    assert np.isfinite(past.usual(0.5)[0])
+
+
 def test_only_views_that_rules_read_have_a_past() -> None:
     series = {"calls_by_model model=gpt-5": "9@100x4", "tools_by_tool tool=a": "9@100x4"}
     history = History(60, ["n"], {"duration": frozenset({"tools_by_tool"})})

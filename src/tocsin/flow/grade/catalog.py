@@ -52,6 +52,10 @@ class Catalog:
         """The row of a series, -1 if it is not known."""
         return self._row.get(series, -1)
 
+    def known(self, series: Iterable[str]) -> np.ndarray:
+        """The rows of those series that are known, in their order; others are left out."""
+        return np.array([row for row in map(self.find, series) if row >= 0], np.int64)
+
     def of_view(self, view: str) -> np.ndarray:
         """The rows of a view, ascending."""
         found = self._by_view.get(view)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -84,6 +85,22 @@ def add(left: WindowFrame, right: WindowFrame) -> WindowFrame:
     start = min(left.start, right.start)
     end = max(left.start + left.seconds, right.start + right.seconds)
     return merge([left, right], start, end - start)
+
+
+def without(frame: WindowFrame, prefix: str) -> WindowFrame:
+    """The frame without the fields whose names begin with `prefix`; its series all stay."""
+    kept = np.array([not name.startswith(prefix) for name in frame.fields], bool)
+    if kept.all():
+        return frame
+    number = np.cumsum(kept) - 1
+    cells = np.flatnonzero(kept[frame.field])
+    return replace(
+        frame,
+        fields=tuple(name for name in frame.fields if not name.startswith(prefix)),
+        owner=frame.owner[cells],
+        field=number[frame.field[cells]].astype(np.uint16),
+        value=frame.value[cells],
+    )
 
 
 def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -125,8 +125,7 @@ class ResidualPast:
                     for signal in self._reads
                 }
                 self.score(frame, columns, catalog)
-                out = {s: np.array([catalog.find(n) for n in names[s]], int) for s in names}
-                self.learn(out)
+                self.learn({signal: catalog.known(names[signal]) for signal in names})
 
     # ---- rows --------------------------------------------------------------------------
 

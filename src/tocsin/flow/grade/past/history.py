@@ -27,8 +27,8 @@ from tocsin.flow.grade.past.count_past import SHARE, CountPast, Excluded
 from tocsin.flow.grade.past.habits import Habits
 from tocsin.flow.grade.past.levels import Levels
 from tocsin.flow.grade.past.lives import Lives
-from tocsin.flow.grade.past.sketch_past import QUARTER_S, SketchPast
-from tocsin.flow.grade.past.stored import PARTIAL, Stored
+from tocsin.flow.grade.past.sketch_past import QUARTER_S, SKETCH_PREFIX, SketchPast
+from tocsin.flow.grade.past.stored import PARTIAL, Names, Stored
 from tocsin.flow.grade.past.weeks import Kept, Weeks, kept_of, statistics, sum_of_quarters
 from tocsin.types import WindowFrame
 
@@ -40,7 +40,7 @@ class History:
     """See the module.
 
     `signals` are the count signals that some rule reads (keys of SIGNAL_FIELDS), `sketches`
-    the distributions (keys of SKETCH_PREFIX) and the views each is read of (None = all).
+    the distributions (keys of SKETCH_PREFIX, or TRACES) and the views each is read of (None = all).
     `views` narrows what is kept by the hour: a signal or distribution to the views some rule
     reads it of; others are kept of every view.
     """
@@ -69,12 +69,14 @@ class History:
             name: SketchPast(name, window_s, QUARTERS, self.catalog, read)
             for name, read in sketches.items()
         }
+        #: Those with a baseline; the cells of traces are asked for by the minute only.
+        self._lasting = {name: self.sketches[name] for name in sketches if name in SKETCH_PREFIX}
         self.weeks = Weeks(
             self.catalog,
             calendar or Calendar(),
             kept_of(
                 {signal: known.get(signal) for signal in self.signals},
-                {name: known.get(name, read) for name, read in sketches.items()},
+                {name: known.get(name, sketches[name]) for name in self._lasting},
                 views,
             ),
         )
@@ -155,7 +157,7 @@ class History:
         for start in minutes:
             frame, names = decode(blobs[f"m:{start}"])
             self._enter(frame)
-            self.learn(frame, {s: self.rows(found) for s, found in names.items()})
+            self.learn(frame, self._known(names))
 
     def rows(self, series: Iterable[str]) -> np.ndarray:
         """The row of each series; a new one gets a row, and is born when it is learned."""
@@ -170,6 +172,12 @@ class History:
         """Learn from what was in quarantine since a window: a level shift was accepted."""
         self.counts.readmit(signal, row, since)
         self.habits.forget()
+
+    def _known(self, excluded: Names) -> Excluded:
+        """The rows to keep out. A series may be excluded for long after its last event: where
+        that lies before all that is stored, the series is forgotten, and nothing is left of it.
+        """
+        return {signal: self.catalog.known(series) for signal, series in excluded.items()}
 
     def _still_out(self, excluded: Excluded, start: int, seconds: int) -> Excluded:
         """What no accepted level shift readmits."""
@@ -200,9 +208,7 @@ class History:
         blobs[f"q:{start - QUARTERS * QUARTER_S}"] = None
         return blobs
 
-    def _push_quarter(
-        self, frame: WindowFrame, excluded: Mapping[str, Sequence[str]]
-    ) -> dict[str, bytes | None]:
+    def _push_quarter(self, frame: WindowFrame, excluded: Names) -> dict[str, bytes | None]:
         start, rows = frame.start, self.rows(frame.series)
         while self.last_quarter is not None and self.last_quarter + QUARTER_S < start:
             self.counts.pass_quarter_to(self.last_quarter + QUARTER_S)
@@ -212,10 +218,10 @@ class History:
         whole = self._lives.born(len(self.catalog), before=start) & (PARTIAL not in excluded)
         if PARTIAL in excluded and self.last is None:  # restored; else it is known exactly
             self._lives.known_from = start + QUARTER_S
-        out = {s: np.array([self.catalog.find(n) for n in ns]) for s, ns in excluded.items()}
-        self.counts.push_quarter(frame, rows, whole, self._still_out(out, start, QUARTER_S))
+        out = self._still_out(self._known(excluded), start, QUARTER_S)
+        self.counts.push_quarter(frame, rows, whole, out)
         self._lives.close_quarter(rows)
-        for past in self.sketches.values():
+        for past in self._lasting.values():
             past.push_quarter(frame, rows, excluded)
         if PARTIAL not in excluded:
             self._evaluated.add(start)
@@ -232,14 +238,14 @@ class History:
             return {}  # restored
         every = np.arange(len(self.catalog))
         values = {s: sum_of_quarters(self.counts.hour(s, every)) for s in self.signals}
-        for name, past in self.sketches.items():
+        for name, past in self._lasting.items():
             values |= statistics(name, past.hour(hour * HOUR_S), len(self.catalog))
         return self.weeks.push(hour, values, known=known)
 
     def _age_out(self, start: int) -> None:
         """The quarter-hour `start` is the newest: move the baseline, forget what is too old."""
         self.last_quarter = start
-        for past in self.sketches.values():
+        for past in self._lasting.values():
             past.age_out(start)
         oldest = start - (QUARTERS - 1) * QUARTER_S
         gone = self._lives.forget(oldest)

@@ -25,9 +25,10 @@ LAG_QUARTERS = 8  # the baseline ends two hours before now: no regression learns
 LONGEST_S = LAG_QUARTERS * QUARTER_S  # the furthest any look reaches back
 #: A signal that is a distribution -> the prefix of its fields in a window.
 SKETCH_PREFIX: Mapping[str, str] = {"duration": "d:", "ttft": "t:", "request_tokens": "k:"}
-#: Kept as sketches are, but its buckets are no values: cells that traces of errors fall in.
-TRACES = "traces"
-_PREFIX: Mapping[str, str] = {**SKETCH_PREFIX, TRACES: "u:"}
+#: Kept as windows of sketches are, but its buckets are no values: cells that traces of errors
+#: fall in. Nobody asks for them after some minutes, so they have no quarter-hours and no baseline.
+TRACES, TRACES_PREFIX = "traces", "u:"
+_PREFIX: Mapping[str, str] = {**SKETCH_PREFIX, TRACES: TRACES_PREFIX}
 
 
 class SketchPast:
@@ -58,7 +59,7 @@ class SketchPast:
         self._newest_quarter: int | None = None
         self._latest: tuple[WindowFrame | None, sketch.Sketches] = (None, sketch.EMPTY)
         self.baseline = sketch.EMPTY
-        self._usual: dict[tuple[float, int], np.ndarray] = {}  # quantiles of the baseline
+        self._usual: dict[float, np.ndarray] = {}  # quantiles of the baseline, by row
 
     # ---- reading -----------------------------------------------------------------------
 
@@ -95,11 +96,11 @@ class SketchPast:
 
     def usual(self, q: float) -> np.ndarray:
         """Value of the q-quantile of the baseline of every row of the catalog; NaN if unknown."""
-        key = q, len(self._catalog)
-        found = self._usual.get(key)  # it stands for a quarter of an hour
-        if found is None:
-            found, _ = sketch.quantile(self.baseline, np.arange(len(self._catalog)), q)
-            self._usual[key] = found
+        found = self._usual.get(q, np.empty(0))  # it stands for a quarter of an hour
+        new = np.arange(len(found), len(self._catalog))
+        if len(new):
+            found = np.concatenate([found, sketch.quantile(self.baseline, new, q)[0]])
+            self._usual[q] = found
         return found
 
     def quarters(self, since: int | None = None, until: int | None = None) -> list[sketch.Sketches]:
@@ -155,7 +156,7 @@ class SketchPast:
         """
         self._quarters[frame.start] = self.of(frame, rows)
         self._spoilt[frame.start] = {
-            back: np.array([row for row in map(self._catalog.find, series) if row >= 0], np.int64)
+            back: self._catalog.known(series)
             for back in range(LAG_QUARTERS + 1)
             if (series := excluded.get(_key(self.signal, back)))
         }

@@ -1,15 +1,15 @@
 """The windows of the last hours as they were closed, and how they are stored.
 
 The store holds a blob a window, `m:<start>`, and a blob a quarter of an hour, `q:<start>`, each
-with what of it must not be learned from.
+with what of it must not be learned from. The cells of traces are in windows only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tocsin.flow.grade.frames import encode, merge
-from tocsin.flow.grade.past.sketch_past import QUARTER_S
+from tocsin.flow.grade.frames import encode, merge, without
+from tocsin.flow.grade.past.sketch_past import QUARTER_S, TRACES_PREFIX
 from tocsin.types import WindowFrame
 
 #: Stands among the exclusions of a quarter-hour some of whose windows are unknown.
@@ -27,7 +27,8 @@ class Stored:
 
     def put(self, frame: WindowFrame, out: Names) -> dict[str, bytes | None]:
         """A closed window, and its blob."""
-        self._held[frame.start] = (frame, {s: found for s, found in out.items() if found})
+        names = {signal: found for signal, found in out.items() if found}
+        self._held[frame.start] = (without(frame, TRACES_PREFIX), names)
         return {f"m:{frame.start}": encode(frame, out)}
 
     def quarter(self, start: int) -> tuple[WindowFrame, dict[str, list[str]]]:
