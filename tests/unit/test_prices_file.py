@@ -87,6 +87,7 @@ def test_a_batch_is_priced_before_it_is_folded(tmp_path: Path) -> None:
     records = [MemoryRecord("spans", 0, i, now_ms, 1, None, v, ()) for i, v in enumerate(values)]
     batch = read_batch({0: records}, {0: Track(0)}, 1, settings_of(config), now_ms)
     assert batch.spans["cost_nano"].to_list() == [200_000, 250_000, None, 500_000_000]
-    (window,) = (d for d in batch.deltas[0].windows if d.series.startswith("calls_by_service"))
+    (flush,) = batch.flushes(batch.fences)
+    (window,) = (d for d in flush.windows if d.series.startswith("calls_by_service"))
     counts = dict(zip(window.counts[::2], window.counts[1::2], strict=True))
     assert (counts["n"], counts["un"], counts["cost"]) == (4, 1, 500_450_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from native import encode, fleet
 from spans import T0_NS, span
 from tocsin.config import Config
 from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.judge.rules import RuleSpec, load_rules
 from tocsin.run.replay import Tally, replay
 from tocsin.run.replay import engine as module
 
@@ -23,10 +24,16 @@ LOOP = [row | SAME | CALM for row in TOOLS[:7]]
 SPANS = [encode(row) for row in sorted([*ROWS, *LOOP], key=lambda row: row["end_ns"])]
 
 
-def replayed(values: Iterable[bytes], **settings: object) -> list[AlertEvent]:
+RULES = load_rules()
+OF_RUNS = tuple(rule for rule in RULES if rule.id.startswith("run_"))
+
+
+def replayed(
+    values: Iterable[bytes], rules: tuple[RuleSpec, ...] = RULES, **settings: object
+) -> list[AlertEvent]:
     async def run() -> list[AlertEvent]:
         config = Config(**settings)  # type: ignore[arg-type]
-        return [event async for event in replay(values, config, load_rules(), Tally())]
+        return [event async for event in replay(values, config, rules, Tally())]
 
     return asyncio.run(run())
 
@@ -63,7 +70,7 @@ def test_what_cannot_be_read_is_counted_and_spoils_nothing() -> None:
 
     async def run() -> list[AlertEvent]:
         bad = [b"{", b"\xff", *SPANS, b"null"]
-        return [event async for event in replay(bad, Config(), load_rules(), tally)]
+        return [event async for event in replay(bad, Config(), RULES, tally)]
 
     assert told(asyncio.run(run())) == told(replayed(SPANS))
     assert (tally.records, tally.spans, tally.refused) == (len(SPANS) + 3, len(SPANS), 3)
@@ -112,3 +119,60 @@ def test_what_long_runs_have_burnt_does_not_depend_on_how_the_file_is_cut(
     assert {event.rule for event in whole} == {"run_burn"}
     monkeypatch.setattr(module, "_RECORDS", 5)
     assert sorted(told(replayed(long_runs(ended)))) == sorted(told(whole))
+
+
+HOUR_NS = 3_600_000_000_000
+
+
+def a_run(trace: str, end_ns: int, steps: int, **call: object) -> list[dict[str, Any]]:
+    """Model calls a second apart in one agent, over at `end_ns`."""
+    starts = [end_ns - (steps - i) * 1_000_000_000 for i in range(steps)]
+    calls = [
+        span(trace_id=trace, span_id=f"{trace}{at}", parent_id=trace, kind="llm", agent="a",
+             model="m", output_tokens=1, start_ns=at, end_ns=at + 500_000_000, **call)
+        for at in starts
+    ]  # fmt: skip
+    root = span(trace_id=trace, span_id=trace, kind="agent", start_ns=starts[0], end_ns=end_ns)
+    return [*calls, root | {"agent": "a"}]
+
+
+def nested(trace: str, end_ns: int) -> list[dict[str, Any]]:
+    """A run of agents in agents, five deep."""
+    return [
+        span(
+            trace_id=trace, span_id=f"{trace}{d}", parent_id=f"{trace}{d - 1}" if d else None,
+            kind="agent", agent=f"a{d}", start_ns=end_ns - 10_000_000_000,
+            end_ns=end_ns - d * 1_000_000_000,
+        )
+        for d in range(5)
+    ]  # fmt: skip
+
+
+def far_apart(usual: str) -> list[bytes]:
+    """Five hours of runs, then three hours of nothing, then a few that are held against them.
+
+    One of the few is so long that a batch is cut into looks.
+    """
+    begun = [T0_NS + i * 2 * 60_000_000_000 for i in range(150)]
+    later = T0_NS + 8 * HOUR_NS
+    if usual == "small":
+        rows = [row for i, at in enumerate(begun) for row in a_run(f"b{i}", at, 2, input_tokens=i)]
+        rows += a_run("burns", later, 30, input_tokens=5_000)
+    else:
+        ends = [*begun, *(later + i * 60_000_000_000 for i in range(3))]
+        rows = [row for i, at in enumerate(ends) for row in nested(f"b{i}", at)]
+    rows += a_run("long", later + HOUR_NS // 3, 45, input_tokens=10, service="another")
+    return [encode(row) for row in sorted(rows, key=lambda row: row["end_ns"])]
+
+
+@pytest.mark.parametrize(("usual", "rules"), [("small", {"run_burn"}), ("deep", set())])
+def test_what_is_known_of_other_runs_does_not_depend_on_how_the_file_is_cut(
+    usual: str, rules: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of many hours: its last runs are held against its first, as live."""
+    recording = far_apart(usual)
+    whole = replayed(recording, OF_RUNS, shards=1)
+    since = (T0_NS + 7 * HOUR_NS) // 1_000_000
+    assert {event.rule for event in whole if event.at > since} == rules
+    monkeypatch.setattr(module, "_RECORDS", 100)
+    assert sorted(told(replayed(recording, OF_RUNS, shards=1))) == sorted(told(whole))

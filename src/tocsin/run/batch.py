@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,8 @@ from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
 #: counted, never folded. filtered: of kind `other` (HTTP, databases), which no view asks for.
 #: dead_lettered: refused, with a letter; a record that is no message at all counts as one span.
 AGGREGATED, LATE, FILTERED, DEAD_LETTERED = "aggregated", "late", "filtered", "dead_lettered"
-_NOTHING = ShardDelta((), (), ())
+#: What a batch adds to most shards.
+NOTHING: Final = ShardDelta((), (), ())
 _BOOK = ("partition", "offset", "outcome")
 
 
@@ -61,20 +63,27 @@ class Batch:
     book: pl.DataFrame  # every span's outcome: partition, offset, outcome
     records: Sequence[Record]
     rejects: tuple[Reject, ...]
-    deltas: Mapping[int, ShardDelta] = field(repr=False)
+    #: What it adds to each shard; None until it is folded.
+    deltas: Mapping[int, ShardDelta] | None = field(repr=False)
     #: Folds of parts of this batch, by where the parts begin: shards often want the same.
     _parts: dict[tuple[tuple[int, int], ...], Mapping[int, ShardDelta]] = field(
         default_factory=dict, repr=False
     )
 
     def flushes(self, held: Iterable[int]) -> list[ShardFlush]:
-        """What each shard is to merge, for the partitions still held."""
+        """What each shard is to merge, for the partitions still held.
+
+        Raises:
+            ValueError: the batch is placed and not folded.
+        """
+        if self.deltas is None:
+            raise ValueError("a batch that is not folded has nothing to merge")
         fences = {p: self.fences[p] for p in held if p in self.fences}
         if len(fences) < len(self.fences):
             shards = range(self.settings.shards)
             return [f for s in shards if (f := self.reflush(s, fences)) is not None]
         return [
-            self._flush(shard, fences, self.deltas.get(shard, _NOTHING), self.book)
+            self._flush(shard, fences, self.deltas.get(shard, NOTHING), self.book)
             for shard in range(self.settings.shards)
         ]
 
@@ -88,7 +97,7 @@ class Batch:
         part = tuple(sorted((fence.partition, fence.first) for fence in fences.values()))
         if part not in self._parts:
             self._parts[part] = fold(self._after(self.spans, fences), self.settings.shards)
-        delta = self._parts[part].get(shard, _NOTHING)
+        delta = self._parts[part].get(shard, NOTHING)
         return self._flush(shard, fences, delta, self._after(self.book, fences))
 
     def repeated(self, flush: ShardFlush, expected: Mapping[int, int | None]) -> int:
@@ -163,7 +172,7 @@ def place_batch(
     settings: Settings,
     now_ms: int,
 ) -> Batch:
-    """`read_batch` without the fold: there are no deltas yet."""
+    """`read_batch` without the fold: `deltas` is None."""
     records = [record for p in polled if p in tracks for record in polled[p]]
     decoded = decode(records, settings.limits, settings.fingerprint_key)
     rows = pl.DataFrame(
@@ -206,7 +215,7 @@ def place_batch(
         book=book,
         records=records,
         rejects=rejects,
-        deltas={},
+        deltas=None,
     )
 
 

@@ -95,6 +95,8 @@ class ShardOwner:
             return ()
         events = list(lag.events)
         blobs = dict(lag.blobs)
+        # While windows are left, what moved waits: it is judged by all that is known by then.
+        catches_up = bool(starts) and self._closes(starts[-1] + self.window_s)
         if starts and look.runs:
             self.detector.see(look.runs, await self._names(look))
         for frame in await self.store.windows(self.shard, starts, self.window_s) if starts else ():
@@ -103,7 +105,7 @@ class ShardOwner:
             )
             events += outcome.events
             blobs |= outcome.blobs
-        if look.changed or look.runs:
+        if (look.changed or look.runs) and not catches_up:
             outcome = self.detector.open(
                 look.changed, look.runs, await self._names(look), _reached_ms(look)
             )
@@ -111,11 +113,12 @@ class ShardOwner:
             blobs |= outcome.blobs
         events = overlaid(events, self.changes)
         outbox = tuple(event.encode() for event in events)
-        saved = Saved(starts[-1] if starts else None, look.seq, blobs, outbox)
+        seen = self.seen if catches_up else look.seq
+        saved = Saved(starts[-1] if starts else None, seen, blobs, outbox)
         if not await self.store.save(self.shard, self.epoch, saved):
             self.metrics.add(m.FENCED_WRITES, stage="watch")
             raise Fenced
-        self.seen = look.seq
+        self.seen = seen
         self.closed += len(starts)
         await self._publish(outbox)
         return tuple(events)
@@ -144,6 +147,10 @@ class ShardOwner:
             window_s=self.window_s,
             oldest_s=self.low_ms // 1_000 - int(self.retention_s * _SAFE),
         )
+
+    def _closes(self, start: int) -> bool:
+        """Whether the topic is complete up to the end of the window that starts there."""
+        return self.low_ms is not None and (start + self.window_s) * 1_000 <= self.low_ms
 
     async def _names(self, look: Look) -> dict[str, str]:
         """The label table; read again only when a run names a label not seen before."""

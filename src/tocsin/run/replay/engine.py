@@ -19,20 +19,21 @@ from tocsin.bus.base import Producer, TopicSpec
 from tocsin.bus.memory import MemoryBus, MemoryRecord
 from tocsin.config import Config
 from tocsin.flow.alert import AlertEvent
-from tocsin.flow.event_time import TimeRules
+from tocsin.flow.event_time import TimeRules, watermark
 from tocsin.flow.extract import MONOTONE
-from tocsin.flow.fold import by_shard, fold_windows
-from tocsin.flow.fold_runs import RunsDelta, fold_looks
+from tocsin.flow.fold import ShardDelta, by_shard, fold_windows
+from tocsin.flow.fold_runs import fold_looks
+from tocsin.flow.grade.books.run_book import known_at
 from tocsin.flow.judge.rules import RuleSpec
 from tocsin.flow.overlay import ChangeTable
 from tocsin.flow.shard import Observer, ShardDetector
-from tocsin.run.batch import LATE, Batch, Track, place_batch
+from tocsin.run.batch import LATE, NOTHING, Batch, Track, place_batch
 from tocsin.run.ingest import settings_of
 from tocsin.run.replay.looks import cut
 from tocsin.run.tick import ShardOwner
 from tocsin.run.watch import detect_settings
 from tocsin.store.memory import MemoryStore
-from tocsin.types import Fence, Position, Record, ShardFlush
+from tocsin.types import Fence, Position, Record, ShardFlush, WindowDelta
 
 #: A recording has no clock beside it, so no event time is ahead of it or too old for it.
 _EVER_MS = 2**53
@@ -111,6 +112,7 @@ class Replay:
         self._settings = changed(settings, time=_timeless(settings.time))
         self._lanes, self._partitions = lanes, partitions
         self._tracks = {partition: Track(position=0) for partition in range(partitions)}
+        self._known: int | None = None  # what of the book of runs could be read; see _reads_more
         self.tally = Tally()
 
     @classmethod
@@ -179,16 +181,30 @@ class Replay:
         spans, shards = batch.spans, self._settings.shards
         look = cut(spans)
         runs = fold_looks(spans, pl.lit(pl.Series(look)), shards) if len(look) else {}
-        final = max(runs, default=0)
+        final, folded = max(runs, default=0), -1
         for number in sorted(runs.keys() - {final}):
             shown = spans.select("partition", "high").filter(pl.Series(look <= number))
             reached = dict(shown.group_by("partition").agg(pl.col("high").max()).iter_rows())
-            async for told in self._merge(_early(batch, runs[number], reached)):
+            windows: Mapping[int, list[WindowDelta]] = {}
+            if closing := self._reads_more(reached.values()):
+                part = pl.Series((look > folded) & (look <= number))
+                windows, folded = fold_windows(spans.filter(part), shards), number
+            deltas = by_shard(windows, runs[number])
+            async for told in self._merge(_early(batch, deltas, reached, closing=closing)):
                 yield told
-        deltas = by_shard(fold_windows(spans, shards), runs.get(final, {}))
-        whole = changed(batch, deltas=deltas)
+        rest = spans if folded < 0 else spans.filter(pl.Series(look > folded))
+        whole = changed(batch, deltas=by_shard(fold_windows(rest, shards), runs.get(final, {})))
+        self._reads_more(f.high_ms for f in batch.fences.values() if f.high_ms is not None)
         async for told in self._merge(whole.flushes(whole.fences)):
             yield told
+
+    def _reads_more(self, highs: Iterable[int]) -> bool:
+        """Whether runs up to `highs` (ms) are held against more than when windows last closed.
+
+        What runs are like is learnt as windows close, and read a cell of hours at a time.
+        """
+        known, self._known = self._known, known_at(max(highs, default=0))
+        return known != self._known
 
     async def _merge(self, flushes: Sequence[ShardFlush]) -> AsyncIterator[tuple[int, AlertEvent]]:
         for number, lane in enumerate(self._lanes):
@@ -237,19 +253,23 @@ def chunks(values: Iterable[bytes]) -> Iterator[list[MemoryRecord]]:
 
 
 def _early(
-    batch: Batch, runs: Mapping[int, RunsDelta], reached: Mapping[int, int]
+    batch: Batch, deltas: Mapping[int, ShardDelta], reached: Mapping[int, int], *, closing: bool
 ) -> list[ShardFlush]:
-    """Runs that move before the rest of their batch: the shards stay where they are in the log.
+    """What moves before the rest of its batch: the shards stay where they are in the log.
 
-    `reached` is the high of each partition by then.
+    `reached` is the high of each partition by then. If `closing`, all windows up to there are
+    among what has moved: those that are complete close, in every shard.
     """
-    fences = tuple(
-        Fence(partition, fence.first, fence.first, reached.get(partition), None)
-        for partition, fence in batch.fences.items()
-    )
+    rules = batch.settings.time
+    fences = []
+    for partition, fence in batch.fences.items():
+        high = reached.get(partition)
+        mark = watermark(high, None, rules) if closing else None
+        fences.append(Fence(partition, fence.first, fence.first, high, mark))
+    moved = dict.fromkeys(range(batch.settings.shards), NOTHING) if closing else {}
     return [
-        ShardFlush(shard, fences, batch.partitions, (), delta.runs, delta.labels)
-        for shard, delta in sorted(runs.items())
+        ShardFlush(shard, tuple(fences), batch.partitions, delta.windows, delta.runs, delta.labels)
+        for shard, delta in sorted({**moved, **deltas}.items())
     ]
 
 

@@ -1,8 +1,9 @@
 """Where a batch of a replay is cut, so that every step of every run is seen.
 
 A batch brings more of a run than a live look, seconds after the last, would: more than its
-ring shows, or more than detectors tell one by one. Only runs need the cut. Windows are
-added up once a batch, and none closes before its last look.
+ring shows, or more than detectors tell one by one. Only runs need the cut. Windows are added
+up, and close, at the last look; and at any look from which on more may be known of other runs
+(`grade/books/run_book.py`), as a run must not be judged by what was known hours before it.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import numpy as np
 import polars as pl
 
 from tocsin.flow.judge.runs.told import RECENT
+from tocsin.types import RING
 
-#: Steps of one run that a look may bring: with so many findings are those of one at a time.
-MOST: Final = RECENT
+#: Steps of one run that a look may bring: with so many findings are those of one at a time,
+#: and half of a ring still shows what was there before.
+MOST: Final = min(RECENT, RING // 2)
 
 
 def cut(spans: pl.DataFrame, most: int = MOST) -> np.ndarray:
     """The look that shows each span: int64, as `spans` (with trace_id, row and partition).
 
-    As few looks as there can be, in which no run has more than `most` spans, as far as records
-    can be cut: the spans of one record stay together. Partitions are read side by side.
+    Each look goes on until some run would have more than `most` spans, as far as records can be
+    cut: the spans of one record stay together. Partitions are read side by side.
     """
     long = np.flatnonzero(spans.select(pl.len().over("trace_id") > most).to_series().to_numpy())
     if not len(long):
