@@ -76,6 +76,10 @@ def test_the_headline_rules_are_there() -> None:
         ("runbook: []", "runbook: "),
         ("detector: magic", "detector 'magic' is unknown; known: spike"),
         ("views: []", "views is empty"),
+        (
+            "detector: surge\neffect: {width_s: 14400}",
+            "effect.width_s is 14400; windows are kept for 10800",
+        ),
         ("tests: [{name: a, expect: explodes}]", "tests.0.expect: "),
         (": :", "not YAML"),
     ],

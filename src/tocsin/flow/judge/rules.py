@@ -27,6 +27,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tocsin.flow.extract import VIEWS
+from tocsin.flow.grade.past.history import MINUTES_S
 from tocsin.flow.judge.keys import DETECTORS
 from tocsin.flow.judge.options import check
 from tocsin.types import CostBudget, Severity, Slo
@@ -145,6 +146,9 @@ class RuleSpec(_Closed):
             for key in getattr(self, section):
                 if key not in allowed and not keys.open:
                     _fail(f"{section}.{key} is not read by detector {self.detector!r}", allowed)
+        if (width_s := self.effect.get("width_s", 0.0)) > MINUTES_S:
+            message = f"effect.width_s is {width_s:g}; windows are kept for {MINUTES_S} s"
+            raise ValueError(message)
         if not keys.open:
             check(self.options)
         for view in self.views + self.contributors:

@@ -16,6 +16,7 @@ from tocsin.flow.grade import Graded
 from tocsin.flow.grade.catalog import Group
 from tocsin.flow.grade.evidence import tails
 from tocsin.flow.grade.expect.counts import Expected, expect
+from tocsin.flow.grade.expect.recent import windows_of
 from tocsin.flow.grade.past.calendars import HOUR_S
 from tocsin.flow.grade.past.columns import or_zero
 from tocsin.flow.grade.past.habits import HOUR_OF_DAY, HOUR_OF_WEEK
@@ -37,7 +38,7 @@ _UNITS = {"n": "events", "tokens": "tokens", "cost": "nano-USD"}
 def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     """Every series whose hour is a record with volume, and those whose group has an alert."""
     rows = rows_of(rule, graded)
-    windows = int(rule.effect["width_s"]) // graded.history.window_s
+    windows = windows_of(graded, rule.effect["width_s"])
     value, n = (_total(graded, signal, rows, windows) for signal in (rule.signal, "n"))
     record = _record(rule, graded, rows)
     alerted = is_watched(rule, graded, rows, watched)
@@ -69,7 +70,7 @@ def _record(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
 def _expected(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
     """What the width should hold; the size is that of its total."""
     history = graded.history
-    windows = int(rule.effect["width_s"]) // history.window_s
+    windows = windows_of(graded, rule.effect["width_s"])
     quiet = np.full(len(rows), (windows - 1) * history.window_s)
     found = expect(history, rule.signal, rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
     size = found.size * windows / max(_LUMP * 60 / history.window_s, 1.0)
@@ -111,7 +112,7 @@ def _verdicts(
         )
 
     def usual(parts: np.ndarray) -> np.ndarray:
-        windows = int(rule.effect["width_s"]) // graded.history.window_s
+        windows = windows_of(graded, rule.effect["width_s"])
         return _expected(rule, graded, parts).high / windows
 
     return Verdicts(
