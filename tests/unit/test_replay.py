@@ -87,38 +87,42 @@ def test_a_long_loop_in_one_batch_is_told_as_early_as_live() -> None:
     assert first.encode() == replayed(loop[:3])[0].encode()
 
 
-def long_runs(ended: int) -> list[bytes]:
+def long_runs(ended: int, *, tied: bool = False) -> list[bytes]:
     """Three runs of ninety model calls side by side, of odd prices: what they burn is told.
 
-    The agent's own span comes so many steps before the last: the others are stragglers.
+    The agent's own span comes so many steps before the last: the others are stragglers. If
+    `tied`, the first of them ends in the same instant as the agent's span.
     """
+    agents = 90 - ended
+    ends = [i - 3 if tied and i // 3 == agents + 1 else i for i in range(270)]
     return [
         encode(
             span(
-                kind="agent" if i // 3 == 90 - ended else "llm",
+                kind="agent" if i // 3 == agents else "llm",
                 trace_id=f"long-{i % 3}",
                 span_id=f"s{i}",
                 agent="a",
-                end_ns=T0_NS + i * 700_000_000,
-                start_ns=T0_NS + i * 700_000_000 - 500_000_000,
+                end_ns=T0_NS + end * 700_000_000,
+                start_ns=T0_NS + end * 700_000_000 - 500_000_000,
                 model="small",
                 input_tokens=500 + i,
                 output_tokens=7,
                 cost_nano=1_234_567 + 1_111 * i,
             )
         )
-        for i in range(270)
+        for i, end in enumerate(ends)
     ]
 
 
-@pytest.mark.parametrize("ended", [0, 1, 8])
+@pytest.mark.parametrize(("ended", "tied"), [(0, False), (1, False), (8, False), (8, True)])
 def test_what_long_runs_have_burnt_does_not_depend_on_how_the_file_is_cut(
-    ended: int, monkeypatch: pytest.MonkeyPatch
+    ended: int, tied: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = replayed(long_runs(ended))
+    recording = long_runs(ended, tied=tied)
+    whole = replayed(recording)
     assert {event.rule for event in whole} == {"run_burn"}
     monkeypatch.setattr(module, "_RECORDS", 5)
-    assert sorted(told(replayed(long_runs(ended)))) == sorted(told(whole))
+    assert sorted(told(replayed(recording))) == sorted(told(whole))
 
 
 HOUR_NS = 3_600_000_000_000

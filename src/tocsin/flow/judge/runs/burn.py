@@ -75,8 +75,10 @@ def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, book: RunBook) ->
     names = reader.names(steps)
     findings: list[Finding] = []
     ends = ROOTS[steps["kind"]] & (steps["parent"] == 0)
+    # Nor is anything told of the ms of an end: what else ends in it may come before or after.
+    at_end = np.isin(steps["end_ms"], steps["end_ms"][ends])
     for broken in _broken(rule.effect, seen, i, steps, names[-1], book):
-        where = ~ends if broken.where is None else ~ends & broken.where
+        where = ~at_end if broken.where is None else ~at_end & broken.where
         told = tell(rule, seen.traces[i], steps, names, replace(broken, where=where))
         findings += told
         findings += _cleared(told, steps["end_ms"][ends].tolist())
@@ -86,6 +88,10 @@ def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, book: RunBook) ->
 def _cleared(told: Sequence[Finding], ends_ms: Iterable[int]) -> Iterator[Finding]:
     """Nothing burns at the end of a run. What has been told is over at each end, though the
     trace may go on, with another turn or a straggler: the end was seen before that came.
+
+    What was burnt by then counts the steps that a look brings with the end or before it: of one
+    that ended before the end and came after it, tokens and cost are in this event or are not.
+    Which events there are, and when, does not depend on it.
     """
     for end_ms in ends_ms:
         before = [finding for finding in told if finding.at_ms <= end_ms]
