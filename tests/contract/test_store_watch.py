@@ -250,6 +250,10 @@ async def test_the_oldest_changes_are_forgotten_beyond_the_limit(
             await store.merge([flush(at, at + 1, count(series=name))])
         assert [c.series for c in (await store.look(0, 0)).changed] == names[3:]
         assert set(await counters(store)) == set(names)
+        # Of one merge that alone brings too many, the first by name are forgotten.
+        at_once = flush(6, 7, *(count(series=name) for name in reversed(names)))
+        await store.merge([at_once])
+        assert [c.series for c in (await store.look(0, 0)).changed] == names[3:]
 
     await check(bank)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 from itertools import takewhile
 from struct import Struct
 from typing import Any, TypeVar
@@ -116,8 +117,13 @@ class _Shard:
         """Note for `look` that this merge moved a series or a run."""
         self.dirty.pop(member, None)
         self.dirty[member] = self.seq
-        if len(self.dirty) > DIRTY_LIMIT:
-            del self.dirty[next(iter(self.dirty))]
+
+    def shed(self) -> None:
+        """Forget the oldest changes beyond the limit; of one merge the first by name."""
+        excess = len(self.dirty) - DIRTY_LIMIT
+        if excess > 0:
+            for member in nsmallest(excess, self.dirty, key=lambda m: (self.dirty[m], m)):
+                del self.dirty[member]
 
     def changed(self, member: str) -> ChangedSeries | None:
         """What `look` tells of a touched series: nothing once it is evaluated or expired."""
@@ -210,6 +216,7 @@ class MemoryStore:
         for run in flush.runs:
             if held.extend(run, now_ms + self._run_ttl_ms) >= RUN_MIN_STEPS:
                 held.touch(f"r{run.trace_id}")
+        held.shed()
         if len(held.labels) < LABEL_LIMIT:
             held.labels.update(flush.labels)
         return MergeReply(flush.shard, True, {f.partition: f.next for f in flush.fences})
