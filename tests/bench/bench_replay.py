@@ -87,7 +87,7 @@ def _turns(
 
 
 class Clock:
-    """CPU seconds by stage; what one stage calls of another is the inner one's alone."""
+    """CPU seconds by stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

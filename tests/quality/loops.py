@@ -26,7 +26,7 @@ import numpy as np
 from quality.watchman import wilson
 from tocsin.flow.fold_runs import fold_runs
 from tocsin.flow.judge.rules import RuleSpec, load_rules
-from tocsin.flow.judge.runs import RunTrack, judge_runs, run_case
+from tocsin.flow.judge.runs import RunTrack, run_case
 from tocsin.flow.judge.runs.cases import EPOCH_MS, steps_of
 from tocsin.types import RING, RUN_HEADER, RUN_VERSION, ChangedRun, Finding
 from unit.decode_samples import decode_values
@@ -236,7 +236,7 @@ def breaches(
         shake.shuffle(order)
         body = np.ascontiguousarray(steps[order]).tobytes()
         run = ChangedRun(run.trace_id, run.state[: RUN_HEADER.itemsize] + body)
-    found = [finding for finding in judge_runs(rules, [run], labels) if finding.breach]
+    found = [finding for finding in RunTrack(rules).judge([run], labels) if finding.breach]
     return sorted(found, key=lambda finding: finding.at_ms)
 
 
@@ -297,7 +297,7 @@ def false_alarms(count: int, before: int = 0, seed: int = SEED) -> Counter[str]:
     alarmed = Counter(dict.fromkeys(RULES, 0))
     for first in range(0, count, 500):
         runs, labels = drawn(rng, min(500, count - first), _LATER_MS + first)
-        found = judge_runs(track.rules, runs, labels, track.book)
+        found = track.judge(runs, labels)
         for rule in RULES:
             alarmed[rule] += len({f.traces[0] for f in found if f.breach and f.rule == rule})
     return alarmed
@@ -311,7 +311,7 @@ def real_alarms() -> Counter[str]:
         if name != REALLY_LOOPS:
             alarmed.update({f.rule for f in breaches(words, rules=rules)})
     for _, run, labels in real_traces():
-        alarmed.update({f.rule for f in judge_runs(rules, [run], labels) if f.breach})
+        alarmed.update({f.rule for f in RunTrack(rules).judge([run], labels) if f.breach})
     return alarmed
 
 

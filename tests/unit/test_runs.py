@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tocsin.flow.alert import AlertEvent
 from tocsin.flow.fold_runs import fold_runs
 from tocsin.flow.judge.rules import RuleError, RuleSpec, RuleTest, load_rules
-from tocsin.flow.judge.runs import judge_runs, run_case, run_settings
+from tocsin.flow.judge.runs import RunTrack, run_case, run_settings
 from tocsin.flow.judge.runs.cases import expand, steps_of
 from tocsin.flow.lifecycle import AlertState, advance, policies_of
 from tocsin.types import (
@@ -37,7 +37,7 @@ POLICIES = policies_of([RULE])
 
 def breaches(text: str) -> list[Finding]:
     run, labels = run_case(text)
-    return [finding for finding in judge_runs([RULE], [run], labels) if finding.breach]
+    return [finding for finding in RunTrack([RULE]).judge([run], labels) if finding.breach]
 
 
 def with_steps(run: ChangedRun, steps: np.ndarray) -> ChangedRun:
@@ -55,7 +55,7 @@ def live(run: ChangedRun, labels: dict[str, str], sizes: Iterable[int]) -> list[
         if end - size < len(steps):
             seen = with_steps(run, steps[:end][-RING:])
             now_ms = int(seen_end(seen))
-            findings = judge_runs([RULE], [seen], labels)
+            findings = RunTrack([RULE]).judge([seen], labels)
             states, new = advance(states, findings, now_ms, POLICIES)
             events += new
     return events
@@ -148,7 +148,7 @@ def test_progress_ends_a_loop_and_so_does_the_end_of_the_run() -> None:
 
 def test_a_run_that_falls_silent_in_its_loop_expires() -> None:
     run, labels = run_case("[llm search(q)=none] x3")
-    states, _ = advance({}, judge_runs([RULE], [run], labels), seen_end(run), POLICIES)
+    states, _ = advance({}, RunTrack([RULE]).judge([run], labels), seen_end(run), POLICIES)
     states, events = advance(states, (), seen_end(run) + 900_000, POLICIES)
     assert [(event.status, event.at) for event in events] == [("expired", seen_end(run) + 900_000)]
 
@@ -170,7 +170,7 @@ def test_runs_that_loop_alike_are_one_alert_with_samples() -> None:
     states: dict[str, AlertState] = {}
     events: list[AlertEvent] = []
     for run, _ in cases:
-        findings = judge_runs([RULE], [run], labels)
+        findings = RunTrack([RULE]).judge([run], labels)
         states, new = advance(states, findings, seen_end(run), POLICIES)
         events += new
     assert len({event.alert_id for event in events}) == 1
@@ -209,8 +209,8 @@ def test_order_of_arrival_and_repeated_delivery_change_nothing(
     steps = steps_of(run)[-RING:]
     order = [*range(len(steps)), *rng.choices(range(len(steps)), k=5)]
     rng.shuffle(order)
-    plain = judge_runs([RULE], [with_steps(run, steps)], labels)
-    assert judge_runs([RULE], [with_steps(run, steps[order])], labels) == plain
+    plain = RunTrack([RULE]).judge([with_steps(run, steps)], labels)
+    assert RunTrack([RULE]).judge([with_steps(run, steps[order])], labels) == plain
 
 
 @given(st.lists(texts(), min_size=1, max_size=8))
@@ -218,34 +218,34 @@ def test_runs_are_judged_each_for_itself(many: list[str]) -> None:
     cases = [run_case(text + " llm", trace_id=f"t{i}") for i, text in enumerate(many)]
     labels = {key: name for _, part in cases for key, name in part.items()}
     runs = [run for run, _ in cases]
-    alone = [finding for run in runs for finding in judge_runs([RULE], [run], labels)]
-    assert judge_runs([RULE], runs, labels) == alone
+    alone = [finding for run in runs for finding in RunTrack([RULE]).judge([run], labels)]
+    assert RunTrack([RULE]).judge(runs, labels) == alone
 
 
 def test_names_that_are_not_known_yet_do_not_hide_a_loop() -> None:
     run, _ = run_case("search(q)=none x3")
-    (found,) = judge_runs([RULE], [run], {})
+    (found,) = RunTrack([RULE]).judge([run], {})
     assert found.breach
     assert dict(found.group)["tool"] == "_none"
 
 
 def test_an_empty_run_and_no_runs_are_fine() -> None:
     header = np.array((1, 0, 0, 0, 0), RUN_HEADER).tobytes()
-    assert judge_runs([RULE], [ChangedRun("t", header)], {}) == []
-    assert judge_runs([RULE], [], {}) == []
-    assert judge_runs([], [ChangedRun("t", header)], {}) == []
+    assert RunTrack([RULE]).judge([ChangedRun("t", header)], {}) == []
+    assert RunTrack([RULE]).judge([], {}) == []
+    assert RunTrack([]).judge([ChangedRun("t", header)], {}) == []
 
 
 def test_a_run_of_another_version_is_left_alone() -> None:
     run, labels = run_case("search(q)=none x3")
     header = np.array((2, 3, 0, 0, 0), RUN_HEADER).tobytes()
     other = ChangedRun("t", header + run.state[RUN_HEADER.itemsize :])
-    assert judge_runs([RULE], [other], labels) == []
+    assert RunTrack([RULE]).judge([other], labels) == []
 
 
 def test_a_state_that_is_no_run_stops_loudly() -> None:
     with pytest.raises(ValueError, match=r"whole steps|buffer size"):
-        judge_runs([RULE], [ChangedRun("t", b"\0" * (RUN_HEADER.itemsize + 7))], {})
+        RunTrack([RULE]).judge([ChangedRun("t", b"\0" * (RUN_HEADER.itemsize + 7))], {})
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_thresholds_and_groups_are_the_rules() -> None:
         update={"effect": {"repeat": 2.0}, "group_by": ("service", "family", "trace_id")}
     )
     run, labels = run_case("search(q)=none x2")
-    (found,) = judge_runs([strict], [run], labels)
+    (found,) = RunTrack([strict]).judge([run], labels)
     assert found.group == (("service", "shop"), ("family", "repeat"), ("trace_id", "t1"))
 
 
@@ -279,7 +279,7 @@ def test_kinds_between_two_calls_do_not_break_a_repetition() -> None:
     steps = steps_of(run).copy()
     for kind in (Kind.GUARDRAIL, Kind.AGENT, Kind.STEP, Kind.EMBEDDING):
         steps["kind"][0::2] = list(Kind).index(kind)
-        assert judge_runs([RULE], [with_steps(run, steps)], labels)
+        assert RunTrack([RULE]).judge([with_steps(run, steps)], labels)
 
 
 def test_steps_are_58_bytes_so_a_full_ring_stays_under_four_kib() -> None:
@@ -328,7 +328,7 @@ def test_spans_that_loop_are_found_through_the_real_fold(
     words: str, tool: str, observed: int
 ) -> None:
     run, labels = folded(words)
-    found = [f for f in judge_runs([RULE], [run], labels) if f.breach]
+    found = [f for f in RunTrack([RULE]).judge([run], labels) if f.breach]
     assert [(dict(f.group)["tool"], f.n) for f in found] == ([(tool, observed)] if tool else [])
     if found:
         assert found[0].series == join_series("run", "prod", "shop", "t1")

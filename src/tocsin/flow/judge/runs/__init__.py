@@ -1,7 +1,7 @@
 """Judgements of runs (traces): loops, depth, fan-out, burn, and runs that never end."""
 
 from tocsin.flow.judge.runs.cases import run_case
-from tocsin.flow.judge.runs.judge import RUNS, judge_runs
+from tocsin.flow.judge.runs.judge import RUNS
 from tocsin.flow.judge.runs.loops import LoopLimits
 from tocsin.flow.judge.runs.settings import RunRule, RunSettings, run_settings
 from tocsin.flow.judge.runs.track import RunTrack
@@ -12,7 +12,6 @@ __all__ = [
     "RunRule",
     "RunSettings",
     "RunTrack",
-    "judge_runs",
     "run_case",
     "run_settings",
 ]

@@ -68,7 +68,6 @@ def closing(steps: np.ndarray) -> np.ndarray:
 class Rings:
     """The runs of one look in columns. Runs of another version and empty ones are left out."""
 
-    runs: Sequence[ChangedRun]
     traces: Sequence[str]
     totals: np.ndarray  # RUN_HEADER [runs]
     steps: np.ndarray  # STEP [all steps], run after run, each in order of arrival
@@ -94,7 +93,6 @@ class Rings:
         first = np.searchsorted(owner, np.arange(len(runs) + 1))
         kept = runs.tolist()
         return Rings(
-            [self.runs[i] for i in kept],
             [self.traces[i] for i in kept],
             self.totals[runs],
             steps,
@@ -139,7 +137,7 @@ def rings(runs: Sequence[ChangedRun]) -> Rings:
     held = counts[good] // STEP.itemsize
     first = np.concatenate(([0], np.cumsum(held)))
     owner = np.repeat(np.arange(len(kept)), held)
-    return Rings(kept, [run.trace_id for run in kept], heads[good], steps, first, held, owner)
+    return Rings([run.trace_id for run in kept], heads[good], steps, first, held, owner)
 
 
 def suspects(seen: Rings, same: int, alike: int) -> set[int]:

@@ -77,15 +77,22 @@ class RunTrack:
     def see(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> None:
         """Take note of runs that moved. Must come before the windows of their steps close."""
         if runs:
-            moved = self._read(runs, labels)
+            moved = self._look(runs, labels)
             self._waiting.see(moved.seen.traces, moved.shown, self._closed_ms)
 
     def judge(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> list[Finding]:
-        """What the rules say of runs that moved."""
+        """What the rules say of runs that moved.
+
+        `labels` maps STEP.label, as 16 hex digits, to its names; a missing one reads `_none`.
+
+        Raises:
+            ValueError: a run's state is not a RUN_HEADER and whole STEPs.
+            RuleError: a rule has a key nobody reads.
+        """
         if not runs:
             return []
         self.see(runs, labels)
-        moved, self._moved = self._read(runs, labels), None
+        moved, self._moved = self._look(runs, labels), None
         findings: list[Finding] = []
         for rule in self.rules:
             known = moved.loops.get(rule.id)
@@ -94,7 +101,7 @@ class RunTrack:
             findings += known
         return findings
 
-    def _read(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> _Moved:
+    def _look(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> _Moved:
         """A look that is seen, then judged when windows have closed, is read once."""
         if self._moved is None or self._moved.runs is not runs:
             self._moved = _read(runs, labels, self._loops)
