@@ -21,7 +21,7 @@ from tocsin.flow.judge.rules import load_rules
 from tocsin.flow.judge.runs import RunTrack, run_case
 from tocsin.flow.judge.runs.cases import steps_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
-from tocsin.types import RUN_HEADER, ChangedRun, WindowFrame, join_series
+from tocsin.types import RUN_HEADER, RUN_VERSION, ChangedRun, WindowFrame, join_series
 
 _VIEWS = (
     ("runs_by_service", ()),
@@ -125,7 +125,7 @@ def structural(count: int = 2_000, new: int = 2) -> float:
             held = steps_of(run)
             if upto - new < len(held):
                 part = held[:upto]
-                head = (1, len(part), part["tokens"].sum(), part["cost_micro"].sum() * 1e3, 0)
+                head = (RUN_VERSION, len(part), part["tokens"].sum(), part["cost_nano"].sum(), 0)
                 state = np.array(head, RUN_HEADER).tobytes() + part.tobytes()
                 look.append(ChangedRun(run.trace_id, state))
                 steps += len(part) - (upto - new)

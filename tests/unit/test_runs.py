@@ -230,7 +230,7 @@ def test_names_that_are_not_known_yet_do_not_hide_a_loop() -> None:
 
 
 def test_an_empty_run_and_no_runs_are_fine() -> None:
-    header = np.array((1, 0, 0, 0, 0), RUN_HEADER).tobytes()
+    header = np.array((RUN_VERSION, 0, 0, 0, 0), RUN_HEADER).tobytes()
     assert RunTrack([RULE]).judge([ChangedRun("t", header)], {}) == []
     assert RunTrack([RULE]).judge([], {}) == []
     assert RunTrack([]).judge([ChangedRun("t", header)], {}) == []
@@ -238,7 +238,7 @@ def test_an_empty_run_and_no_runs_are_fine() -> None:
 
 def test_a_run_of_another_version_is_left_alone() -> None:
     run, labels = run_case("search(q)=none x3")
-    header = np.array((2, 3, 0, 0, 0), RUN_HEADER).tobytes()
+    header = np.array((RUN_VERSION + 1, 3, 0, 0, 0), RUN_HEADER).tobytes()
     other = ChangedRun("t", header + run.state[RUN_HEADER.itemsize :])
     assert RunTrack([RULE]).judge([other], labels) == []
 
@@ -282,7 +282,7 @@ def test_kinds_between_two_calls_do_not_break_a_repetition() -> None:
         assert RunTrack([RULE]).judge([with_steps(run, steps)], labels)
 
 
-def test_steps_are_58_bytes_so_a_full_ring_stays_under_four_kib() -> None:
+def test_steps_are_62_bytes_so_a_full_ring_stays_under_four_kib() -> None:
     assert RUN_HEADER.itemsize + RING * STEP.itemsize < 4_096
 
 
@@ -343,3 +343,14 @@ def test_a_span_without_a_parent_is_a_root() -> None:
     deltas, _ = fold_runs(pl.DataFrame([row, child], schema=dict(SPAN_SCHEMA)), 1)[0]
     steps = np.frombuffer(deltas[0].steps, STEP)
     assert steps["parent"].tolist() == [0, steps["span"][0]]
+
+
+def test_a_run_costs_what_its_calls_cost_however_little_each_is() -> None:
+    row = dict.fromkeys(SPAN_SCHEMA) | {
+        "row": 0, "trace_id": "t1", "kind": "embedding", "start_ns": 0, "end_ns": NANO,
+        "env": "prod", "service": "shop", "error": False, "timeout": False, "cost_nano": 901,
+    }  # fmt: skip
+    rows = [row | {"span_id": str(i)} for i in range(300)]
+    deltas, _ = fold_runs(pl.DataFrame(rows, schema=dict(SPAN_SCHEMA)), 1)[0]
+    assert deltas[0].cost_nano == 300 * 901
+    assert np.frombuffer(deltas[0].steps, STEP)["cost_nano"].sum() == RING * 901

@@ -73,7 +73,7 @@ def _steps() -> dict[str, pl.Expr]:
         "rsym": _symbol(*names, act, pl.col("args_hash"), pl.col("error_class"), outcome),
         "label": label.hash(),
         "tokens": tokens.fill_null(0).clip(0, _U32),
-        "cost_micro": (cost.fill_null(0) // 1_000).clip(0, _U32),
+        "cost_nano": cost.fill_null(0).clip(0),
         "kind": pl.col("kind").replace_strict(_KINDS, range(len(_KINDS)), return_dtype=pl.UInt8),
         "flags": flags,
         "label_text": label,
@@ -116,9 +116,9 @@ def fold_looks(spans: pl.DataFrame, look: pl.Expr, shards: int) -> dict[int, dic
     buffer, size = packed.tobytes(), STEP.itemsize
     totals = work.group_by("look", "trace_id", maintain_order=True).agg(
         pl.len(),
+        # The sums of what its steps keep, so that what the ring does not show is known exactly.
         pl.col("tokens").sum(),
-        # The sum of what its steps keep, so that what the ring does not show is known exactly.
-        pl.col("cost_micro").sum() * 1_000,
+        pl.col("cost_nano").sum(),
         pl.col("start_ms").min(),
     )
     texts = dict(work.select("label", "label_text").unique("label").iter_rows())

@@ -16,19 +16,19 @@ STEP = np.dtype(
         ("rsym", "<u8"),  # sym, error class, result_hash
         ("label", "<u8"),  # env, service, agent, kind, tool or model: names, for the reader
         ("tokens", "<u4"),
-        ("cost_micro", "<u4"),  # micro-USD
+        ("cost_nano", "<i8"),  # nano-USD: a thousand cheap calls are not free
         ("kind", "u1"),  # index into list(Kind)
         ("flags", "u1"),
     ]
 )
 RING = 64  # steps a run keeps
 STEP_ERROR, STEP_HAS_ARGS, STEP_HAS_RESULT, STEP_TIMEOUT = 1, 2, 4, 8
-STEP_COST_UNKNOWN = 16  # a model call whose cost nobody knows; cost_micro is 0 then
+STEP_COST_UNKNOWN = 16  # a model call whose cost nobody knows; cost_nano is 0 then
 #: The run's totals, before its ring: version, spans, tokens, cost_nano, first_ms.
 RUN_HEADER = np.dtype(
     [(name, "<f8") for name in ("version", "spans", "tokens", "cost_nano", "first_ms")]
 )
-RUN_VERSION = 1
+RUN_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class RunDelta:
     trace_id: str
     spans: int
     tokens: int
-    cost_nano: int
+    cost_nano: int  # tokens and cost are exactly the sums of those of the steps
     first_ms: int  # smallest start time among the spans
     steps: bytes
 

@@ -108,7 +108,7 @@ def so_far(seen: Rings, i: int, steps: np.ndarray) -> tuple[np.ndarray, np.ndarr
     total = seen.totals[i]
     count = np.arange(1, len(steps) + 1)
     tokens = np.cumsum(steps["tokens"], dtype=np.int64)
-    cost = np.cumsum(steps["cost_micro"], dtype=np.int64) * 1_000
+    cost = np.cumsum(steps["cost_nano"], dtype=np.int64)
     if seen.rolled[i]:
         count += int(total["spans"]) - int(seen.held[i])
         tokens += int(total["tokens"]) - int(tokens[-1])

@@ -48,6 +48,7 @@ _TOKEN: Final = re.compile(r"\[|\](?:\s*x(\d+))?|x(\d+)|[^\s\[\]]+")
 _STEP: Final = re.compile(r"(\w+)(?::(\d+))?(?:\(([^)]*)\))?(?:=(\S+)|!(\S+))?")
 _KINDS: Final = tuple(Kind)
 _LLM_TOKENS: Final = 1_000
+_TOKEN_NANO: Final = 1_000  # what a token costs
 EPOCH_MS: Final = 1_700_000_000_000
 _LATER_MS: Final = 7 * 3600 * 1000 + 3600 * 1000
 #: The span that all of a run is in; `end` ends it.
@@ -207,15 +208,17 @@ class _Writer:
         rsym = _hash(*names, args or "", error or "", outcome)
         span = span or _hash(self.trace_id, str(len(self.rows)))
         parent = self.parent if parent is None else parent
+        cost_nano = tokens * _TOKEN_NANO
         self.rows.append(
-            (self.at_ms, span, parent, sym, rsym, label, tokens, tokens, _KINDS.index(kind), flags)
-        )
+            (self.at_ms, span, parent, sym, rsym, label, tokens, cost_nano, _KINDS.index(kind),
+             flags)
+        )  # fmt: skip
 
     def run(self) -> ChangedRun:
         """The run as stored: all its totals, and its last steps."""
         steps = np.array(self.rows, STEP)
         tokens = sum(steps["tokens"].tolist())
-        header = (RUN_VERSION, len(steps), tokens, tokens * 1e3, self.first_ms)
+        header = (RUN_VERSION, len(steps), tokens, tokens * _TOKEN_NANO, self.first_ms)
         return ChangedRun(self.trace_id, np.array(header, RUN_HEADER).tobytes() + steps.tobytes())
 
 

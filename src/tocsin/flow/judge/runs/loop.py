@@ -163,7 +163,7 @@ def _finding(
     burnt = run.steps[first : upto + 1]
     tokens = int(burnt["tokens"].sum(dtype=np.int64))
     priced = not (burnt["flags"] & STEP_COST_UNKNOWN).any()
-    cost = int(burnt["cost_micro"].sum(dtype=np.int64)) * 1_000 if priced else None
+    cost = int(burnt["cost_nano"].sum(dtype=np.int64)) if priced else None
     cycle = range(loop.start, loop.start + loop.period)
     names = [
         run.names[i] for k in cycle for i in (lane.shape[k] if lane.shape else lane.at[k : k + 1])

@@ -99,7 +99,7 @@ def _came_to(tidy: Rings, last: np.ndarray, reader: Reader) -> list[tuple[int, .
     """What each run (in order, each span once) came to: a value for each QUANTITIES."""
     shape = shapes(tidy, reader)
     steps, tokens = np.diff(tidy.first), tidy.sums("tokens")
-    cost = tidy.sums("cost_micro") * 1_000
+    cost = tidy.sums("cost_nano")
     whole = {name: tidy.totals[name].astype(np.int64) for name in RUN_HEADER.names or ()}
     columns = (
         shape.depth,
