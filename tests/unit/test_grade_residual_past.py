@@ -10,7 +10,7 @@ from tocsin.flow.grade.books.residual_past import BLOB, ResidualPast
 from tocsin.flow.grade.catalog import Catalog
 from tocsin.flow.grade.frames import totals
 from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
-from tocsin.flow.judge.cases import frames_of
+from tocsin.flow.judge.cases import frame_of, frames_of
 from tocsin.types import WindowFrame
 
 READS = {"n": {"runs_by_service", "calls_by_service"}, "tokens": {"calls_by_service"}}
@@ -128,3 +128,18 @@ def test_a_blob_of_another_version_is_refused() -> None:
     other = live.blobs[BLOB].replace(b"\x01", b"\x02", 1)
     with pytest.raises(ValueError, match="version 2"):
         Live({**live.blobs, BLOB: other})
+
+
+def test_who_is_excluded_but_not_known_marks_nobody_else_that_is_not() -> None:
+    """A bank keeps a series for a while that the catalog has forgotten; its row there is none."""
+    live = Live()
+    for i in range(100):
+        live.close(FRAMES[i], {})
+    silent = [(f"m:{FRAMES[i].start}", frame_of(FRAMES[i].start, 60, {})) for i in range(100, 103)]
+    stored = {key: raw for key, raw in live.blobs.items() if not key.startswith("m:")}
+    plain, ghost = (
+        Live(stored | {key: frame_bytes.encode(frame, out) for key, frame in silent})
+        for out in ({}, {"n": ["runs_by_service\x1fprod\x1fgone"]})
+    )
+    assert len(plain.past._out) > 0
+    assert np.array_equal(ghost.past._out, plain.past._out)

@@ -48,7 +48,7 @@ def test_a_series_dead_for_a_day_under_an_alert_is_no_trouble_to_a_restart(
     series: dict[str, str], until: int
 ) -> None:
     """Just before it is forgotten, just after, and while stored quarter-hours still name it."""
-    rules = [rule for rule in RULES if rule.id in ("flatline", "spike_runs")]
+    rules = [rule for rule in RULES if rule.id in ("flatline", "spike_runs", "residual_runs")]
     settings = DetectSettings(window_s=_FIVE_S, warmup_windows=60)
     frames = frames_of(series, window_s=_FIVE_S, seed=4)
     live, back = (ShardDetector(0, rules, settings) for _ in range(2))

@@ -84,7 +84,9 @@ class ResidualPast:
             return {}
         block = np.full(len(self._keys), np.nan)
         for signal, (mine, rows) in self._rows.items():
-            block[mine] = np.where(rows < 0, 0.0, columns[signal][rows])
+            known = rows >= 0
+            block[mine] = 0.0  # the catalog has forgotten it: it is silent
+            block[mine[known]] = columns[signal][rows[known]]
         block[self._out > _HEARD] = np.nan
         p = self._bank.score(block[:, None]).p[:, 0]
         p[np.isnan(block) | ~self._bank.is_warm()] = np.nan
