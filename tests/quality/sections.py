@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from quality import bad_days, loops, plot, run_score
@@ -114,6 +117,31 @@ def section_score(scale: float, step: Step) -> Section:
     return Section("`tocsin score`: any series", text)
 
 
+#: Scripts of tests/bench whose figures are asked for here, and what each measures.
+BENCHES = (
+    ("bench_detect.py", "4000", "Closing a window of 4,000 series (goal 20 us a series-window)"),
+    ("bench_replay.py", "10", "`tocsin replay` of ten minutes (goal 200,000 spans/s)"),
+)
+
+
+def section_cost(scale: float, step: Step) -> Section:
+    """What judging costs, by the scripts of `make bench`; one after the other, on one core."""
+    del scale
+    intro = (
+        "Processor time on whatever machine this ran on; elsewhere only the ratios hold. That a "
+        "replay says byte for byte what was said live is a test: `tests/e2e/test_replay.py`."
+    )
+    parts = [intro]
+    for done, (script, size, what) in enumerate(BENCHES):
+        step(script, done, len(BENCHES))
+        path = Path(__file__).parents[1] / "bench" / script
+        ran = subprocess.run(
+            [sys.executable, str(path), size], capture_output=True, text=True, check=True
+        )
+        parts.append(f"{what}:\n\n```\n{ran.stdout.strip()}\n```")
+    return Section("Cost", "\n\n".join(parts))
+
+
 def _curve(question: Question, cells: list[Cell]) -> str:
     series = {
         f"{size:g} {question.unit}": [(c.rate, c.caught / c.of) for c in cells if c.size == size]
@@ -128,4 +156,5 @@ SECTIONS: Mapping[str, Callable[[float, Step], Section]] = {
     "bad_days": section_bad_days,
     "loops": section_loops,
     "score": section_score,
+    "cost": section_cost,
 }
