@@ -17,8 +17,8 @@ test: setup ## run every test, fast ones first, on a real Kafka where there is o
 	@$(BIN)/pytest tests/contract tests/e2e
 quick: setup ## run the tests that need no server, each law on fewer cases, slow ones left out
 	@$(BIN)/pytest -n 2 --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
-lint: setup ## check style and format
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: setup ## check style, format and who imports whom
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
 type: setup ## check types
 	@$(BIN)/mypy
 bench: setup ## measure speed: Kafka to Redis beside a bare poll loop, then each stage

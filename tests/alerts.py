@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tocsin.flow.alert import AlertEvent, AlertReason, fingerprint_of
+from tocsin.flow.alerts.contract import AlertEvent, AlertReason, fingerprint_of
 
 
 def event(number: int, sequence: int = 0) -> AlertEvent:

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from tocsin.config import Config
 from tocsin.flow.decode import decode
 from tocsin.run.batch import AGGREGATED, DEAD_LETTERED, FILTERED, LATE
+from tocsin.run.dlq.records import Letter, letter_of
 from tocsin.run.ingest import settings_of
-from tocsin.run.letters import Letter, letter_of
 from tocsin.types import Reason, Record
 
 OUTCOMES = {AGGREGATED, LATE, FILTERED, DEAD_LETTERED}

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from tocsin.flow.extract import CALLS, VIEWS
-from tocsin.types import NONE, SEP
+from tocsin.flow.windows.views import VIEWS
+from tocsin.types import MODEL_CALL_KINDS, NONE, SEP
 
 Windows = dict[tuple[int, str], Counter[str]]
 GAMMA = 1.01 / 0.99
@@ -73,7 +73,7 @@ def _input_size(span: Mapping[str, Any]) -> str | None:
 
 
 def _fields(span: Mapping[str, Any]) -> Counter[str]:
-    is_call = span["kind"] in CALLS
+    is_call = span["kind"] in MODEL_CALL_KINDS
     duration_us = (span["end_ns"] - span["start_ns"]) / 1_000
     tokens = (span["input_tokens"] or 0) + (span["output_tokens"] or 0)
     fields = Counter(

@@ -1,5 +1,5 @@
 """`python -m tocsin` is `tocsin`."""
 
-from tocsin.cli import main
+from tocsin.cli.main import main
 
 main(prog_name="tocsin")

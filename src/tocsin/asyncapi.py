@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 import yaml
 
 import tocsin
-from tocsin.flow.alert import SCHEMA, SOURCE, TYPE_PREFIX, AlertStatus
+from tocsin.flow.alerts.contract import SCHEMA, SOURCE, TYPE_PREFIX, AlertStatus
 from tocsin.settings import TopicsConfig
 from tocsin.types import Reason
 

@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 
 from tocsin import asyncapi
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
 from tocsin.flow.decode.contract import SpanV1
-from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.rules.spec import RuleSpec
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: Where the files live in a source tree; `tocsin schemas` takes another folder as argument.

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest's `pythonpath` d
 import msgspec
 
 from bench.bench_decode import SPANS, native_spans
-from tocsin.flow import dollars
 from tocsin.flow.decode import Limits, decode
+from tocsin.flow.windows import pricing
 from unit.decode_samples import KEY, Message
 
 MODELS = (
@@ -57,17 +57,17 @@ def least_of(runs: int, work: Callable[[], object]) -> float:
 def main() -> None:
     records = uncosted()
     spans = decode(records, Limits(), KEY).spans
-    prices = dollars.Prices({"mine": dollars.flat_rates(1.0)})
+    prices = pricing.Prices({"mine": pricing.flat_rates(1.0)})
     decoding = least_of(7, lambda: decode(records, Limits(), KEY))
 
     def forget_and_fill() -> None:
-        dollars._find.cache_clear()
-        dollars._list_rates.cache_clear()
-        dollars.fill_costs(spans, prices)
+        pricing._find.cache_clear()
+        pricing._list_rates.cache_clear()
+        pricing.fill_costs(spans, prices)
 
     cold = least_of(60, forget_and_fill)
-    warm = least_of(60, lambda: dollars.fill_costs(spans, prices))
-    priced = dollars.fill_costs(spans, prices)["cost_nano"].is_not_null().sum()
+    warm = least_of(60, lambda: pricing.fill_costs(spans, prices))
+    priced = pricing.fill_costs(spans, prices)["cost_nano"].is_not_null().sum()
     print(
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {SPANS} spans, {priced} priced"
     )

@@ -13,13 +13,13 @@ import time
 
 import numpy as np
 
-from tocsin.flow.grade.frames import sum_by_key
-from tocsin.flow.grade.past.calendars import Calendar
-from tocsin.flow.judge.case_weeks import blobs_of
-from tocsin.flow.judge.cases import EPOCH
-from tocsin.flow.judge.rules import load_rules
-from tocsin.flow.judge.runs import RunTrack, run_case
-from tocsin.flow.judge.runs.cases import steps_of
+from tocsin.flow.baseline.frames import sum_by_key
+from tocsin.flow.baseline.history.calendars import Calendar
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.rule_tests.runs import run_case, steps_of
+from tocsin.flow.rule_tests.series import EPOCH
+from tocsin.flow.rule_tests.weeks import blobs_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import RUN_HEADER, RUN_VERSION, ChangedRun, WindowFrame, join_series
 

@@ -25,9 +25,9 @@ from tocsin.bus.kafka import KafkaBus
 from tocsin.clock import SystemClock
 from tocsin.config import Config
 from tocsin.metrics import SPANS_AGGREGATED, Metrics
+from tocsin.run.backends import open_store
 from tocsin.run.ingest import Ingest
 from tocsin.run.topics import ensure
-from tocsin.run.wire import open_store
 
 _DISTINCT = 50_000  # spans that are generated; the load repeats them
 

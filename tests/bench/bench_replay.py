@@ -24,7 +24,7 @@ from kpis import rows
 from native import encode, fleet
 from spans import T0_NS, span
 from tocsin.config import Config
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.detect.load_rules import load_rules
 from tocsin.run.replay import Tally, engine, replay
 from tocsin.run.tick import ShardOwner
 from tocsin.store.memory import MemoryStore

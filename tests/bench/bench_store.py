@@ -19,8 +19,8 @@ import numpy as np
 from redis.asyncio import Redis
 
 from tocsin.embedded import LOOPBACK, free_port, redis_binary, start_redis
+from tocsin.store.encoding import pack_flush
 from tocsin.store.redis import RedisStore
-from tocsin.store.wire import pack_flush
 from tocsin.types import (
     STEP,
     Fence,

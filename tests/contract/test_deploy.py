@@ -12,7 +12,7 @@ import redis
 import yaml
 from click.testing import CliRunner
 
-from tocsin.cli import main
+from tocsin.cli.main import main
 from tocsin.config import Config, load
 from tocsin.embedded import LOOPBACK, free_port, redis_binary, start_redis
 from tocsin.run.topics import specs

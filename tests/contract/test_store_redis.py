@@ -25,7 +25,7 @@ from stores import (
 )
 from tocsin.embedded import LOOPBACK, free_port
 from tocsin.errors import UserError
-from tocsin.store import remedy
+from tocsin.store import redis_errors
 from tocsin.store.base import Store, StoreFull, StoreUnavailable
 from tocsin.store.redis import RedisStore
 from tocsin.types import Saved
@@ -281,7 +281,7 @@ async def test_a_replica_is_told_as_such(launch: Launch) -> None:
 
 async def test_the_access_list_in_the_remedy_suffices_and_is_needed(launch: Launch) -> None:
     port = launch()
-    rights = re.search(r"~<prefix>:\* (.*)$", remedy.REMEDIES["NOPERM"])
+    rights = re.search(r"~<prefix>:\* (.*)$", redis_errors.REMEDIES["NOPERM"])
     assert rights
     with redis.Redis(LOOPBACK, port) as client:
         client.execute_command(

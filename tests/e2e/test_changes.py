@@ -10,7 +10,7 @@ from typing import Any
 
 from spans import span
 from tocsin.bus.kafka import KafkaBus
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from world import World
 
 NANO, MINUTE_NS = 1_000_000_000, 60_000_000_000

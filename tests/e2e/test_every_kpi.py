@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from kpis import FAULTS, MINUTE_NS, rows
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from world import World
 
 HEALTHY_MIN, BAD_MIN = 330, 75

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.types import Record
 from world import World
 

@@ -10,7 +10,7 @@ import redis
 from privacy import ALL, everything, found_in, refused
 from tocsin.bus.kafka import KafkaBus
 from tocsin.embedded import free_port
-from tocsin.run.letters import letter_of
+from tocsin.run.dlq.records import letter_of
 from tocsin.types import Reason, Record
 from world import World
 

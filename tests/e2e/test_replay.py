@@ -6,7 +6,7 @@ import json
 import time
 
 from kpis import MINUTE_NS, rows
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from world import World
 
 KPIS, HEALTHY_MIN, BAD_MIN = ("traffic", "errors"), 65, 6

@@ -21,7 +21,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from tocsin.bus.kafka import KafkaBus
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.types import SEP, Record
 from world import World
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.cases import EPOCH, frame_of
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import EPOCH, frame_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import join_series
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from native import encode
 from spans import span
 from tocsin.config import Config
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
 from tocsin.run.replay import Tally, replay
 
 _START_NS = 1_700_158_500_000_000_000  # 2023-11-16T18:15:00Z

@@ -10,7 +10,7 @@ import numpy as np
 
 from quality import nab
 from quality.run_score import NAB_DEV, nab_files
-from tocsin.run.score import read, score
+from tocsin.cli.score_csv import read, score
 
 FILES = nab_files(only="realAWSCloudwatch")
 

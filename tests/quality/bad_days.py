@@ -13,8 +13,8 @@ import numpy as np
 
 from quality.fleet import DAY, Fault, Fleet, Service
 from quality.watchman import Opening, Progress, watch
-from tocsin.flow.grade.frames import merge
-from tocsin.flow.grade.past.calendars import Calendar
+from tocsin.flow.baseline.frames import merge
+from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.shard import DetectSettings
 from tocsin.types import WindowFrame
 

@@ -15,9 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
-from tocsin.flow.fold import TRACE_CELLS
-from tocsin.flow.grade.frames import sum_by_key
-from tocsin.flow.grade.sketch import LOG_GAMMA
+from tocsin.flow.baseline.frames import sum_by_key
+from tocsin.flow.baseline.stats.sketch import LOG_GAMMA
+from tocsin.flow.windows.fold import TRACE_CELLS
 from tocsin.types import WindowFrame, join_series
 
 #: A Monday, 00:00 UTC.

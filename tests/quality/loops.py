@@ -24,10 +24,11 @@ from typing import cast
 import numpy as np
 
 from quality.watchman import wilson
-from tocsin.flow.fold_runs import fold_runs
-from tocsin.flow.judge.rules import RuleSpec, load_rules
-from tocsin.flow.judge.runs import RunTrack, run_case
-from tocsin.flow.judge.runs.cases import EPOCH_MS, steps_of
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.rule_tests.runs import EPOCH_MS, run_case, steps_of
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.windows.fold_runs import fold_runs
 from tocsin.types import RING, RUN_HEADER, RUN_VERSION, ChangedRun, Finding
 from unit.decode_samples import decode_values
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from quality import baselines, kpi, kpi_fleet, nab
-from tocsin.flow.grade.residual import ALERT_SCORE, ResidualBank
-from tocsin.run.score import Rows, read, score
+from tocsin.cli.score_csv import Rows, read, score
+from tocsin.flow.baseline.residual import ALERT_SCORE, ResidualBank
 
 NAB_DEV = Path(__file__).parent / "nab_dev"
 #: A seed on which nothing was chosen.

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quality.fleet import Fleet
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.rules import RuleSpec, load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import WindowFrame
 

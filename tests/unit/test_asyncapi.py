@@ -15,8 +15,8 @@ from jsonschema import Draft202012Validator
 from memory_world import PARTITIONS, ROWS, Bench
 from tocsin.asyncapi import document
 from tocsin.config import Config
-from tocsin.flow.alert import AlertEvent
-from tocsin.run.dead_letters import KEPT_BYTES, KEPT_KEY_BYTES
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.run.dlq.write import KEPT_BYTES, KEPT_KEY_BYTES
 from tocsin.run.topics import ensure, specs
 from tocsin.types import Reason
 from unit.decode_samples import encode, native

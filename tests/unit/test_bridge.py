@@ -13,10 +13,10 @@ from tocsin import metrics as m
 from tocsin.bus.base import TopicSpec
 from tocsin.bus.memory import MemoryBus
 from tocsin.config import Config
-from tocsin.flow.alert import AlertEvent
-from tocsin.run import bridge as module
-from tocsin.run.bridge import Bridge
-from tocsin.sinks.base import SinkUnavailable
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.notify import bridge as module
+from tocsin.notify.bridge import Bridge
+from tocsin.notify.sinks.base import SinkUnavailable
 
 
 @dataclass

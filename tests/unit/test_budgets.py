@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tocsin.flow.grade.books.ledger import Ledger, matches
-from tocsin.flow.grade.evidence.budgets import (
+from tocsin.flow.baseline.frames import encode
+from tocsin.flow.baseline.history.cost_ledger import Ledger, matches
+from tocsin.flow.baseline.stats.budgets import (
     BURNS,
     NANO,
     burns,
@@ -23,8 +24,7 @@ from tocsin.flow.grade.evidence.budgets import (
     month_start,
     nano_a_second,
 )
-from tocsin.flow.grade.frames import encode
-from tocsin.flow.judge.cases import frame_of
+from tocsin.flow.rule_tests.series import frame_of
 from tocsin.types import CostBudget, WindowFrame, join_series
 
 SHOP = join_series("calls_by_service", "prod", "shop")

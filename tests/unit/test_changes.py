@@ -14,11 +14,11 @@ from native import encode
 from spans import T0_NS
 from tocsin import metrics as m
 from tocsin.errors import UserError
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.detect.load_rules import load_rules
 from tocsin.publish import Publisher
-from tocsin.run.changes import KEPT_MS, ChangeFeed, tell, told_since
+from tocsin.run.change_feed import KEPT_MS, ChangeFeed, tell, told_since
 from tocsin.run.replay.engine import Replay, chunks
 from tocsin.run.topics import ensure
 from tocsin.run.watch import Watch

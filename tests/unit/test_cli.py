@@ -12,9 +12,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 import tocsin
-from tocsin.cli import main
+from tocsin.cli.main import main
 from tocsin.config import DEV_FINGERPRINT_KEY
-from tocsin.flow.judge.rules import SHIPPED
+from tocsin.flow.detect.load_rules import SHIPPED
 
 
 def run(*args: str) -> Result:
@@ -41,7 +41,7 @@ def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     script = (
-        "import sys; from tocsin.cli import main; main(['--help'], standalone_mode=False); "
+        "import sys; from tocsin.cli.main import main; main(['--help'], standalone_mode=False); "
         "heavy = {'polars', 'numpy', 'faust', 'aiokafka', 'redis', 'pydantic', 'river'}; "
         "sys.exit(', '.join(heavy & sys.modules.keys()) or None)"
     )

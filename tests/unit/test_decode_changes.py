@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.cli_change import KINDS
+from tocsin.cli.change import KINDS
 from tocsin.flow.decode.changes import Changes, decode_changes
 from tocsin.types import Change, ChangeKind, Reason
 from unit.decode_samples import END_NS, LIMITS, Message

@@ -19,21 +19,14 @@ from hypothesis import strategies as st
 from tocsin.bus.base import BrokerUnavailable, TopicMissing, TopicSpec
 from tocsin.bus.kafka import KafkaBus
 from tocsin.bus.memory import MemoryBus, MemoryRecord
-from tocsin.cli import main
+from tocsin.cli.main import main
 from tocsin.clock import ManualClock
 from tocsin.config import Config, UserError
 from tocsin.metrics import Metrics
-from tocsin.run import dlq
 from tocsin.run.batch import Track, read_batch
-from tocsin.run.dead_letters import (
-    KEPT_BYTES,
-    KEPT_HEADER_BYTES,
-    KEPT_KEY_BYTES,
-    dead_letters,
-)
-from tocsin.run.envelope import envelope, key_of
-from tocsin.run.ingest import settings_of
-from tocsin.run.letters import (
+from tocsin.run.dlq import resend
+from tocsin.run.dlq.envelope import envelope, key_of
+from tocsin.run.dlq.records import (
     NO_BYTES,
     PARTIAL,
     REDACTED_LETTER,
@@ -46,6 +39,8 @@ from tocsin.run.letters import (
     plan,
     summary,
 )
+from tocsin.run.dlq.write import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_KEY_BYTES, dead_letters
+from tocsin.run.ingest import settings_of
 from tocsin.types import Reason, Reject
 from unit.decode_samples import Otlp, encode, native, otlp
 
@@ -164,7 +159,7 @@ def test_what_is_no_time_is_one_sentence(text: str) -> None:
 
 async def test_what_ingest_writes_is_found_with_all_it_says() -> None:
     bus = await refused([encode(GOOD), encode(BAD), b"{ broken", None, encode([GOOD, BAD])])
-    found, foreign = await dlq.find(bus, CONFIG, Selection())
+    found, foreign = await resend.find(bus, CONFIG, Selection())
     assert foreign == 0
     assert {(x.origin[2], x.reason, x.items) for x in found} == {
         (1, "bad_value", ""), (2, "bad_json", ""), (3, "empty", ""), (4, "bad_value", "1"),
@@ -176,8 +171,8 @@ async def test_what_ingest_writes_is_found_with_all_it_says() -> None:
     assert (by_offset[3].size, by_offset[3].kept) == (0, None)
     assert by_offset[1].origin_ms == NOW_MS
     only = Selection(reasons=frozenset({"bad_value"}), partition=0, offset=4)
-    assert [x.origin[2] for x in (await dlq.find(bus, CONFIG, only))[0]] == [4]
-    assert (await dlq.find(bus, CONFIG, Selection(since_ms=NOW_MS + 1)))[0] == []
+    assert [x.origin[2] for x in (await resend.find(bus, CONFIG, only))[0]] == [4]
+    assert (await resend.find(bus, CONFIG, Selection(since_ms=NOW_MS + 1)))[0] == []
 
 
 async def test_a_record_goes_back_once_with_its_own_key_and_bytes() -> None:
@@ -188,9 +183,9 @@ async def test_a_record_goes_back_once_with_its_own_key_and_bytes() -> None:
         await bus.producer().send(
             CONFIG.topics.dlq, key=letter.key, value=letter.value, headers=letter.headers
         )
-    dry = await dlq.replay(bus, CONFIG, Selection(), send=False)
+    dry = await resend.replay(bus, CONFIG, Selection(), send=False)
     assert published(bus) == []
-    sent = await dlq.replay(bus, CONFIG, Selection(), send=True)
+    sent = await resend.replay(bus, CONFIG, Selection(), send=True)
     assert (dry.sent, dry.size, dry.left_out) == (sent.sent, sent.size, sent.left_out)
     assert (sent.sent, sent.left_out) == (3, {})
     assert sorted(published(bus), key=str) == [
@@ -198,7 +193,7 @@ async def test_a_record_goes_back_once_with_its_own_key_and_bytes() -> None:
     ]  # fmt: skip
     headers = [dict(record.headers) for record in bus.records(CONFIG.topics.spans)]
     topic = CONFIG.topics.spans.encode()
-    assert {h[dlq.REPLAYED] for h in headers} == {topic + b"/0/%d" % i for i in range(3)}
+    assert {h[resend.REPLAYED] for h in headers} == {topic + b"/0/%d" % i for i in range(3)}
 
 
 async def test_what_cannot_or_must_not_go_back_is_counted_and_left_out() -> None:
@@ -208,23 +203,23 @@ async def test_what_cannot_or_must_not_go_back_is_counted_and_left_out() -> None
         encode([GOOD, late]), encode(late), encode([BAD, BAD]),
     ]  # fmt: skip
     bus = await refused(values)
-    outcome = await dlq.replay(bus, CONFIG, Selection(), send=True)
+    outcome = await resend.replay(bus, CONFIG, Selection(), send=True)
     assert outcome.left_out == {TRUNCATED: 1, NO_BYTES: 1, PARTIAL: 2}
     assert sorted(published(bus), key=str) == [(b"key4", values[4]), (b"key5", values[5])]
-    again = await dlq.replay(bus, CONFIG, Selection(), send=True, partial=True)
+    again = await resend.replay(bus, CONFIG, Selection(), send=True, partial=True)
     assert (again.sent, again.left_out) == (4, {TRUNCATED: 1, NO_BYTES: 1})
 
 
 async def test_the_producers_own_headers_come_back_whatever_they_are() -> None:
     own: Headers = [
         ("traceparent", b"00-0af7"), ("x", b"\xff\x00"), ("x", b"again"), ("dlq.reason", b"mine"),
-        ("null", None), (dlq.REPLAYED, b"spans/0/7"),
+        ("null", None), (resend.REPLAYED, b"spans/0/7"),
     ]  # fmt: skip
     bus = await refused([encode(BAD)], headers=own)
-    assert (await dlq.replay(bus, CONFIG, Selection(), send=True)).sent == 1
+    assert (await resend.replay(bus, CONFIG, Selection(), send=True)).sent == 1
     [record] = bus.records(CONFIG.topics.spans)
     origin = f"{CONFIG.topics.spans}/0/0".encode()
-    assert list(record.headers) == [*own[:-1], (dlq.REPLAYED, origin)]
+    assert list(record.headers) == [*own[:-1], (resend.REPLAYED, origin)]
 
 
 async def test_what_is_too_large_beside_the_bytes_is_cut_and_never_sent() -> None:
@@ -238,7 +233,7 @@ async def test_what_is_too_large_beside_the_bytes_is_cut_and_never_sent() -> Non
         assert dict(letter.headers)["dlq.cut"].decode() == cut
         size = sum(len(name) + len(value or b"") for name, value in letter.headers)
         assert size + len(letter.key or b"") < KEPT_HEADER_BYTES + 2_000
-        outcome = await dlq.replay(bus, CONFIG, Selection(), send=True)
+        outcome = await resend.replay(bus, CONFIG, Selection(), send=True)
         assert (outcome.sent, outcome.left_out) == (0, {TRUNCATED: 1})
 
 
@@ -315,15 +310,15 @@ async def test_a_redacted_letter_is_counted_and_the_remedy_is_said(
 ) -> None:
     bus = await refused([encode(BAD), None, encode(BAD)], REDACTING)
     for send in (False, True):
-        outcome = await dlq.replay(bus, REDACTING, Selection(), send=send)
+        outcome = await resend.replay(bus, REDACTING, Selection(), send=send)
         assert (outcome.sent, outcome.left_out) == (0, {REDACTED_LETTER: 2, NO_BYTES: 1})
         assert published(bus) == []
-    assert not await dlq.replay_and_say(bus, CONFIG, Selection(), send=False, partial=False)
+    assert not await resend.replay_and_say(bus, CONFIG, Selection(), send=False, partial=False)
     said = capsys.readouterr().out
     assert "3 redacted" in said
     assert "2 records left out, redacted" in said
     assert "TOCSIN_DLQ__KEEP_ORIGINAL=true" in said
-    await dlq.show(bus, REDACTING, Selection(), as_json=True, payload=True)
+    await resend.show(bus, REDACTING, Selection(), as_json=True, payload=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(line["redacted"] for line in lines)
     assert sorted(line["size"] for line in lines) == [0, len(encode(BAD)), len(encode(BAD))]
@@ -332,9 +327,9 @@ async def test_a_redacted_letter_is_counted_and_the_remedy_is_said(
 async def test_looking_at_many_letters_finds_every_one() -> None:
     numbers = count()
     bus = await refused([encode(BAD | {"span_id": f"s{next(numbers)}"}) for _ in range(5_000)])
-    found, _ = await dlq.find(bus, CONFIG, Selection())
+    found, _ = await resend.find(bus, CONFIG, Selection())
     assert sorted(x.origin[2] for x in found) == list(range(5_000))
-    newest = await dlq.replay(bus, CONFIG, Selection(limit=250), send=True)
+    newest = await resend.replay(bus, CONFIG, Selection(limit=250), send=True)
     assert newest.sent == len(published(bus)) == 250
 
 
@@ -345,7 +340,7 @@ async def test_without_a_spans_topic_nothing_is_sent_and_the_remedy_is_said() ->
     for letter in letters:
         await bus.producer().send(CONFIG.topics.dlq, value=letter.value, headers=letter.headers)
     with pytest.raises(TopicMissing, match="tocsin topics"):
-        await dlq.replay(bus, CONFIG, Selection(), send=True)
+        await resend.replay(bus, CONFIG, Selection(), send=True)
 
 
 async def test_a_broker_that_goes_away_meanwhile_is_one_sentence_and_a_fault_is_not() -> None:
@@ -354,23 +349,23 @@ async def test_a_broker_that_goes_away_meanwhile_is_one_sentence_and_a_fault_is_
 
     bus = KafkaBus(CONFIG.kafka)
     with pytest.raises(BrokerUnavailable, match="stopped answering"):
-        await dlq.explained(bus, work(KafkaConnectionError()))
+        await resend.explained(bus, work(KafkaConnectionError()))
     with pytest.raises(ZeroDivisionError):
-        await dlq.explained(bus, work(ZeroDivisionError()))
+        await resend.explained(bus, work(ZeroDivisionError()))
     memory = MemoryBus()
     with pytest.raises(TopicMissing, match="tocsin topics"):
-        await dlq.explained(memory, dlq.find(memory, CONFIG, Selection()))
+        await resend.explained(memory, resend.find(memory, CONFIG, Selection()))
 
 
 async def test_content_is_shown_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     bus = await refused([encode(BAD), b'{"bytes": "\xff"}'])
     for as_json in (True, False):
-        await dlq.show(bus, CONFIG, Selection(), as_json=as_json, payload=False)
+        await resend.show(bus, CONFIG, Selection(), as_json=as_json, payload=False)
         said = "".join(capsys.readouterr())
         assert SECRET not in said
         assert "key0" not in said
         assert "2 dead letters, 2 spans" in said
-        await dlq.show(bus, CONFIG, Selection(), as_json=as_json, payload=True)
+        await resend.show(bus, CONFIG, Selection(), as_json=as_json, payload=True)
         assert SECRET in "".join(capsys.readouterr().out.split())
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from spans import T0_NS, frame, rows, span
-from tocsin.flow.dollars import Prices, _list_rates, fill_costs, flat_rates
+from tocsin.flow.windows.pricing import Prices, _list_rates, fill_costs, flat_rates
 from tocsin.types import NANO
 
 LIST = Prices()

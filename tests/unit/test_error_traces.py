@@ -7,7 +7,7 @@ import pytest
 from native import encode
 from spans import T0_NS, span
 from tocsin.config import Config
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.detect.load_rules import load_rules
 from tocsin.run.replay import replay
 
 _MINUTE_NS = 60_000_000_000

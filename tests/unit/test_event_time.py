@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spans import T0_NS, frame, span
-from tocsin.flow.event_time import TimeRules, place, watermark
-from tocsin.flow.frontier import closed_windows, low_watermark
+from tocsin.flow.windows.event_time import TimeRules, place, watermark
+from tocsin.flow.windows.watermark import closed_windows, low_watermark
 from tocsin.types import Position
 
 RULES = TimeRules(window_s=60, lateness_ms=30_000, horizon_ms=7_200_000, max_future_ms=600_000)

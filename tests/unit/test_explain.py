@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.cli import main
+from tocsin.cli.decode_report import SHOWN, messages_of, understand
+from tocsin.cli.main import main
 from tocsin.config import Config
-from tocsin.run.explain import SHOWN, messages_of, understand
 from tocsin.run.ingest import settings_of
 from unit.decode_samples import Otlp, encode, native, otlp
 

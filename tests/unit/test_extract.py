@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tocsin.flow.extract import CALLS, DERIVED, VIEWS
-from tocsin.types import SEP, SPAN_SCHEMA, Kind
+from tocsin.flow.windows.views import DERIVED, VIEWS
+from tocsin.types import MODEL_CALL_KINDS, SEP, SPAN_SCHEMA, Kind
 
 
 def test_view_names_are_unique_and_fit_a_series_key() -> None:
@@ -47,4 +47,4 @@ def test_open_windows_are_judged_only_where_a_counter_can_only_grow() -> None:
 def test_tokens_are_read_from_model_calls_only() -> None:
     by_name = {view.name: view for view in VIEWS}
     for name, view in by_name.items():
-        assert view.kinds == CALLS or not name.startswith("calls_by_"), name
+        assert view.kinds == MODEL_CALL_KINDS or not name.startswith("calls_by_"), name

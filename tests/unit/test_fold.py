@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from oracle import Windows, count
 from spans import T0_NS, frame, rows, span
-from tocsin.flow.event_time import TimeRules, place
-from tocsin.flow.fold import SKETCH_ACCURACY, ShardDelta, bucket, bucket_value, fold
+from tocsin.flow.windows.event_time import TimeRules, place
+from tocsin.flow.windows.fold import SKETCH_ACCURACY, ShardDelta, bucket, bucket_value, fold
 from tocsin.types import STEP, STEP_COST_UNKNOWN, STEP_ERROR, STEP_HAS_ARGS
 
 SHARDS = 4

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts import event
-from tocsin.flow.alert import AlertReason, fingerprint_of
-from tocsin.flow.judge.cases import frames_of
-from tocsin.flow.judge.rules import load_rules
-from tocsin.flow.lifecycle import Budget, Governor
-from tocsin.flow.lifecycle.governor import SPENT
+from tocsin.flow.alerts import Budget, Governor
+from tocsin.flow.alerts.contract import AlertReason, fingerprint_of
+from tocsin.flow.alerts.governor import SPENT
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import frames_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import Finding, join_series
 

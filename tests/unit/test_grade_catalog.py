@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.grade.catalog import Catalog
+from tocsin.flow.baseline.catalog import Catalog
 from tocsin.types import join_series
 
 GROUP = ("env", "service")

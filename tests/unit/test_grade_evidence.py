@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import binom, norm
 
-from tocsin.flow.fold import bucket
-from tocsin.flow.grade import sketch
-from tocsin.flow.grade.evidence.e_values import (
+from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.baseline.stats.e_values import (
     DRIFT,
     DRIFT_YOUNG,
     PRIOR_H,
@@ -22,8 +21,9 @@ from tocsin.flow.grade.evidence.e_values import (
     needed,
     spread_of,
 )
-from tocsin.flow.grade.evidence.shares import over_dispersion
-from tocsin.flow.grade.sketch import WIDTH, Sketches
+from tocsin.flow.baseline.stats.shares import over_dispersion
+from tocsin.flow.baseline.stats.sketch import WIDTH, Sketches
+from tocsin.flow.windows.fold import bucket
 
 SEED = 20231113
 

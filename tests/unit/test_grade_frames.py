@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tocsin.flow.grade.frames import (
+from tocsin.flow.baseline.frames import (
     FrameError,
     add,
     canonical,
@@ -19,7 +19,7 @@ from tocsin.flow.grade.frames import (
     totals,
     without,
 )
-from tocsin.flow.judge.cases import frame_of
+from tocsin.flow.rule_tests.series import frame_of
 from tocsin.types import WindowFrame
 
 _COUNTS = st.dictionaries(

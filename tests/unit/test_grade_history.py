@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.flow.grade import sketch
-from tocsin.flow.grade.expect.counts import expect
-from tocsin.flow.grade.past.history import MINUTES_S, QUARTERS, History
-from tocsin.flow.grade.past.sketch_past import QUARTER_S
-from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
+from tocsin.flow.baseline.expect.counts import expect
+from tocsin.flow.baseline.history.history import MINUTES_S, QUARTERS, History
+from tocsin.flow.baseline.history.sketch_history import QUARTER_S
+from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.rule_tests.series import EPOCH, frame_of, frames_of
 from tocsin.types import WindowFrame, join_series
 
 RUNS = join_series("runs_by_service", "prod", "shop")

@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.grade.expect.counts import expect
-from tocsin.flow.grade.past import levels
-from tocsin.flow.grade.past.calendars import Calendar
-from tocsin.flow.grade.past.history import History
-from tocsin.flow.judge.case_weeks import blobs_of
-from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
-from tocsin.flow.judge.rules import load_rules
-from tocsin.flow.overlay import ChangeTable
+from tocsin.flow.alerts.annotate import ChangeTable
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.baseline.expect.counts import expect
+from tocsin.flow.baseline.history import level_shifts
+from tocsin.flow.baseline.history.calendars import Calendar
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import EPOCH, frame_of, frames_of
+from tocsin.flow.rule_tests.weeks import blobs_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import Change, WindowFrame, join_series
 
@@ -180,10 +180,10 @@ def test_series_may_be_born_at_any_time_between_hours() -> None:
 def test_noise_about_a_new_mean_is_a_level_and_a_ramp_is_not_yet() -> None:
     rng = np.random.default_rng(1)
     before = rng.normal(0, 0.2, 100)
-    assert levels.is_new_level(before, rng.normal(1.5, 0.2, 16))
-    assert not levels.is_new_level(before, np.linspace(0.2, 4, 16))
-    assert not levels.is_new_level(before, rng.normal(1.5, 0.2, 15))
-    assert not levels.is_new_level(before, np.where(np.arange(16) % 2, 1.5, -1.5))
+    assert level_shifts.is_new_level(before, rng.normal(1.5, 0.2, 16))
+    assert not level_shifts.is_new_level(before, np.linspace(0.2, 4, 16))
+    assert not level_shifts.is_new_level(before, rng.normal(1.5, 0.2, 15))
+    assert not level_shifts.is_new_level(before, np.where(np.arange(16) % 2, 1.5, -1.5))
 
 
 def _expected(run: Run) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin.flow.grade import frames as frame_bytes
-from tocsin.flow.grade.books.residual_past import BLOB, ResidualPast
-from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.frames import totals
-from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
-from tocsin.flow.judge.cases import frame_of, frames_of
+from tocsin.flow.baseline import frames as frame_bytes
+from tocsin.flow.baseline.catalog import Catalog
+from tocsin.flow.baseline.frames import totals
+from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
+from tocsin.flow.baseline.history.residual_history import BLOB, ResidualPast
+from tocsin.flow.rule_tests.series import frame_of, frames_of
 from tocsin.types import WindowFrame
 
 READS = {"n": {"runs_by_service", "calls_by_service"}, "tokens": {"calls_by_service"}}

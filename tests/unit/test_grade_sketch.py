@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tocsin.flow.fold import SKETCH_GAMMA, bucket, bucket_value
-from tocsin.flow.grade import sketch
-from tocsin.flow.grade.sketch import WIDTH, Sketches
-from tocsin.flow.judge.cases import frame_of
+from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.baseline.stats.sketch import WIDTH, Sketches
+from tocsin.flow.rule_tests.series import frame_of
+from tocsin.flow.windows.fold import SKETCH_GAMMA, bucket, bucket_value
 
 _ROWS = st.lists(st.lists(st.integers(0, 1500), min_size=1, max_size=40), min_size=1, max_size=5)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin.flow.grade import Graded, grade, sketch
-from tocsin.flow.grade.books.known import Known
-from tocsin.flow.grade.expect import looks
-from tocsin.flow.grade.expect.strata import standardise
-from tocsin.flow.grade.past.history import History
-from tocsin.flow.judge.cases import frames_of
+from tocsin.flow.baseline.expect import lookback
+from tocsin.flow.baseline.expect.strata import standardise
+from tocsin.flow.baseline.graded import Graded, grade
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.baseline.history.seen_names import Known
+from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.rule_tests.series import frames_of
 from tocsin.types import WindowFrame, join_series
 
 MODEL = join_series("calls_by_model", "prod", "shop", "gpt-5")
@@ -84,11 +85,11 @@ def test_a_look_is_as_wide_as_its_volume_asks() -> None:
     found, rows = graded({"calls_by_model model=gpt-5": "10@1000~0.4x200"})
     asked = {100: 900, 150: 900, 151: 1800, 601: 7200, 1200: 7200, 1201: 0}
     for n, seconds in asked.items():
-        assert looks.least(found, "duration", rows, n)[0] == seconds
-    merged = looks.merged(found, "duration", rows, np.array([1800]))
+        assert lookback.least(found, "duration", rows, n)[0] == seconds
+    merged = lookback.merged(found, "duration", rows, np.array([1800]))
     assert sketch.counts(merged, rows)[0] == 300
     cut = np.array([0])
-    assert [int(v[0]) for v in looks.above(found, "duration", rows, np.array([900]), cut)] == [
+    assert [int(v[0]) for v in lookback.above(found, "duration", rows, np.array([900]), cut)] == [
         150,
         150,
     ]

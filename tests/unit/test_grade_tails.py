@@ -9,8 +9,8 @@ from hypothesis import given
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from tocsin.flow.grade.evidence import tails
-from tocsin.flow.grade.evidence.shares import g_test, js_distance, over_dispersion, shift_bound
+from tocsin.flow.baseline.stats import tails
+from tocsin.flow.baseline.stats.shares import g_test, js_distance, over_dispersion, shift_bound
 
 _MEAN = st.floats(0.01, 1e4)
 _SIZE = st.floats(0.02, 1e4)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.past.calendars import Calendar
-from tocsin.flow.grade.past.history import History
-from tocsin.flow.grade.past.hour_codes import HOURS, Block
-from tocsin.flow.grade.past.weeks import STATISTICS, Weeks
-from tocsin.flow.judge import weekly
-from tocsin.flow.judge.cases import frame_of
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.baseline.catalog import Catalog
+from tocsin.flow.baseline.history.calendars import Calendar
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.baseline.history.hour_codec import HOURS, Block
+from tocsin.flow.baseline.history.weeks import STATISTICS, Weeks
+from tocsin.flow.detect.evaluate import weekly
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import frame_of
 from tocsin.types import QuietHours, WindowFrame, join_series
 
 SHOP = join_series("runs_by_service", "prod", "shop")

@@ -22,7 +22,7 @@ from tocsin.metrics import (
     SPANS_FILTERED,
     SPANS_LATE,
 )
-from tocsin.run.dead_letters import RejectedTooMany
+from tocsin.run.dlq.write import RejectedTooMany
 from tocsin.run.topics import ensure
 from tocsin.store.memory import _Shard
 

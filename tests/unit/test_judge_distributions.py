@@ -11,14 +11,15 @@ from scipy.stats import norm
 
 from tocsin.config import load
 from tocsin.errors import UserError
-from tocsin.flow.fold import bucket
-from tocsin.flow.grade import sketch
-from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.sketch import Sketches
-from tocsin.flow.judge.detectors import slo
-from tocsin.flow.judge.flat import log_ratio
-from tocsin.flow.judge.options import check
-from tocsin.flow.judge.rules import RuleError, load_rules, parse_rule
+from tocsin.flow.baseline.catalog import Catalog
+from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.baseline.stats.sketch import Sketches
+from tocsin.flow.detect.detectors import slo
+from tocsin.flow.detect.equivalence import log_ratio
+from tocsin.flow.detect.load_rules import load_rules, parse_rule
+from tocsin.flow.rules.options import check
+from tocsin.flow.rules.spec import RuleError
+from tocsin.flow.windows.fold import bucket
 from tocsin.run.watch import detect_settings
 from tocsin.types import OBJECTIVES, Slo, join_series
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.cases import frames_of
-from tocsin.flow.judge.detectors.rate import Counts, Habit, exceeds, risen, shortest
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.detectors.rate import Counts, Habit, exceeds, risen, shortest
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import frames_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import CostBudget
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.cases import EPOCH, frames_of
-from tocsin.flow.judge.rules import RuleSpec, load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import EPOCH, frames_of
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import ChangedSeries, WindowFrame
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.lifecycle import AlertState, Policy, acknowledge, advance
+from tocsin.flow.alerts import AlertState, Policy, acknowledge, advance
+from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.types import Finding, Severity, join_series
 
 T0 = 1_700_000_040  # a minute's start, epoch seconds

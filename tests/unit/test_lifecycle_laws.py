@@ -10,8 +10,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.flow.alert import OPEN, AlertEvent
-from tocsin.flow.lifecycle import AlertState, Policy, advance
+from tocsin.flow.alerts import AlertState, Policy, advance
+from tocsin.flow.alerts.contract import OPEN, AlertEvent
 from tocsin.types import SEVERITIES, Finding, join_series
 
 T0 = 1_700_000_040

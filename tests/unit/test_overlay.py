@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts import event
-from tocsin.flow.alert import AlertChange, AlertEvent
-from tocsin.flow.overlay import BEFORE_MS, READ_MS, TOLD, ChangeTable, overlay
+from tocsin.flow.alerts.annotate import BEFORE_MS, READ_MS, TOLD, ChangeTable, overlay
+from tocsin.flow.alerts.contract import AlertChange, AlertEvent
 from tocsin.types import Change
 
 ONSET = 100 * 60_000

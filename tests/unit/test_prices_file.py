@@ -9,7 +9,7 @@ import pytest
 
 from tocsin.bus.memory import MemoryRecord
 from tocsin.config import Config, UserError
-from tocsin.flow.dollars import Prices, flat_rates
+from tocsin.flow.windows.pricing import Prices, flat_rates
 from tocsin.run.batch import Track, read_batch
 from tocsin.run.ingest import settings_of
 from tocsin.run.prices import load_prices

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quality.fleet import Fault, Fleet, Service
-from tocsin.flow.grade import sketch
+from tocsin.flow.baseline.stats import sketch
 from tocsin.types import WindowFrame, split_series
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from tocsin.flow.grade.evidence.rates import (
+from tocsin.flow.baseline.stats.rates import (
     count_of,
     dispersion,
     lift,

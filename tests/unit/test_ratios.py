@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tocsin.flow.grade.evidence.ratios import MIN_QUARTERS, SD_MIN, drift, log_ratio, past_of, shift
+from tocsin.flow.baseline.stats.ratios import MIN_QUARTERS, SD_MIN, drift, log_ratio, past_of, shift
 
 
 def day(rng: np.random.Generator, rows: int, quarters: int = 92) -> tuple[np.ndarray, np.ndarray]:

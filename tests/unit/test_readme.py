@@ -6,8 +6,8 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tocsin.flow.judge.pipeline import POLICY
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.alerts.self_alert import POLICY
+from tocsin.flow.detect.load_rules import load_rules
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 TABLE = README.split("| KPI | rules |", 1)[1].split("\n\n", 1)[0]

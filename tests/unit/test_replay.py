@@ -12,8 +12,9 @@ from memory_world import ROWS
 from native import encode, fleet
 from spans import T0_NS, span
 from tocsin.config import Config
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.rules import RuleSpec, load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.run.replay import Tally, replay
 from tocsin.run.replay import engine as module
 

@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.run.replay.looks import cut
+from tocsin.run.replay.cut import cut
 
 #: Records of a partition, each the traces of its spans.
 PARTITION = st.lists(st.lists(st.sampled_from("abc"), max_size=3), max_size=30)

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from kpis import MINUTE_NS, rows
 from native import encode
 from spans import T0_NS
-from tocsin.cli import main
-from tocsin.flow.judge.rules import SHIPPED
+from tocsin.cli.main import main
+from tocsin.flow.detect.load_rules import SHIPPED
 
 SEED, HEALTHY, BAD = 3, 70, 4
 

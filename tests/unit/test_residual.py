@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.flow.grade.residual import ALERT_SCORE, ResidualBank, Scores
+from tocsin.flow.baseline.residual import ALERT_SCORE, ResidualBank, Scores
 
 FIVE_MINUTES, DAY = 300.0, 288
 SEED = 11

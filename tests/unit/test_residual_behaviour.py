@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin.flow.grade.residual import ALERT_SCORE, ResidualBank
+from tocsin.flow.baseline.residual import ALERT_SCORE, ResidualBank
 
 DAY = 1440
 SEED = 23

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tocsin.flow.grade.residual import tail
+from tocsin.flow.baseline.residual import tail_fit
 
 SEED = 20261123
 
 
 def counted(sizes: np.ndarray) -> np.ndarray:
     """Counts [2, BINS] of sizes, all of them above."""
-    counts = np.zeros((2, tail.BINS))
-    np.add.at(counts[0], tail.place(sizes).astype(int), 1.0)
+    counts = np.zeros((2, tail_fit.BINS))
+    np.add.at(counts[0], tail_fit.place(sizes).astype(int), 1.0)
     return counts
 
 
@@ -22,25 +22,25 @@ def quiet(values: int) -> np.ndarray:
 
 
 def surprise(counts: np.ndarray, size: float) -> float:
-    table = tail.surprises(counts[None])[:, 0]
-    return float(tail.look_up(table, tail.place(np.array([[size]])))[0, 0])
+    table = tail_fit.surprises(counts[None])[:, 0]
+    return float(tail_fit.look_up(table, tail_fit.place(np.array([[size]])))[0, 0])
 
 
 def test_a_quiet_lesson_counts_in_full() -> None:
     lesson = counted(quiet(60))
-    assert np.array_equal(tail.declustered(lesson, counted(quiet(20_000))), lesson)
+    assert np.array_equal(tail_fit.declustered(lesson, counted(quiet(20_000))), lesson)
 
 
 @pytest.mark.parametrize("length", [10, 60, 600])
 def test_an_incident_counts_no_more_the_longer_it_lasts(length: int) -> None:
     known = counted(quiet(20_000))
-    lesson = tail.declustered(counted(np.full(length, 40.0)), known)
-    assert lesson.sum() == pytest.approx(tail.CLUSTER)
+    lesson = tail_fit.declustered(counted(np.full(length, 40.0)), known)
+    assert lesson.sum() == pytest.approx(tail_fit.CLUSTER)
 
 
 def test_little_known_values_count_in_full() -> None:
     lesson = counted(np.full(60, 40.0))
-    assert np.array_equal(tail.declustered(lesson, counted(quiet(500))), lesson)
+    assert np.array_equal(tail_fit.declustered(lesson, counted(quiet(500))), lesson)
 
 
 @pytest.mark.parametrize("incidents", [1, 3])
@@ -48,7 +48,7 @@ def test_past_incidents_leave_most_of_the_surprise_of_the_next(incidents: int) -
     known = counted(quiet(20_000))
     before = surprise(known, 40.0)
     for _ in range(incidents):
-        known += tail.declustered(counted(np.full(60, 40.0)), known)
+        known += tail_fit.declustered(counted(np.full(60, 40.0)), known)
     assert surprise(known, 40.0) > 0.7 * before
 
 

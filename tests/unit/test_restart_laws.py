@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.grade import sketch
-from tocsin.flow.grade.frames import decode
-from tocsin.flow.grade.past.history import QUARTERS, History
-from tocsin.flow.grade.past.sketch_past import QUARTER_S, TRACES
-from tocsin.flow.judge.cases import frames_of
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.baseline.frames import decode
+from tocsin.flow.baseline.history.history import QUARTERS, History
+from tocsin.flow.baseline.history.sketch_history import QUARTER_S, TRACES
+from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import frames_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import WindowFrame, join_series
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tocsin.flow.judge.cases import (
+from tocsin.flow.detect.load_rules import SHIPPED, load_rules, parse_rule
+from tocsin.flow.rule_tests.series import (
     EPOCH,
     check_rule,
     check_rules,
@@ -16,14 +17,7 @@ from tocsin.flow.judge.cases import (
     parse_points,
     run_test,
 )
-from tocsin.flow.judge.rules import (
-    SHIPPED,
-    RuleError,
-    RuleSpec,
-    RuleTest,
-    load_rules,
-    parse_rule,
-)
+from tocsin.flow.rules.spec import RuleError, RuleSpec, RuleTest
 from tocsin.types import join_series
 
 RULES = load_rules()

@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.fold_runs import fold_runs
-from tocsin.flow.judge.rules import RuleError, RuleSpec, RuleTest, load_rules
-from tocsin.flow.judge.runs import RunTrack, run_case, run_settings
-from tocsin.flow.judge.runs.cases import expand, steps_of
-from tocsin.flow.lifecycle import AlertState, advance, policies_of
+from tocsin.flow.alerts import AlertState, advance
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.runs.run_settings import run_settings
+from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.policies import policies_of
+from tocsin.flow.rule_tests.runs import expand, run_case, steps_of
+from tocsin.flow.rules.spec import RuleError, RuleSpec, RuleTest
+from tocsin.flow.windows.fold_runs import fold_runs
 from tocsin.types import (
     NANO,
     RING,

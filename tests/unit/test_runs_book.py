@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.flow.grade.books.run_book import (
+from tocsin.flow.baseline.history.run_stats import (
     CELL_S,
     CELLS,
     HELD_CELLS,

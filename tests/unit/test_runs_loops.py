@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tocsin.flow.judge.runs.loops import Action, LoopLimits, find_loops, progress_after
+from tocsin.flow.detect.runs.repetition import Action, LoopLimits, find_loops, progress_after
 
 LIMITS = LoopLimits()
 

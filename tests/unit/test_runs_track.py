@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.cases import frame_of
-from tocsin.flow.judge.rules import load_rules
-from tocsin.flow.judge.runs.cases import EPOCH_MS, run_case, steps_of
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.runs import EPOCH_MS, run_case, steps_of
+from tocsin.flow.rule_tests.series import frame_of
 from tocsin.flow.shard import DetectSettings, Outcome, ShardDetector
 from tocsin.store.memory import merge_run
 from tocsin.types import STEP, ChangedRun, RunDelta

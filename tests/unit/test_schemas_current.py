@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tocsin import schemas
-from tocsin.flow.alert import AlertEvent, AlertReason
-from tocsin.flow.judge.rules import SHIPPED
+from tocsin.flow.alerts.contract import AlertEvent, AlertReason
+from tocsin.flow.detect.load_rules import SHIPPED
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 NUMBER = st.none() | st.floats(allow_nan=False, allow_infinity=False)

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tocsin.cli import main
+from tocsin.cli.main import main
+from tocsin.cli.score_csv import HEAD, grid, interval_of, read, score
 from tocsin.errors import UserError
-from tocsin.run.score import HEAD, grid, interval_of, read, score
 
 
 def table(rows: int = 900, seed: int = 4) -> list[str]:

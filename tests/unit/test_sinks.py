@@ -12,11 +12,11 @@ from rich.console import Console
 
 from alerts import event
 from tocsin.config import UserError
-from tocsin.flow.alert import AlertEvent
-from tocsin.sinks import open_sink
-from tocsin.sinks.base import SinkUnavailable
-from tocsin.sinks.file import FileSink
-from tocsin.sinks.stdout import StdoutSink
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.notify.sinks import open_sink
+from tocsin.notify.sinks.base import SinkUnavailable
+from tocsin.notify.sinks.file import FileSink
+from tocsin.notify.sinks.stdout import StdoutSink
 
 
 async def printed(sink_json: bool, *, terminal: bool = False, env: dict[str, str] | None) -> str:

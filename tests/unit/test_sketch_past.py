@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.flow.grade import sketch
-from tocsin.flow.grade.catalog import Catalog
-from tocsin.flow.grade.past.history import History
-from tocsin.flow.grade.past.sketch_past import LAG_QUARTERS, QUARTER_S, SketchPast, spoils
-from tocsin.flow.judge.cases import EPOCH, frame_of, frames_of
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.baseline.catalog import Catalog
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.baseline.history.sketch_history import LAG_QUARTERS, QUARTER_S, SketchPast, spoils
+from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rule_tests.series import EPOCH, frame_of, frames_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import join_series
 

@@ -10,10 +10,10 @@ import pytest
 from alerts import event
 from tocsin.bus.base import TopicSpec
 from tocsin.bus.memory import MemoryBus
+from tocsin.cli.explain_alert import one_of, story
 from tocsin.config import Config
 from tocsin.errors import UserError
-from tocsin.flow.alert import AlertChange, AlertContributor, AlertEvent
-from tocsin.run.story import one_of, story
+from tocsin.flow.alerts.contract import AlertChange, AlertContributor, AlertEvent
 
 CONFIG = Config()
 RICH = event(7, 1).model_copy(update={

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from memory_world import ROWS, SHARDS, Bench, published
 from native import encode, fleet
 from spans import T0_NS
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
 from tocsin.metrics import HEARTBEAT, PIPELINE_STALLED
 from tocsin.run.replay import replay
 from tocsin.run.topics import ensure

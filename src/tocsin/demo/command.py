@@ -21,7 +21,7 @@ from tocsin.demo.profiles import FLEET
 from tocsin.demo.scene import Scene
 from tocsin.demo.view import LiveView, PlainView, summary, verdict
 from tocsin.embedded import Embedded
-from tocsin.flow.judge.rules import load_rules
+from tocsin.flow.detect.load_rules import load_rules
 from tocsin.run import topics
 from tocsin.run.up import up
 

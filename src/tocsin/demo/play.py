@@ -19,8 +19,8 @@ from tocsin.demo.check import KIND_OF_DETECTOR, Alarm
 from tocsin.demo.incidents import MINUTE_MS
 from tocsin.demo.publisher import Publisher, Task
 from tocsin.demo.scene import Scene
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.judge.rules import RuleSpec
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.rules.spec import RuleSpec
 
 #: Runs all stages until the event is set: `run(config, clock, metrics, stop)`.
 Pipeline = Callable[[Config, Clock, m.Metrics, asyncio.Event], Coroutine[Any, Any, None]]

@@ -20,31 +20,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.extract import MONOTONE
-from tocsin.flow.grade import Graded, grade
-from tocsin.flow.grade.books import known
-from tocsin.flow.grade.books.ledger import Ledger
-from tocsin.flow.grade.books.residual_past import ResidualPast
-from tocsin.flow.grade.catalog import Group
-from tocsin.flow.grade.expect import shifts
-from tocsin.flow.grade.past.calendars import Calendar
-from tocsin.flow.grade.past.count_past import SIGNAL_FIELDS
-from tocsin.flow.grade.past.history import History
-from tocsin.flow.judge import (
-    judge,
-    judge_open,
-    pipeline,
-    residuals,
-    signals,
-    sketches,
-    weekly,
-)
-from tocsin.flow.judge.detectors.unexpected import is_warm
-from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.judge.runs import RunTrack
-from tocsin.flow.lifecycle import AlertState, Budget, Governor, advance, governor, policies_of
-from tocsin.flow.overlay import ChangeTable, explains
+from tocsin.flow.alerts import AlertState, Budget, Governor, advance, governor, self_alert
+from tocsin.flow.alerts.annotate import ChangeTable, explains
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.baseline.catalog import Group
+from tocsin.flow.baseline.expect import new_level
+from tocsin.flow.baseline.graded import Graded, grade
+from tocsin.flow.baseline.history import seen_names
+from tocsin.flow.baseline.history.calendars import Calendar
+from tocsin.flow.baseline.history.cost_ledger import Ledger
+from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.baseline.history.residual_history import ResidualPast
+from tocsin.flow.detect.detectors.unexpected import is_warm
+from tocsin.flow.detect.evaluate import judge, judge_open, residuals, signals, sketches, weekly
+from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.policies import policies_of
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.windows.views import MONOTONE
 from tocsin.types import (
     ChangedRun,
     ChangedSeries,
@@ -101,7 +94,7 @@ class ShardDetector:
         self._settings = settings
         self._rules = tuple(_configured(rule, settings) for rule in rules)
         self._policies = policies_of(self._rules, settings.window_s)
-        self._policies[pipeline.POLICY.rule] = pipeline.POLICY
+        self._policies[self_alert.POLICY.rule] = self_alert.POLICY
         self._runs = RunTrack(self._rules)
         self._history = History(
             settings.window_s,
@@ -110,7 +103,7 @@ class ShardDetector:
             settings.calendar,
             weekly(self._rules),
         )
-        self._known = known.Known()
+        self._known = seen_names.Known()
         self._ledger = Ledger(settings.cost_budgets)
         self._residuals = ResidualPast(settings.window_s, residuals(self._rules))
         self._young_s = round(settings.young_days * 86_400)
@@ -138,8 +131,8 @@ class ShardDetector:
                 self._states[key[2:]] = AlertState.decode(raw)
         self._ledger.restore(blobs)
         self._residuals.restore(blobs, self._history.catalog)
-        if known.BLOB in blobs:
-            self._known.restore(blobs[known.BLOB])
+        if seen_names.BLOB in blobs:
+            self._known.restore(blobs[seen_names.BLOB])
         last = self._history.last
         self._runs.restore(blobs, 0 if last is None else (last + self._settings.window_s) * 1_000)
         if governor.BLOB in blobs:
@@ -186,8 +179,8 @@ class ShardDetector:
         blobs = {**outcome.blobs, **passed}
         names = self._learn_names(graded)
         if names is not None:
-            blobs[known.BLOB] = names
-        blobs |= shifts.note(graded, excluded, self._hastened(graded, changes))
+            blobs[seen_names.BLOB] = names
+        blobs |= new_level.note(graded, excluded, self._hastened(graded, changes))
         blobs |= self._residuals.learn(excluded)
         blobs |= self._history.learn(frame, excluded) | self._ledger.learn(frame)
         return Outcome(outcome.events, blobs)
@@ -212,11 +205,13 @@ class ShardDetector:
 
     def behind(self, low_ms: int, now_ms: int, after_ms: int) -> Outcome:
         """Judge the pipeline itself: `low_ms` is evaluated, `now_ms` is the clock."""
-        is_open = any(s.is_open() for s in self._states.values() if s.rule == pipeline.POLICY.rule)
-        finding = pipeline.stalled(low_ms, now_ms - low_ms, after_ms, is_open=is_open)
+        is_open = any(
+            s.is_open() for s in self._states.values() if s.rule == self_alert.POLICY.rule
+        )
+        finding = self_alert.stalled(low_ms, now_ms - low_ms, after_ms, is_open=is_open)
         return self._advance([finding], self._now_ms) if finding else Outcome()
 
-    def _hastened(self, graded: Graded, changes: ChangeTable | None) -> shifts.Hastened:
+    def _hastened(self, graded: Graded, changes: ChangeTable | None) -> new_level.Hastened:
         """Whether a level shift of a row was acknowledged, or is explained by a change."""
         catalog = graded.history.catalog
         rules = {rule.id: rule for rule in self._rules}
@@ -281,7 +276,10 @@ class ShardDetector:
     def _learn_names(self, graded: Graded) -> bytes | None:
         catalog, met = graded.history.catalog, graded.current["n"] > 0
         names = sorted(
-            catalog.names[row] for view in known.KEEP_S for row in catalog.of_view(view) if met[row]
+            catalog.names[row]
+            for view in seen_names.KEEP_S
+            for row in catalog.of_view(view)
+            if met[row]
         )
         return self._known.learn(names, graded.at, lambda name: is_warm(graded, name))
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from tocsin.flow.decode import Limits, decode
-from tocsin.flow.dollars import Prices, fill_costs
-from tocsin.flow.event_time import TimeRules, place, watermark
-from tocsin.flow.fold import ShardDelta, fold
+from tocsin.flow.windows.event_time import TimeRules, place, watermark
+from tocsin.flow.windows.fold import ShardDelta, fold
+from tocsin.flow.windows.pricing import Prices, fill_costs
 from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
 
 #: What becomes of a span: each is on the books under exactly one of these, by the log alone.

@@ -20,9 +20,9 @@ from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.decode import Limits
-from tocsin.flow.event_time import TimeRules, watermark
+from tocsin.flow.windows.event_time import TimeRules, watermark
 from tocsin.run.batch import Batch, Settings, Track, read_batch
-from tocsin.run.dead_letters import RejectedTooMany, dead_letters
+from tocsin.run.dlq.write import RejectedTooMany, dead_letters
 from tocsin.run.prices import load_prices
 from tocsin.run.resume import Resume
 from tocsin.store.base import Store

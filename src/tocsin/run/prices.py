@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tocsin.errors import UserError
-from tocsin.flow.dollars import Prices, flat_rates
+from tocsin.flow.windows.pricing import Prices, flat_rates
 
 _Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False, strict=True)]
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from tocsin import metrics as m
 from tocsin.bus.base import Producer
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.frontier import closed_windows, low_watermark
-from tocsin.flow.overlay import ChangeTable, overlaid
+from tocsin.flow.alerts.annotate import ChangeTable, overlaid
+from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.shard import Outcome, ShardDetector
+from tocsin.flow.windows.watermark import closed_windows, low_watermark
 from tocsin.store.base import Store
 from tocsin.types import RUN_HEADER, STEP, Look, Saved
 

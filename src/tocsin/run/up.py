@@ -11,14 +11,14 @@ from tocsin import metrics as m
 from tocsin.bus.faust import FlushNotices
 from tocsin.clock import Clock, SystemClock
 from tocsin.config import Config
-from tocsin.flow.judge.rules import load_rules
-from tocsin.run.bridge import Bridge
-from tocsin.run.changes import ChangeFeed
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.notify.bridge import Bridge
+from tocsin.notify.sinks.base import Sink
+from tocsin.run.backends import open_bus, open_store
+from tocsin.run.change_feed import ChangeFeed
 from tocsin.run.ingest import Ingest
 from tocsin.run.topics import require
 from tocsin.run.watch import Watch
-from tocsin.run.wire import open_bus, open_store
-from tocsin.sinks.base import Sink
 
 Stage = Literal["ingest", "watch", "bridge"]
 STAGES: tuple[Stage, ...] = ("ingest", "watch", "bridge")

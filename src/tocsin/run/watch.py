@@ -14,11 +14,11 @@ from tocsin import metrics as m
 from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
-from tocsin.flow.grade.past.calendars import Calendar
-from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.lifecycle import Budget
+from tocsin.flow.alerts import Budget
+from tocsin.flow.baseline.history.calendars import Calendar
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.shard import DetectSettings, ShardDetector
-from tocsin.run.changes import ChangeFeed
+from tocsin.run.change_feed import ChangeFeed
 from tocsin.run.tick import Fenced, ShardOwner
 from tocsin.store.base import Store
 from tocsin.types import QuietHours

@@ -27,7 +27,7 @@ from tocsin.store.base import (
     WINDOW_TTL_S,
     check_fenced,
 )
-from tocsin.store.wire import Columns
+from tocsin.store.encoding import Columns
 from tocsin.types import (
     RING,
     RUN_HEADER,

@@ -28,8 +28,14 @@ from tocsin.store.base import (
     WINDOW_TTL_S,
     check_fenced,
 )
-from tocsin.store.remedy import explain
-from tocsin.store.wire import pack_flush, read_positions, unpack_frame, unpack_look, unpack_merge
+from tocsin.store.encoding import (
+    pack_flush,
+    read_positions,
+    unpack_frame,
+    unpack_look,
+    unpack_merge,
+)
+from tocsin.store.redis_errors import explain
 from tocsin.types import (
     RING,
     RUN_VERSION,

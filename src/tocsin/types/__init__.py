@@ -11,7 +11,7 @@ from tocsin.types.changes import EVERY, Change, ChangeKind
 from tocsin.types.findings import SEVERITIES, Contributor, Finding, Severity, Status
 from tocsin.types.hours import QuietHours
 from tocsin.types.names import NANO, NONE, OVERFLOW, SEP, join_series, shard_of, split_series
-from tocsin.types.promises import BUDGETED, OBJECTIVES, CostBudget, Slo
+from tocsin.types.objectives import BUDGETED, OBJECTIVES, CostBudget, Slo
 from tocsin.types.runs import (
     RING,
     RUN_HEADER,
@@ -36,11 +36,12 @@ from tocsin.types.shards import (
     WindowDelta,
     WindowFrame,
 )
-from tocsin.types.spans import SPAN_SCHEMA, Decoded, Kind, Reason, Record, Reject
+from tocsin.types.spans import MODEL_CALL_KINDS, SPAN_SCHEMA, Decoded, Kind, Reason, Record, Reject
 
 __all__ = [
     "BUDGETED",
     "EVERY",
+    "MODEL_CALL_KINDS",
     "NANO",
     "NONE",
     "OBJECTIVES",

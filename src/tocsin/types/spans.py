@@ -29,6 +29,9 @@ class Kind(StrEnum):
 
 
 #: The canonical span, one row a span: what decode gives and every later stage reads.
+#: The kinds that call a model, and so the only ones whose tokens and cost are counted.
+MODEL_CALL_KINDS = (Kind.LLM, Kind.EMBEDDING, Kind.RERANK)
+
 SPAN_SCHEMA: Mapping[str, pl.DataType] = {
     "row": pl.UInt32(),  # index, in the decoded batch, of the record it came in
     "trace_id": pl.String(),

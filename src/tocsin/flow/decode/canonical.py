@@ -13,8 +13,7 @@ from tocsin.flow.decode.contract import MAX_TOKENS
 from tocsin.flow.decode.instant import FIRST_NS, LAST_NS
 from tocsin.flow.decode.limits import Limits
 from tocsin.flow.decode.names import redact
-from tocsin.flow.extract import CALLS
-from tocsin.types import SPAN_SCHEMA, Kind, Reason, Reject
+from tocsin.types import MODEL_CALL_KINDS, SPAN_SCHEMA, Kind, Reason, Reject
 
 #: What a format gives: SPAN_SCHEMA with `kind` and `provider` as the producer spelt them,
 #: and the position of the span in its message (null if the message is the span).
@@ -85,7 +84,7 @@ _TIMEOUT = r"(?i)time[d_. -]*out|deadline|^(?:408|504)$"
 #: The class of an error that has none: OTel's fallback, in our spelling.
 _NO_CLASS = "_other"
 
-_CALL_KINDS = [kind.value for kind in CALLS]
+_CALL_KINDS = [kind.value for kind in MODEL_CALL_KINDS]
 _Check = tuple[pl.Expr, Reason, str]
 
 

@@ -17,8 +17,7 @@ from tocsin.flow.decode.semantics import (
     Offer,
     resolve,
 )
-from tocsin.flow.extract import CALLS
-from tocsin.types import Kind, Reason
+from tocsin.types import MODEL_CALL_KINDS, Kind, Reason
 
 Row = dict[str, Any]
 
@@ -45,7 +44,7 @@ class WireSpan(NamedTuple):
     events: Sequence[Event]
 
 
-_CALLS = frozenset(kind.value for kind in CALLS)
+_CALLS = frozenset(kind.value for kind in MODEL_CALL_KINDS)
 #: As plain text: looking a member up costs more than all that is asked of it here.
 _TOOL, _HANDOFF, _AGENT, _WORKFLOW, _STEP, _LLM, _OTHER = (
     kind.value

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tocsin.flow.decode.canonical import TRANSFER
 from tocsin.flow.decode.otlp_span import Row
-from tocsin.flow.extract import CALLS
-from tocsin.types import NANO, Kind
+from tocsin.types import MODEL_CALL_KINDS, NANO, Kind
 
 _Parents = Mapping[tuple[str, str | None], Row]
 
-_CALLS = frozenset(kind.value for kind in CALLS)
+_CALLS = frozenset(kind.value for kind in MODEL_CALL_KINDS)
 _TOOL, _AGENT, _WORKFLOW, _HANDOFF, _STEP, _OTHER = (
     kind.value
     for kind in (Kind.TOOL, Kind.AGENT, Kind.WORKFLOW, Kind.HANDOFF, Kind.STEP, Kind.OTHER)

@@ -18,18 +18,18 @@ from tocsin import metrics as m
 from tocsin.bus.base import Producer, TopicSpec
 from tocsin.bus.memory import MemoryBus, MemoryRecord
 from tocsin.config import Config
-from tocsin.flow.alert import AlertEvent
-from tocsin.flow.event_time import TimeRules, watermark
-from tocsin.flow.extract import MONOTONE
-from tocsin.flow.fold import ShardDelta, by_shard, fold_windows
-from tocsin.flow.fold_runs import fold_looks
-from tocsin.flow.grade.books.run_book import known_at
-from tocsin.flow.judge.rules import RuleSpec
-from tocsin.flow.overlay import ChangeTable
+from tocsin.flow.alerts.annotate import ChangeTable
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.baseline.history.run_stats import known_at
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.shard import Observer, ShardDetector
+from tocsin.flow.windows.event_time import TimeRules, watermark
+from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
+from tocsin.flow.windows.fold_runs import fold_looks
+from tocsin.flow.windows.views import MONOTONE
 from tocsin.run.batch import LATE, NOTHING, Batch, Track, place_batch
 from tocsin.run.ingest import settings_of
-from tocsin.run.replay.looks import cut
+from tocsin.run.replay.cut import cut
 from tocsin.run.tick import ShardOwner
 from tocsin.run.watch import detect_settings
 from tocsin.store.memory import MemoryStore

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tocsin.flow.alert import AlertEvent
+from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.run.replay.engine import Tally
 
 _NOISIEST = 10

@@ -1,0 +1,1 @@
+"""Every command of `tocsin` and what it prints."""

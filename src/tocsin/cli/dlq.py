@@ -1,0 +1,134 @@
+"""`tocsin dlq`: the commands for dead letters. Their bodies are in `run/dlq/resend.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tocsin.config import Config
+    from tocsin.run.dlq.records import Selection
+
+
+class _ReasonName(click.ParamType):
+    """One of types.Reason, which is looked up late: `--help` must not load polars for it."""
+
+    name = "reason"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from tocsin.types import Reason
+
+        known = [reason.value for reason in Reason]
+        if value not in known:
+            self.fail(f"{value!r} is none of: {', '.join(known)}", param, ctx)
+        return value
+
+
+_FILTERS = (
+    click.option("--reason", "reasons", multiple=True,
+                 type=_ReasonName(),
+                 help="Refused for this; may be given more than once."),
+    click.option("--since", metavar="TIME", help="Refused then or later: ISO 8601, or an age: 2h."),
+    click.option("--until", metavar="TIME", help="Refused before then."),
+    click.option("--topic", help="Topic of the refused record."),
+    click.option("--partition", type=click.IntRange(0), help="Partition of the refused record."),
+    click.option("--offset", type=click.IntRange(0), help="Its offset; needs --partition."),
+    click.option("--limit", type=click.IntRange(1), help="Only the newest so many."),
+)  # fmt: skip
+
+
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+@click.group()
+def dlq() -> None:
+    """Look at dead letters (records that could not be read), and send them again."""
+
+
+@dlq.command()
+@_filters
+@click.option("--json", "as_json", is_flag=True, help="One letter a line.")
+@click.option(
+    "--payload",
+    is_flag=True,
+    help="Key and bytes too; they may hold content. Of a redacted letter, its envelope.",
+)
+@click.pass_context
+def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any) -> None:
+    r"""List dead letters, and how many of each reason; never their content unless asked.
+
+    Unless ingest ran with dlq.keep_original, a letter is redacted: it holds the shape of the
+    record and a keyed hash of it, and no content to show.
+
+    \b
+    Examples:
+      tocsin dlq show --since 2h
+      tocsin dlq show --json --reason bad_value --partition 3
+    """
+    from tocsin.run.backends import open_bus
+    from tocsin.run.dlq.resend import explained, show
+
+    config = _load(ctx)
+    chosen, bus = _selection(**filters), open_bus(config)
+    work = show(bus, config, chosen, as_json=as_json, payload=payload)
+    asyncio.run(explained(bus, work))
+
+
+@dlq.command()
+@_filters
+@click.option("--yes", "send", is_flag=True, help="Send. Without it, only say what would be sent.")
+@click.option("--partial", is_flag=True, help="Also records of which other spans were counted.")
+@click.pass_context
+def replay(ctx: click.Context, /, *, send: bool, partial: bool, **filters: Any) -> None:
+    r"""Publish refused records again, once each, with their own key, bytes and headers.
+
+    Dry unless --yes. Once each in one call: the next call sends them again. Truncated and
+    redacted ones (dlq.keep_original was off when they were refused) cannot be sent; they are
+    counted. Exits with 1 when any record that was meant is left out.
+
+    \b
+    Examples:
+      tocsin dlq replay --reason too_old --since 1h
+      tocsin dlq replay --reason too_old --since 1h --yes
+    """
+    from tocsin.run.backends import open_bus
+    from tocsin.run.dlq.resend import explained, replay_and_say
+
+    config = _load(ctx)
+    chosen, bus = _selection(**filters), open_bus(config)
+    work = replay_and_say(bus, config, chosen, send=send, partial=partial)
+    sys.exit(0 if asyncio.run(explained(bus, work)) else 1)
+
+
+def _load(ctx: click.Context) -> Config:
+    from tocsin import log
+    from tocsin.config import load
+
+    config = load(ctx.obj)
+    log.configure(config.log.level, config.log.format)
+    return config
+
+
+def _selection(
+    *, reasons: tuple[str, ...], since: str | None, until: str | None, **more: Any
+) -> Selection:
+    """The filters as given. Raises UserError for times that are none, and for half a place."""
+    from tocsin.clock import SystemClock
+    from tocsin.errors import UserError
+    from tocsin.run.dlq.records import Selection, moment
+
+    now_ms = SystemClock().now_ms()
+    since_ms = None if since is None else moment(since, now_ms, "--since")
+    until_ms = None if until is None else moment(until, now_ms, "--until")
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise UserError("--since is not before --until, so nothing lies between; swap them.")
+    if more["offset"] is not None and more["partition"] is None:
+        raise UserError("An --offset names a record only within a partition; add --partition.")
+    return Selection(frozenset(reasons), since_ms, until_ms, **more)

@@ -1,0 +1,90 @@
+"""`tocsin replay`: a backtest from the command line."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tocsin.errors import UserError
+
+_AGO = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])")
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@click.option("--topic", is_flag=True, help="Read the spans topic, without joining a group.")
+@click.option("--redis", "past", is_flag=True,
+              help="Judge the windows that Redis still holds; runs are not kept.")  # fmt: skip
+@click.option("--from", "from_", metavar="TIME",
+              help="Of the topic: 2026-11-22T06:00, epoch seconds, or 6h ago as 6h.")  # fmt: skip
+@click.option("--to", metavar="TIME", help="As --from; default: the end.")
+@click.option("--against", type=click.Path(path_type=Path), metavar="RULES_DIR",
+              help="Ask a second folder of rules too, and show where they differ.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One event a line, as on the topic.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="OUT.json",
+              help="Alerts a day, noisiest series, time in alert, differences.")  # fmt: skip
+@click.option("--picture", type=click.Path(path_type=Path), metavar="OUT.html",
+              help="A chart a series: value, expected band, alerts.")  # fmt: skip
+@click.option("--series", multiple=True, default=("*_by_service *",), show_default=True,
+              help="Series in the picture: shell pattern over `view env service ...`.")  # fmt: skip
+@click.option("--signal", default="n", show_default=True,
+              help="What the picture shows: n, err, tokens, cost, ...")  # fmt: skip
+@click.pass_context
+def replay(
+    ctx: click.Context, files: tuple[Path, ...], from_: str | None, to: str | None,
+    against: Path | None, report: Path | None, picture: Path | None,
+    series: tuple[str, ...], signal: str, *, topic: bool, past: bool, as_json: bool,
+) -> None:  # fmt: skip
+    r"""What would recorded spans have raised? Through the live code, alert for alert.
+
+    From FILEs with one record a line (.gz too; no server is needed), from a range of the
+    spans topic, or from the windows in Redis. Events go to stdout, the summary to stderr.
+
+    \b
+    Examples:
+      tocsin replay spans.ndjson
+      tocsin replay --topic --from 24h --report yesterday.json
+      tocsin replay --topic --from 6h --against my-rules/
+      tocsin replay --redis --picture now.html --series 'calls_by_model prod shop *'
+    """
+    from tocsin import log
+    from tocsin.cli.replay_report import Asked, command
+    from tocsin.config import load
+
+    if bool(files) + topic + past != 1:
+        raise UserError("Name one source: files, --topic or --redis; see tocsin replay --help.")
+    if (from_ or to) and not topic:
+        raise UserError("--from and --to choose a part of the topic; give them with --topic.")
+    config: Any = load(ctx.find_root().obj)
+    log.configure(config.log.level, config.log.format)
+    command(
+        Asked(
+            files=files, past=past, from_ms=_time(from_), to_ms=_time(to), against=against,
+            as_json=as_json, report=report, picture=picture, series=series, signal=signal,
+        ),
+        config,
+    )  # fmt: skip
+
+
+def _time(text: str | None) -> int | None:
+    """Epoch ms of `6h` (ago), epoch seconds, or an ISO time (UTC unless it says otherwise)."""
+    if text is None:
+        return None
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return round(time.time() * 1_000) - int(ago["count"]) * _UNIT_MS[ago["unit"]]
+    if text.isdecimal():
+        return int(text) * 1_000
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(
+            f"{text!r} is no time; write 2026-11-22T06:00, epoch seconds, or 6h for 6 hours ago."
+        ) from None
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)

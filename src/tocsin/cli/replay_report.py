@@ -1,0 +1,202 @@
+"""The body of `tocsin replay`: a source, one or two sets of rules, and what is shown of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tocsin.cli.replay_chart import Recorder, page
+from tocsin.config import Config
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.notify.sinks.stdout import StdoutSink
+from tocsin.run.backends import open_bus, open_store
+from tocsin.run.change_feed import told_since
+from tocsin.run.replay.engine import Replay, Tally, chunks
+from tocsin.run.replay.report import Report, difference
+from tocsin.run.replay.sources import Done, lines_of, open_topic, range_of, read_range
+from tocsin.run.replay.stored_windows import judge_past
+
+Told = AsyncIterator[tuple[int, AlertEvent]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user asked for. No files and not `past`: the spans topic."""
+
+    files: tuple[Path, ...] = ()
+    past: bool = False
+    from_ms: int | None = None
+    to_ms: int | None = None
+    against: Path | None = None
+    as_json: bool = False
+    report: Path | None = None
+    picture: Path | None = None
+    series: tuple[str, ...] = ("*_by_service *",)
+    signal: str = "n"
+
+
+@dataclass(slots=True)
+class _Show:
+    """Everything a replay gives while it runs."""
+
+    asked: Asked
+    rule_sets: list[tuple[RuleSpec, ...]]
+    tally: Tally = field(default_factory=Tally)
+    reports: list[Report] = field(default_factory=list)
+    recorder: Recorder | None = None
+
+
+def command(asked: Asked, config: Config) -> None:
+    """Run it: events on stdout; progress, the report and the diff on stderr or in files.
+
+    Raises:
+        UserError: a file, a topic or a rule that the user must mend.
+    """
+    rule_sets = [load_rules(config.rules_dir)]
+    if asked.against is not None:
+        rule_sets.append(load_rules(asked.against))
+    show = _Show(asked, rule_sets, reports=[Report() for _ in rule_sets])
+    if asked.picture is not None:
+        show.recorder = Recorder(asked.series, asked.signal)
+    console = Console(stderr=True)
+    asyncio.run(_run(show, config, console))
+    _finish(show, console)
+
+
+async def _run(show: _Show, config: Config, console: Console) -> None:
+    sink = StdoutSink(as_json=show.asked.as_json)
+    columns = (TextColumn("replay"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("replay", total=None)
+
+        def total(amount: float) -> None:
+            progress.update(task, total=amount)
+
+        def done(amount: float) -> None:
+            progress.advance(task, amount)
+
+        async for number, event in _source(show, config, total, done):
+            show.reports[number].hear(event)
+            if number == 0:
+                await sink.deliver([event])
+
+
+def _source(show: _Show, config: Config, total: Done, done: Done) -> Told:
+    if show.asked.past:
+        return _past(show, config, total, done)
+    if show.asked.files:
+        return _files(show, config, total, done)
+    return _topic(show, config, total, done)
+
+
+async def _files(show: _Show, config: Config, total: Done, done: Done) -> Told:
+    files = show.asked.files
+    total(sum(file.stat().st_size for file in files if file.is_file()))
+    run = await Replay.open(config, show.rule_sets, observer=show.recorder)
+    run.tally = show.tally
+    lines = (line for file in files for line in lines_of(file, done))
+    for chunk in chunks(lines):
+        async for told in run.feed({0: chunk}):
+            yield told
+    async for told in run.finish():
+        yield told
+
+
+async def _topic(show: _Show, config: Config, total: Done, done: Done) -> Told:
+    bus = open_bus(config)
+    consumer = await open_topic(bus, config.topics.spans)
+    try:
+        wanted = await range_of(consumer, show.asked.from_ms, show.asked.to_ms)
+        total(wanted.records)
+        run = await Replay.open(
+            config, show.rule_sets,
+            partitions=max(1, len(wanted.offsets)), observer=show.recorder,
+            changes=await told_since(bus, config, show.asked.from_ms),
+        )  # fmt: skip
+        run.tally = show.tally
+        async for polled in read_range(consumer, wanted, done):
+            async for told in run.feed(polled):
+                yield told
+        async for told in run.finish():
+            yield told
+    finally:
+        await consumer.stop()
+
+
+async def _past(show: _Show, config: Config, total: Done, done: Done) -> Told:
+    store = open_store(config)
+    total(config.shards)
+    try:
+        async for told in judge_past(
+            store, config, show.rule_sets, show.tally, observer=show.recorder, done=done
+        ):
+            yield told
+    finally:
+        await store.close()
+
+
+def _finish(show: _Show, console: Console) -> None:
+    """The report, the diff and the picture."""
+    document = show.reports[0].document(show.tally)
+    if len(show.reports) > 1:
+        document["against"] = {
+            "rules": str(show.asked.against),
+            "alerts": len(show.reports[1].told()),
+            **difference(*show.reports),
+        }
+    if show.asked.report is not None:
+        show.asked.report.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if show.asked.picture is not None and show.recorder is not None:
+        title = f"Replay: {document['alerts']} alerts in {document['days']:g} days"
+        text = page(show.recorder, show.reports[0].told(), title)
+        show.asked.picture.write_text(text, encoding="utf-8")
+    _print(document, console, past=show.asked.past)
+
+
+def _print(document: dict[str, Any], console: Console, *, past: bool) -> None:
+    what = "windows" if past else "records"
+    console.print(
+        f"{document['spans']} spans of {document['records']} {what} over {document['days']:g} "
+        f"days; {document['late']} late, {document['refused']} refused; "
+        f"{document['alerts']} alerts, {document['alerts_a_day']:g} a day"
+    )
+    if document["rules"]:
+        table = Table("rule", "alerts", "a day", "in alert", box=None, header_style="bold")
+        for row in document["rules"]:
+            minutes = f"{row['seconds_in_alert'] / 60:,.0f} min"
+            table.add_row(row["rule"], str(row["alerts"]), f"{row['alerts_a_day']:g}", minutes)
+        console.print(table)
+    if len(document["noisiest"]) > 1:
+        table = Table("noisiest", "service", "", "alerts", box=None, header_style="bold")
+        for row in document["noisiest"][:5]:
+            table.add_row(row["rule"], row["service"], row["dims"], str(row["alerts"]))
+        console.print(table)
+    if "against" in document:
+        _print_diff(document["against"], console)
+
+
+def _print_diff(against: dict[str, Any], console: Console) -> None:
+    here, there = against["only_here"], against["only_there"]
+    console.print(
+        f"Against {against['rules']}: {len(against['both'])} alerts of both, "
+        f"{len(here)} only of the rules in force, {len(there)} only of the others"
+    )
+    for sign, colour, rows in (("-", "red", here), ("+", "green", there)):
+        _rows(sign, colour, rows, console)
+
+
+def _rows(sign: str, colour: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
+    for row in rows[:20]:
+        console.print(f"{sign} {row['rule']} {row['service']}: {row['summary']}", style=colour)
+    if len(rows) > 20:
+        console.print(f"{sign} ... and {len(rows) - 20} more", style=colour)

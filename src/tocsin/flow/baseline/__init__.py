@@ -1,0 +1,1 @@
+"""What each series did before, what is expected of it now, and how improbable its value is."""

@@ -1,0 +1,207 @@
+"""What a series' next window should hold, from its own past: mean, dispersion, habits.
+
+Fallback chain by what is known: the hour of the week from three weeks of age on, from three
+days on the hour of the day, of working days or of weekends (`history/seasonal.py`), each times the local
+level: how the last hour stood to its own habit. Else the last three hours of windows; where
+too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which
+is a state of its own and never "normal". Without a habit, from a day of age on, the same time
+yesterday (a quarter-hour either way) widens the expectation in both directions: a spike must
+stand out from both, and so must a silence, so that a nightly batch or a quiet lunch hour is no
+alarm on its second day. So does, on a holiday, what the last hours were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tocsin.flow.baseline.expect import local_level
+from tocsin.flow.baseline.history.calendars import HOUR_S
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.baseline.history.sketch_history import QUARTER_S
+from tocsin.flow.baseline.stats import tails
+
+#: A median of fewer events than this a window is too coarse: take a trimmed mean.
+_SPARSE = 5.0
+_LOCAL = 60  # windows that set the local level
+#: Size of a series of whose windows nothing is known: as wild as an exponential.
+_UNSEEN = 1.0
+#: Signals that count events; the others are sums.
+COUNTED = frozenset({"n", "err", "to"})
+DAY_S = 86_400
+BASELINES = (
+    "none",
+    "last 3 h",
+    "last 24 h",
+    "last 3 h and same time yesterday",
+    "same time yesterday",
+    "same hour of earlier weeks",
+    "the hours before",
+    "same hour of earlier days",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Per row, for one window: what is expected, if `ready`.
+
+    `low` and `high` bound the means the baselines give; `size` is the negative-binomial size
+    of counts or the gamma shape of sums; `record` is the second largest learned window (one
+    burst may have been an incident, two are a habit); `baseline` indexes BASELINES.
+    """
+
+    ready: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    size: np.ndarray
+    record: np.ndarray
+    learned: np.ndarray
+    baseline: np.ndarray
+
+
+def expect(
+    history: History,
+    signal: str,
+    rows: np.ndarray,
+    *,
+    at: int,
+    warmup: int,
+    skip: int = 0,
+    quiet: np.ndarray | None = None,
+) -> Expected:
+    """What the window `at` should hold for `rows`, from windows before it.
+
+    Args:
+        history: the shard's past.
+        signal: a count signal that the history keeps.
+        rows: which series.
+        at: start of the window that is expected, epoch s.
+        warmup: windows a series must have lived, but never more than a day.
+        skip: newest windows to leave out for all rows.
+        quiet: seconds before `at` to leave out, row by row (a silence under judgement); the
+            means are then those of a window between there and the end of `at`.
+    """
+    values = history.counts.minutes(signal, rows, skip)
+    if quiet is not None:
+        _forget_newest(values, quiet // history.window_s)
+    needed = min(_LOCAL, warmup)
+    old = history.age(rows, at) >= min(warmup * history.window_s, DAY_S)
+    mean, var, record, learned = _moments(values, is_count=signal == "n")
+    recent = _Recent(mean, _size(mean, var, signal), record, learned, (learned >= needed) * 1)
+    short = np.flatnonzero(learned < needed)
+    if len(short):
+        before = at - (history.window_s if quiet is None else int(quiet[short].min()))
+        day = history.counts.quarters(signal, rows[short], before)
+        if quiet is not None:
+            _forget_newest(day, (quiet[short] - int(quiet[short].min())) // QUARTER_S)
+        recent.fill(short, day, history.per_quarter, signal)
+    size, baseline = recent.size, recent.baseline
+    low, high = recent.level.copy(), recent.level.copy()
+    if (baseline == 1).any():
+        yesterday = _yesterday(history, signal, rows, at)
+        known = ~np.isnan(yesterday).any(axis=1) & (baseline == 1)
+        low[known] = np.minimum(low[known], yesterday[known].min(axis=1))
+        high[known] = np.maximum(high[known], yesterday[known].max(axis=1))
+        baseline = np.where(known, 3, baseline)
+    habit = local_level.habit(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
+    if habit is not None:
+        # A sum that was always 0 (no price, no tokens told) says nothing about one that is not.
+        known = (habit.kind > 0) & ((habit.high > 0) | (signal in COUNTED))
+        free = known & (baseline > 0) & history.weeks.calendar.is_holiday(at)
+        # How wild its windows are cannot be seen from hours.
+        size = np.where(known & (baseline == 0), np.minimum(_UNSEEN, 1 / habit.var), size)
+        low = np.select([free, known], [np.minimum(low, habit.low), habit.low], low)
+        high = np.select([free, known], [np.maximum(high, habit.high), habit.high], high)
+        floor = 0.5 * history.window_s / HOUR_S  # of an hour without an event
+        low, high = np.where(known, np.maximum((low, high), floor), (low, high))
+        baseline = np.where(known, habit.kind, baseline)
+    ready = old & (baseline > 0)
+    return Expected(ready, low, high, size, record, learned, np.where(ready, baseline, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """Per row, as Expected: what the last hours say, else the last day."""
+
+    level: np.ndarray
+    size: np.ndarray
+    record: np.ndarray
+    learned: np.ndarray
+    baseline: np.ndarray
+
+    def fill(self, short: np.ndarray, day: np.ndarray, part: int, signal: str) -> None:
+        """Take the rows `short` from the quarter-hours of a day, of `part` windows each."""
+        mean, var, record, learned = _moments(day, is_count=False)
+        good = (learned >= 4) & (mean > 0)
+        self.level[short] = np.where(good, mean / part, self.level[short])
+        self.size[short] = np.where(good, _size(mean, var, signal), self.size[short])
+        self.record[short] = np.fmax(self.record[short], np.where(good, record / part, -1))
+        self.learned[short] = np.where(good, learned * part, self.learned[short])
+        self.baseline[short] = np.where(good, 2, 0)
+
+
+def _forget_newest(values: np.ndarray, columns: np.ndarray) -> None:
+    """Set the newest `columns` of each row to NaN."""
+    ago = np.arange(values.shape[1], 0, -1)
+    values[ago[None, :] <= columns[:, None]] = np.nan
+
+
+def _size(mean: np.ndarray, var: np.ndarray, signal: str) -> np.ndarray:
+    """Dispersion: negative-binomial size of counts, gamma shape of sums of tokens or cost."""
+    if signal in COUNTED:
+        return tails.nb_size(mean, var)
+    shape = np.divide(mean * mean, var, out=np.full(len(mean), tails.K_MAX), where=var > 0)
+    size: np.ndarray = np.clip(shape, tails.K_MIN, tails.K_MAX)
+    return size
+
+
+def _moments(
+    values: np.ndarray, *, is_count: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Robust mean, plain variance, second largest and number of the known values of each row.
+
+    The mean of counts is the median of the last hour, where the median is coarse or a sum
+    skewed a mean without the top 2 %. The variance is not robust on purpose: a series that
+    is wild must look wild.
+    """
+    ranked = np.sort(values, axis=1)  # NaN goes to the end
+    known = np.isfinite(ranked)
+    n = known.sum(axis=1)
+    filled = np.where(known, ranked, 0.0)
+    cumulative = np.concatenate([np.zeros((len(values), 1)), np.cumsum(filled, axis=1)], axis=1)
+    line = np.arange(len(values))
+    safe = np.maximum(n, 1)
+    cut = np.where(n >= 10, np.maximum(1, n // 50), 0)
+    kept = np.maximum(n - cut, 1)
+    mean = np.maximum(cumulative[line, kept] / kept, 0.5 / safe)
+    average = cumulative[line, n] / safe
+    var = np.where(known, (filled - average[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(n - 1, 1)
+    if is_count:
+        median = _median(ranked, n)
+        local = np.sort(values[:, -_LOCAL:], axis=1)
+        local_n = np.isfinite(local).sum(axis=1)
+        recent = np.where(local_n >= _LOCAL // 3, _median(local, local_n), median)
+        mean = np.where((median >= _SPARSE) & (recent >= _SPARSE), recent, mean)
+    second = np.where(n >= 2, filled[line, np.maximum(n - 2, 0)], -1.0)
+    return mean, var, second, n
+
+
+def _median(ranked: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Median of the first n[i] values of each sorted row; 0 where there are none."""
+    if not ranked.shape[1]:
+        return np.zeros(len(ranked))
+    line = np.arange(len(ranked))
+    low, high = np.maximum((n - 1) // 2, 0), np.minimum(n // 2, ranked.shape[1] - 1)
+    return np.where(n > 0, (ranked[line, low] + ranked[line, high]) / 2, 0.0)
+
+
+def _yesterday(history: History, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
+    """Mean window of three quarter-hours around the same time yesterday; NaN if unknown."""
+    middle = (at - DAY_S) // QUARTER_S * QUARTER_S
+    day = history.counts.quarters(signal, rows, middle + 2 * QUARTER_S)
+    if history.last_quarter is None or history.last_quarter < middle + QUARTER_S:
+        return np.full((len(rows), 3), np.nan)
+    return (
+        day[:, -3:] / history.per_quarter if day.shape[1] >= 3 else np.full((len(rows), 3), np.nan)
+    )

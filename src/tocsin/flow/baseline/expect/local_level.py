@@ -1,0 +1,120 @@
+"""A habit brought to the level of the hour: what a window should hold today, by the clock.
+
+The local level is the median over the last sixty known minutes of what was over what the
+habit expects, within 0.5 and 2: a day twice as busy is no anomaly, a day five times as busy is.
+Five minutes are taken together, and of rare events all sixty, since the median of a rare
+count says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.baseline.history.seasonal import NONE, Curve
+
+LEVEL_MIN, LEVEL_MAX = 0.5, 2.0
+_BLOCK_S = 300
+_HOUR_S = 3_600
+#: Of blocks with fewer expected events the sum is taken, of sums with fewer nothing.
+_DENSE, _LEAST = 20.0, 5.0
+_STEP_S = 300  # a silence is integrated in steps
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """Per row: bounds of the mean of a window, variance of the log of an hour between weeks."""
+
+    low: np.ndarray
+    high: np.ndarray
+    var: np.ndarray
+    kind: np.ndarray  # habits.NONE where there is none
+
+
+def habit(
+    history: History,
+    signal: str,
+    rows: np.ndarray,
+    values: np.ndarray,
+    *,
+    at: int,
+    skip: int,
+    quiet: np.ndarray | None = None,
+) -> Habit | None:
+    """The habit of the window `at`, at the level of the last hour; None where no row has one.
+
+    Args:
+        history: the shard's past.
+        signal: a count signal.
+        rows: which series.
+        values: their windows, newest last, NaN where unknown or not to be learned from.
+        at: start of the window, epoch s.
+        skip: how many newer windows the history holds than `values`.
+        quiet: seconds before `at`, row by row, that the means extend over.
+    """
+    if history.last is None or not len(rows):
+        return None
+    now = _rate(history, signal, rows, at, quiet)
+    having = np.flatnonzero(now.kind != NONE)
+    if not len(having):
+        return None
+    newest = history.last - skip * history.window_s
+    level = np.ones(len(rows))
+    level[having] = levels(history, signal, rows[having], values[having], newest)
+    scale = level * history.window_s
+    return Habit(now.rate[:, 0] * scale, now.step[:, 0] * scale, now.var, now.kind)
+
+
+def levels(
+    history: History, signal: str, rows: np.ndarray, values: np.ndarray, newest: int
+) -> np.ndarray:
+    """The local level of each row: `values` are its windows, the last of which is `newest`."""
+    hour = _HOUR_S // history.window_s
+    level, blocks = _level(history, signal, rows, values[:, -hour:], newest)
+    short = np.flatnonzero(blocks * 3 < _HOUR_S // max(_BLOCK_S, history.window_s))
+    if len(short) and values.shape[1] > hour:  # the last hour is not to be learned from
+        level[short], _ = _level(history, signal, rows[short], values[short], newest)
+    return level
+
+
+def _level(
+    history: History, signal: str, rows: np.ndarray, values: np.ndarray, newest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The level over all of `values`, and how many blocks of each row are known."""
+    per = max(1, _BLOCK_S // history.window_s)
+    width = values.shape[1] // per
+    values = values[:, values.shape[1] - width * per :].reshape(len(rows), width, per)
+    known = np.isfinite(values).sum(axis=2)
+    actual = np.where(known, np.nansum(values, axis=2), 0.0)
+    ends = newest + history.window_s - np.arange(width - 1, -1, -1) * per * history.window_s
+    curve = history.habits.curve(signal, rows, ends - per * history.window_s // 2)
+    expected = np.nan_to_num(curve.rate) * history.window_s * known
+    good = (known * 2 >= per) & (expected > 0)
+    ratio = np.where(good, actual / np.where(good, expected, 1.0), np.nan)
+    ranked = np.sort(ratio, axis=1)  # NaN goes to the end
+    n, line = good.sum(axis=1), np.arange(len(rows))
+    low, high = np.maximum((n - 1) // 2, 0), np.minimum(n // 2, width - 1)
+    middle = (ranked[line, low] + ranked[line, high]) / 2
+    whole = np.where(good, expected, 0.0).sum(axis=1)
+    mean = np.where(good, actual, 0.0).sum(axis=1) / np.maximum(whole, 1e-9)
+    dense = whole >= _DENSE * np.maximum(n, 1)
+    level = np.select([(n == 0) | (whole < _LEAST), dense], [1.0, middle], mean)
+    return np.clip(level, LEVEL_MIN, LEVEL_MAX), n
+
+
+def _rate(
+    history: History, signal: str, rows: np.ndarray, at: int, quiet: np.ndarray | None
+) -> Curve:
+    """The least and the greatest rate in the window `at`, or both as means since `quiet`."""
+    middle = at + history.window_s // 2
+    longest = 0 if quiet is None or not len(quiet) else int(quiet.max())
+    back = np.arange(-(-longest // _STEP_S), -1, -1) * _STEP_S
+    curve = history.habits.curve(signal, rows, middle - back)
+    inside = back[None, :] <= (0 if quiet is None else quiet[:, None])
+    low, high = (
+        np.where(inside, bound(curve.rate, curve.step), 0.0).sum(axis=1) / inside.sum(axis=1)
+        for bound in (np.minimum, np.maximum)
+    )
+    return Curve(low[:, None], high[:, None], curve.var, curve.kind)

@@ -1,0 +1,81 @@
+"""Closed windows against baselines: what was expected, and how improbable this is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tocsin.flow.baseline.history.cost_ledger import Ledger
+from tocsin.flow.baseline.history.history import History
+from tocsin.flow.baseline.history.residual_history import ResidualPast
+from tocsin.flow.baseline.history.seen_names import Known
+from tocsin.flow.baseline.stats import sketch
+from tocsin.types import WindowFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One window of one shard beside its past. Detectors read it and change nothing."""
+
+    at: int  # start of the window, epoch s
+    history: History  # up to before the window
+    known: Known
+    warmup: int  # windows a series must have lived for a statistical judgement
+    allowed_models: tuple[str, ...]
+    current: Mapping[str, np.ndarray]  # signal -> float64 [rows], 0 where silent
+    sketches: Mapping[str, sketch.Sketches]  # signal -> of this window
+    young_s: int = 0  # a baseline of a series younger than that wakes nobody
+    ledger: Ledger = field(default_factory=Ledger)  # what the series with a budget have cost
+    #: Signal -> how often each row is as odd as in this window; float64, NaN where not known.
+    residuals: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """End of the window, epoch s."""
+        return self.at + self.history.window_s
+
+    @property
+    def skip(self) -> int:
+        """Newest windows of the history that an expectation for this window leaves out.
+
+        Window `w` is expected from windows up to `w - 2`. An open window is judged while
+        `w - 1` may be open or closed, as the flushes fall; so neither uses it, and the same
+        log gives the same alert whatever the timing.
+        """
+        last = self.history.last
+        return 1 if last is not None and last >= self.at - self.history.window_s else 0
+
+
+def grade(
+    history: History,
+    frame: WindowFrame,
+    known: Known,
+    *,
+    warmup: int,
+    allowed_models: tuple[str, ...] = (),
+    young_s: int = 0,
+    ledger: Ledger | None = None,
+    residuals: ResidualPast | None = None,
+) -> Graded:
+    """Lay a closed window beside its shard's past; `history` must not hold it yet.
+
+    Of all that is given, `residuals` alone moves: it scores the window and learns from it.
+    """
+    rows = history.rows(frame.series)
+    current = np.zeros((len(history.signals), len(history.catalog)))
+    current[:, rows] = history.counts.of(frame)
+    columns = dict(zip(history.signals, current, strict=True))
+    return Graded(
+        frame.start,
+        history,
+        known,
+        warmup,
+        allowed_models,
+        columns,
+        {name: past.of(frame, rows) for name, past in history.sketches.items()},
+        young_s,
+        ledger or Ledger(),
+        residuals.score(frame, columns, history.catalog) if residuals is not None else {},
+    )

@@ -1,0 +1,160 @@
+"""Level shifts: when what was kept out of a baseline becomes the new normal, and from when on.
+
+What was judged anomalous is in quarantine: kept, and learned from by nobody. Where sixteen
+windows in a row of a series are, a *shift* is open. It is *marked* once all of them lie on one
+side of what was expected, ADWIN or Page-Hinkley finds a change in the residuals (both learnt
+again from the windows the shard holds, so no state of theirs is stored), and the residuals have
+settled: they vary no more than before. A shift is accepted
+
+- when it is marked, and the alert is acknowledged or a change to the service explains it;
+- after a day, or a week for errors, timeouts and cost.
+
+Then the quarantine is learned from after all, and what the clock expects is moved by the
+factor the level has moved by. A shift whose windows are learned from again for an hour is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from river.drift import ADWIN, PageHinkley
+
+from tocsin.flow.baseline.history.calendars import DAY_S
+from tocsin.flow.baseline.history.hour_codec import HOURS
+
+BLOB: Final = "l:levels"
+VERSION: Final = 1
+RUN: Final = 16  # windows in a row
+_SLOW: Final = frozenset({"err", "to", "cost"})
+_FAST_S, _SLOW_S = DAY_S, 7 * DAY_S
+_OVER_S: Final = 3_600
+_KEEP_S: Final = HOURS * 3_600
+#: Residuals may vary by so much more than before, and by so much whatever they did before.
+_SETTLED, _CALM = 1.5, 0.25
+
+Key = tuple[str, str]  # signal, series
+
+
+class Shift(msgspec.Struct, frozen=True, array_like=True):
+    """One shift. Times are starts of windows, epoch s; 0 = not yet."""
+
+    since: int
+    newest: int  # of the windows in quarantine
+    marked: int = 0
+    accepted: int = 0
+    factor: float = 0.0  # natural logarithm of new level over old; known when it is accepted
+
+    def readmits(self, start: int, seconds: int) -> bool:
+        """Whether a window or quarter-hour that was in quarantine is learned from after all."""
+        return bool(self.accepted) and self.since < start + seconds and start <= self.accepted
+
+
+class Levels:
+    """The shifts of one shard."""
+
+    def __init__(self) -> None:
+        self._open: dict[Key, Shift] = {}
+        self._accepted: dict[Key, tuple[Shift, ...]] = {}
+
+    def readmits(self, signal: str, series: str, start: int, seconds: int) -> bool:
+        """Whether something in quarantine is learned from after all."""
+        past = self._accepted.get((signal, series), ())
+        return any(shift.readmits(start, seconds) for shift in past)
+
+    def accepted(self, signal: str) -> list[tuple[str, int, float]]:
+        """The accepted shifts of a signal: series, since when, log factor."""
+        return [
+            (series, shift.since, shift.factor)
+            for (name, series), shifts in self._accepted.items()
+            if name == signal
+            for shift in shifts
+        ]
+
+    def note(self, key: Key, at: int, run_s: int) -> Shift:
+        """A series is in quarantine again, for `run_s` seconds without a pause."""
+        held = self._open.get(key)
+        shift = msgspec.structs.replace(held, newest=at) if held else Shift(at - run_s, at)
+        self._open[key] = shift
+        return shift
+
+    def mark(self, key: Key, at: int) -> Shift:
+        """The shift is a new level, as far as one can see."""
+        self._open[key] = msgspec.structs.replace(self._open[key], marked=at)
+        return self._open[key]
+
+    def accept(self, key: Key, at: int, factor: float) -> None:
+        """The shift is the new normal."""
+        shift = msgspec.structs.replace(self._open.pop(key), accepted=at, factor=factor)
+        self._accepted[key] = (*self._accepted.get(key, ()), shift)
+
+    def settle(self, at: int) -> None:
+        """Let go of shifts that are over, and of those beyond what the weeks hold."""
+        self._open = {k: s for k, s in self._open.items() if at - s.newest < _OVER_S}
+        kept = {
+            key: tuple(shift for shift in shifts if at - shift.accepted < _KEEP_S)
+            for key, shifts in self._accepted.items()
+        }
+        self._accepted = {key: shifts for key, shifts in kept.items() if shifts}
+
+    def encode(self) -> bytes | None:
+        """The blob; None where there is nothing to keep."""
+        if not self._open and not self._accepted:
+            return None
+        opened = [(*key, shift) for key, shift in sorted(self._open.items())]
+        past = [(*key, shift) for key, shifts in sorted(self._accepted.items()) for shift in shifts]
+        return msgspec.msgpack.encode((VERSION, opened, past))
+
+    def restore(self, blobs: Mapping[str, bytes]) -> None:
+        """From the store. Raises ValueError (a blob of another version)."""
+        if BLOB not in blobs:
+            return
+        version, opened, past = msgspec.msgpack.decode(
+            blobs[BLOB], type=tuple[int, list[_Row], list[_Row]]
+        )
+        if version != VERSION:
+            raise ValueError(f"levels of version {version}; this release reads {VERSION}")
+        for signal, series, shift in opened:
+            self._open[signal, series] = shift
+        for signal, series, shift in past:
+            key = signal, series
+            self._accepted[key] = (*self._accepted.get(key, ()), shift)
+
+
+_Row = tuple[str, str, Shift]
+
+
+def is_due(signal: str, shift: Shift, at: int) -> bool:
+    """Whether a shift has lasted so long that it is accepted whatever it looks like."""
+    return at - shift.since >= (_SLOW_S if signal in _SLOW else _FAST_S)
+
+
+def is_new_level(before: np.ndarray, since: np.ndarray) -> bool:
+    """Whether residuals have gone to another level, and stay there.
+
+    Args:
+        before: log(actual / expected) of windows that were learned from, oldest first.
+        since: of the windows in quarantine, oldest first, at least RUN.
+    """
+    last = since[-RUN:]
+    if len(last) < RUN or not (np.all(last > 0) or np.all(last < 0)):
+        return False
+    noise = float(np.std(before)) if len(before) >= RUN else _CALM
+    if float(np.std(last)) > max(_SETTLED * noise, _CALM):
+        return False
+    return _has_changed([*before.tolist(), *since.tolist()], noise)
+
+
+def _has_changed(residuals: Iterable[float], noise: float) -> bool:
+    """Whether ADWIN or Page-Hinkley finds a change in a series of residuals."""
+    unit = max(noise, 0.05)
+    adwin: Any = ADWIN(delta=0.002, clock=1, grace_period=5, min_window_length=5)  # type: ignore[no-untyped-call]
+    hinkley: Any = PageHinkley(min_instances=RUN, delta=0.5, threshold=20.0)
+    found = False
+    for value in residuals:
+        adwin.update(value)
+        hinkley.update(value / unit)
+        found = found or adwin.drift_detected or hinkley.drift_detected
+    return found

@@ -1,0 +1,205 @@
+"""The past of one kind of sketch (durations, first token, tokens a call) of one shard.
+
+Windows of the last three hours one by one, quarter-hours of the last day one by one, and
+`baseline`: the sum of the quarter-hours from a day ago up to two hours ago, kept by adding
+the one that enters and taking away the one that leaves.
+
+A breach is seen some time after it began, so it spoils more than the quarter-hour it is seen
+in: all that its look back took in is kept out. No look reaches further back than the two
+hours that the baseline lags, so what is spoilt has not yet entered it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from tocsin.flow.baseline.catalog import Catalog
+from tocsin.flow.baseline.history.window_ring import Slide
+from tocsin.flow.baseline.stats import sketch
+from tocsin.types import WindowFrame
+
+QUARTER_S = 900
+LAG_QUARTERS = 8  # the baseline ends two hours before now: no regression learns itself
+LONGEST_S = LAG_QUARTERS * QUARTER_S  # the furthest any look reaches back
+#: A signal that is a distribution -> the prefix of its fields in a window.
+SKETCH_PREFIX: Mapping[str, str] = {"duration": "d:", "ttft": "t:", "request_tokens": "k:"}
+#: Kept as windows of sketches are, but its buckets are no values: cells that traces of errors
+#: fall in. Nobody asks for them after some minutes, so they have no quarter-hours and no baseline.
+TRACES, TRACES_PREFIX = "traces", "u:"
+_PREFIX: Mapping[str, str] = {**SKETCH_PREFIX, TRACES: TRACES_PREFIX}
+
+
+class SketchPast:
+    """See the module.
+
+    `signal` is a key of SKETCH_PREFIX or TRACES; `quarters` is how many are kept; `views` are those
+    whose series some rule reads, None = all: no other series has a past.
+    """
+
+    def __init__(
+        self,
+        signal: str,
+        window_s: int,
+        quarters: int,
+        catalog: Catalog,
+        views: frozenset[str] | None = None,
+    ) -> None:
+        self.signal, self._views, self._catalog = signal, views, catalog
+        self._prefix, self._window_s, self._keep = _PREFIX[signal], window_s, quarters
+        self._windows: dict[int, sketch.Sketches] = {}
+        self._stacks: list[sketch.Stack] = []  # of all windows that a look may take in
+        self._stacked = (sketch.EMPTY, (0, 0))  # the newest of them; its start, rows there were
+        self._counts = Slide(LONGEST_S // window_s, 0.0)
+        self._quarters: dict[int, sketch.Sketches] = {}
+        #: Quarter-hour -> how many before it are spoilt, too -> rows.
+        self._spoilt: dict[int, dict[int, np.ndarray]] = {}
+        self._newest: int | None = None  # start of the newest window
+        self._newest_quarter: int | None = None
+        self._latest: tuple[WindowFrame | None, sketch.Sketches] = (None, sketch.EMPTY)
+        self.baseline = sketch.EMPTY
+        self._usual: dict[float, np.ndarray] = {}  # quantiles of the baseline, by row
+
+    # ---- reading -----------------------------------------------------------------------
+
+    def of(self, frame: WindowFrame, rows: np.ndarray) -> sketch.Sketches:
+        """The frame's sketches of this kind; `rows[i]` is the row of its i-th series."""
+        if frame is not self._latest[0]:  # one window is asked for when graded, and when learned
+            if self._views is not None:
+                parts = [self._catalog.in_view(rows, view) for view in sorted(self._views)]
+                rows = (
+                    np.where(np.any(parts, axis=0), rows, -1) if parts else np.full(len(rows), -1)
+                )
+            self._latest = (frame, sketch.of_frame(frame, rows, self._prefix))
+        return self._latest[1]
+
+    def look(self, now: sketch.Sketches, at: int, windows: int) -> list[sketch.Stack]:
+        """The sketches `now` of the window `at`, and those of the last `windows` before it.
+
+        They reach back LONGEST_S at most; windows without a sketch are left out.
+        """
+        state = at, len(self._catalog)
+        if self._stacked[0] is not now or self._stacked[1] != state:  # all rules look alike
+            held = {s: part for s, part in self._windows.items() if at - LONGEST_S < s < at}
+            self._stacks = sketch.stacked({**held, at: now}, len(self._catalog))
+            self._stacked = now, state
+        since = at - windows * self._window_s
+        return [stack.since(since) for stack in self._stacks if stack.windows[-1] >= since]
+
+    def recent_counts(self, rows: np.ndarray, windows: Sequence[int]) -> list[np.ndarray]:
+        """Observations of each row in the last so many windows, LONGEST_S at most."""
+        self._counts.grow(len(self._catalog))
+        longest = max(windows)
+        held = self._counts.last(longest)[rows].astype(np.int64)
+        return [held[:, longest - width :].sum(axis=1) for width in windows]
+
+    def usual(self, q: float) -> np.ndarray:
+        """Value of the q-quantile of the baseline of every row of the catalog; NaN if unknown."""
+        found = self._usual.get(q, np.empty(0))  # it stands for a quarter of an hour
+        new = np.arange(len(found), len(self._catalog))
+        if len(new):
+            found = np.concatenate([found, sketch.quantile(self.baseline, new, q)[0]])
+            self._usual[q] = found
+        return found
+
+    def quarters(self, since: int | None = None, until: int | None = None) -> list[sketch.Sketches]:
+        """The quarter-hours that `baseline` is the sum of, oldest first.
+
+        Optionally only those that start at or after `since` and before `until`, epoch s.
+        """
+        if self._newest_quarter is None:
+            return []
+        last = self._newest_quarter - LAG_QUARTERS * QUARTER_S
+        return [
+            part
+            for start, part in sorted(self._quarters.items())
+            if start <= last
+            and (since is None or start >= since)
+            and (until is None or start < until)
+        ]
+
+    def hour(self, start: int) -> sketch.Sketches:
+        """The hour from `start`, epoch s, without what is known to be spoilt in it."""
+        parts = []
+        for quarter in range(start, start + 4 * QUARTER_S, QUARTER_S):
+            part, bad = self._quarters.get(quarter, sketch.EMPTY), self._spoilt_rows(quarter)
+            parts.append(part.without(bad) if len(bad) else part)
+        return sketch.add(parts)
+
+    # ---- learning ----------------------------------------------------------------------
+
+    def push_window(self, frame: WindowFrame, rows: np.ndarray) -> None:
+        """A closed window; windows come in order."""
+        found = self.of(frame, rows)
+        self._windows[frame.start] = found
+        counts = np.bincount(found.key // sketch.WIDTH, found.count, minlength=len(self._catalog))
+        self._counts.push(counts.astype(np.float32))
+        self._newest = frame.start
+
+    def pass_to(self, start: int) -> None:
+        """The newest window is `start`, of which nothing is known."""
+        self._counts.push(np.empty(0, np.float32))
+        self._newest = start
+
+    def drop_windows(self, starts: Iterable[int]) -> None:
+        """Let go of windows that are too old."""
+        for start in starts:
+            self._windows.pop(start, None)
+
+    def push_quarter(
+        self, frame: WindowFrame, rows: np.ndarray, excluded: Mapping[str, Sequence[str]]
+    ) -> None:
+        """A closed quarter-hour, before `age_out` is told of it.
+
+        `excluded` holds the series not to learn from under the keys that `spoils` gives.
+        """
+        self._quarters[frame.start] = self.of(frame, rows)
+        self._spoilt[frame.start] = {
+            back: self._catalog.known(series)
+            for back in range(LAG_QUARTERS + 1)
+            if (series := excluded.get(_key(self.signal, back)))
+        }
+
+    def age_out(self, start: int) -> None:
+        """The quarter-hour `start` is the newest: move the baseline on."""
+        self._newest_quarter = start
+        entering = start - LAG_QUARTERS * QUARTER_S
+        enters = self._quarters.get(entering, sketch.EMPTY)
+        spoilt = self._spoilt_rows(entering)
+        self._spoilt.pop(entering, None)
+        if len(spoilt):
+            enters = self._quarters[entering] = enters.without(spoilt)
+        leaves = self._quarters.pop(start - self._keep * QUARTER_S, sketch.EMPTY)
+        self.baseline = sketch.subtract(sketch.add([self.baseline, enters]), leaves)
+        self._usual.clear()
+
+    def _spoilt_rows(self, quarter: int) -> np.ndarray:
+        found = [
+            rows
+            for later in range(LAG_QUARTERS + 1)
+            for back, rows in self._spoilt.get(quarter + later * QUARTER_S, {}).items()
+            if back >= later
+        ]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+
+def spoils(
+    signal: str, rows: np.ndarray, reach_s: np.ndarray, window: int, window_s: int
+) -> dict[str, np.ndarray]:
+    """The rows that breached in `window`, by the key they are excluded under.
+
+    Args:
+        signal: a key of SKETCH_PREFIX.
+        rows: the rows in breach.
+        reach_s: how far each looked back from the end of the window, LONGEST_S at most.
+        window: its start, epoch s.
+        window_s: its length.
+    """
+    since = (window + window_s - reach_s) // QUARTER_S
+    back = np.clip(window // QUARTER_S - since, 0, LAG_QUARTERS)
+    return {_key(signal, int(b)): rows[back == b] for b in np.unique(back)}
+
+
+def _key(signal: str, back: int) -> str:
+    return f"{signal}-{back}" if back else signal

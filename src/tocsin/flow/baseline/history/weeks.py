@@ -1,0 +1,333 @@
+"""The last six weeks (and a day) of one shard by the hour: what a weekly habit is known from.
+
+An hour of a series and a signal is one value: the total of a count signal, or a statistic of
+a distribution (`duration.p95`, `ttft.logmean`; STATISTICS), in the unit its sketch has. It is
+NaN where nothing is known: before the series was first seen, where fewer than two of the
+hour's quarters were evaluated whole and may be learned from (`excluded`), and, of statistics,
+where nothing was observed. From three or two known quarters a total is extrapolated.
+
+Values are kept in 16 bits, as steps of a signed logarithm (0.06 %) or, the means and
+variances of logarithms, of 1/1200; what is read is what was stored, so a restart changes
+nothing. Series are known by name and outlive their row in the catalog: one that pauses over
+the weekend finds its past again on Monday. What was silent for six weeks is forgotten.
+
+The store holds a blob a day of UTC, `d:<day start>`, written anew as each hour closes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from tocsin.flow.baseline.catalog import Catalog
+from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S, Calendar
+from tocsin.flow.baseline.history.hour_codec import HOURS, UNKNOWN, ZERO, Block
+from tocsin.flow.baseline.stats import sketch
+from tocsin.types import split_series
+
+VERSION: Final = 1
+#: What is kept of an hour's distribution: quantiles, and moments of the natural logarithm.
+STATISTICS: Final = ("p50", "p95", "p99", "logmean", "logvar")
+PREFIX: Final = "d:"
+
+#: An hour of a signal to the views it is kept of; None = of every view.
+Kept = Mapping[str, frozenset[str] | None]
+
+
+class _Wire(msgspec.Struct, array_like=True):
+    version: int
+    last: int  # the newest hour that was closed, in hours since the epoch
+    series: list[str]
+    signals: dict[str, tuple[bytes, bytes]]  # <u4 index into series, <u2 codes [series, 24]
+
+
+class Weeks:
+    """See the module. Rows that are asked for are those of the shard's catalog."""
+
+    def __init__(self, catalog: Catalog, calendar: Calendar, kept: Kept) -> None:
+        self.calendar = calendar
+        self._catalog = catalog
+        self._blocks = {name: Block(name, views) for name, views in kept.items()}
+        self._row: dict[str, int] = {}
+        self._free: list[int] = []
+        self._seen = np.empty(0, np.int64)  # newest hour with events
+        self._first = np.empty(0, np.int64)  # oldest known hour
+        self.last: int | None = None  # the newest closed hour, in hours since the epoch
+        self._map = np.empty(0, np.int64)  # catalog row -> row here
+        self._map_of: tuple[int, int] = (-1, 0)  # state of the catalog and of `_row`
+        self._changes = 0
+        self.forgotten = 0  # how many series were; a row may belong to another one since
+
+    # ---- reading -----------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The signals that are kept."""
+        return tuple(self._blocks)
+
+    def hours(self, name: str, rows: np.ndarray, until: int, count: int) -> np.ndarray:
+        """float64 [len(rows), count]: the hours that ended at or before `until`, newest last.
+
+        Raises KeyError where no rule reads the signal `name`.
+        """
+        end = until // HOUR_S
+        return self._read(name, rows, np.arange(end - count, end))
+
+    def same_hour(
+        self, name: str, rows: np.ndarray, at: int, weeks: int = 6, near: int = 0
+    ) -> np.ndarray:
+        """float64 [len(rows), weeks * (2 near + 1)]: the hour of `at` in earlier weeks.
+
+        The hour of the week is that of the wall clock of the calendar's zone. Weeks come
+        oldest first, within each the hours from `near` before to `near` after it.
+        """
+        around = np.arange(-near, near + 1)
+        hours = [self.calendar.weeks_before(at, week) // HOUR_S for week in range(weeks, 0, -1)]
+        return self._read(name, rows, (np.array(hours, np.int64)[:, None] + around).ravel())
+
+    def same_time(
+        self, name: str, rows: np.ndarray, at: int, days: int = 7, near: int = 1
+    ) -> np.ndarray:
+        """float64 [len(rows), days, 2 near + 1]: the hours about the time of `at` on earlier days.
+
+        The time is that of the wall clock. The oldest day comes first, within each the hours
+        from `near` before to `near` after it.
+        """
+        around = np.arange(-near, near + 1)
+        hours = [self.calendar.days_before(at, day) // HOUR_S for day in range(days, 0, -1)]
+        values = self._read(name, rows, (np.array(hours, np.int64)[:, None] + around).ravel())
+        return values.reshape(len(rows), days, len(around))
+
+    def days(self, name: str, rows: np.ndarray, until: int, days: int) -> np.ndarray:
+        """float64 [len(rows), days]: totals of 24 hours each, back from `until`, newest last.
+
+        A day of which 18 hours or more are known is extrapolated, any other is NaN.
+        """
+        hours = self.hours(name, rows, until, 24 * days).reshape(len(rows), days, 24)
+        known = np.isfinite(hours).sum(axis=2)
+        total = np.nansum(hours, axis=2) * 24 / np.maximum(known, 1)
+        return np.where(known >= 18, total, np.nan)
+
+    def age(self, rows: np.ndarray, at: int) -> np.ndarray:
+        """Seconds from the first known hour of each row to `at`, five weeks at most; 0 if none."""
+        mine = self._mine(rows)
+        first = np.full(len(rows), at // HOUR_S)
+        first[mine >= 0] = self._first[mine[mine >= 0]]
+        # First hours fall out of the six weeks; five are as old as anything asks for.
+        age: np.ndarray = np.minimum(np.maximum(at - first * HOUR_S, 0), 35 * DAY_S)
+        return age
+
+    def _read(self, name: str, rows: np.ndarray, hours: np.ndarray) -> np.ndarray:
+        block = self._blocks[name]
+        out = np.full((len(rows), len(hours)), np.nan)
+        if self.last is None or not self._row:
+            return out
+        mine = self._mine(rows)
+        row = np.where(mine >= 0, block.of[mine], -1)
+        here = np.flatnonzero(row >= 0)
+        there = np.flatnonzero((hours <= self.last) & (hours > self.last - HOURS))
+        codes = block.data[row[here, None], hours[there] % HOURS]
+        out[here[:, None], there] = block.decode(codes)
+        return out
+
+    def own_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The row here of rows of the catalog; -1 = not known."""
+        return self._mine(rows)
+
+    def own_row(self, series: str) -> int:
+        """The row here of a series; -1 = not known."""
+        return self._row.get(series, -1)
+
+    def own(self, name: str, hours: np.ndarray) -> np.ndarray:
+        """float64 [own rows, len(hours)]: some hours (since the epoch) of every series."""
+        block = self._blocks[name]
+        size = len(self._row) + len(self._free)
+        out = np.full((size, len(hours)), np.nan)
+        if self.last is not None and size:
+            here = np.flatnonzero(block.of[:size] >= 0)
+            there = np.flatnonzero((hours <= self.last) & (hours > self.last - HOURS))
+            codes = block.data[block.of[here, None], hours[there] % HOURS]
+            out[here[:, None], there] = block.decode(codes)
+        return out
+
+    def own_first(self) -> np.ndarray:
+        """The first known hour of every series, by own row."""
+        return self._first[: len(self._row) + len(self._free)]
+
+    def _mine(self, rows: np.ndarray) -> np.ndarray:
+        state = (self._catalog.changes, self._changes)
+        if state != self._map_of:
+            find = self._row.get
+            self._map = np.array([find(name, -1) for name in self._catalog.names], np.int64)
+            self._map_of = state
+        mine: np.ndarray = self._map[rows]
+        return mine
+
+    # ---- learning ----------------------------------------------------------------------
+
+    def push(
+        self, hour: int, values: Mapping[str, np.ndarray], *, known: bool
+    ) -> dict[str, bytes | None]:
+        """Close an hour; gives the blobs that make it last.
+
+        Args:
+            hour: in hours since the epoch; those that were left out become unknown, and one
+                that is known already is passed over.
+            values: signal -> float64, by row of the catalog; NaN = unknown.
+            known: whether the hour was evaluated: a series without a row was silent in it.
+        """
+        before = self.last
+        if before is not None and hour <= before:
+            return {}
+        skipped = [] if before is None else range(max(before + 1, hour - HOURS), hour)
+        for block in self._blocks.values():
+            block.data[:, [h % HOURS for h in skipped]] = UNKNOWN
+            silent = ZERO if known and block.is_total else UNKNOWN
+            block.data[:, hour % HOURS] = np.where(block.used(), silent, UNKNOWN)
+        self.last = hour
+        self._set(hour, values)
+        self._forget(hour)
+        day = hour // 24 * 24
+        blobs: dict[str, bytes | None] = {f"{PREFIX}{day * HOUR_S}": self._encode(day)}
+        if before is not None:
+            gone = range((before - HOURS + 1) // 24 * 24, (hour - HOURS + 1) // 24 * 24, 24)
+            blobs |= dict.fromkeys((f"{PREFIX}{old * HOUR_S}" for old in gone[:44]), None)
+        return blobs
+
+    def _set(self, hour: int, values: Mapping[str, np.ndarray]) -> None:
+        events = values["n"]
+        living = np.flatnonzero(np.nan_to_num(events) > 0)
+        views = self._blocks["n"].views
+        for name in (self._catalog.names[row] for row in living):
+            if views is None or split_series(name)[0] in views:
+                self._enter(name, hour)
+        mine = self._mine(np.arange(len(events)))
+        alive = mine[living]
+        self._seen[alive[alive >= 0]] = hour
+        for name, block in self._blocks.items():
+            row = np.where(mine >= 0, block.of[mine], -1) if len(block.of) else mine
+            here = np.flatnonzero(row >= 0)
+            block.data[row[here], hour % HOURS] = block.encode(values[name][here])
+
+    def _enter(self, name: str, hour: int) -> int:
+        row = self._row.get(name)
+        if row is not None:
+            return row
+        row = self._free.pop() if self._free else len(self._row)
+        if row >= len(self._seen):
+            room = np.full(max(64, 2 * row) - len(self._seen), -1, np.int64)
+            self._seen = np.concatenate([self._seen, room])
+            self._first = np.concatenate([self._first, room])
+        self._row[name] = row
+        self._seen[row] = self._first[row] = hour
+        self._changes += 1
+        view = split_series(name)[0]
+        for block in self._blocks.values():
+            block.enter(row, view)
+        return row
+
+    def _forget(self, hour: int) -> None:
+        for name in [n for n, row in self._row.items() if self._seen[row] <= hour - HOURS]:
+            row = self._row.pop(name)
+            for block in self._blocks.values():
+                block.leave(row)
+            self._free.append(row)
+            self._changes += 1
+            self.forgotten += 1
+
+    # ---- the store ---------------------------------------------------------------------
+
+    def _encode(self, day: int) -> bytes:
+        """The blob of the day that begins at hour `day`."""
+        assert self.last is not None
+        names = sorted(self._row)
+        rows = np.array([self._row[name] for name in names], np.int64)
+        hours = np.arange(day, day + 24)
+        signals = {}
+        for name, block in sorted(self._blocks.items()):
+            row = block.of[rows] if len(rows) else rows
+            here = np.flatnonzero(row >= 0)
+            codes = block.data[row[here, None], hours % HOURS]
+            codes[:, hours > self.last] = UNKNOWN
+            signals[name] = (here.astype("<u4").tobytes(), codes.astype("<u2").tobytes())
+        wire = _Wire(VERSION, self.last, names, signals)
+        return zlib.compress(msgspec.msgpack.encode(wire), 1)
+
+    def restore(self, blobs: Mapping[str, bytes]) -> None:
+        """Take up the stored days. Only when empty. Raises ValueError (a blob not of ours)."""
+        days = {int(key[2:]) // HOUR_S: raw for key, raw in blobs.items() if key.startswith(PREFIX)}
+        wires = {day: _decode(raw) for day, raw in sorted(days.items())}
+        if not wires:
+            return
+        self.last = max(wire.last for wire in wires.values())
+        for day, wire in wires.items():
+            self._restore_day(day, wire)
+        order = np.arange(self.last - HOURS + 1, self.last + 1)
+        totals = self._blocks["n"]
+        for row in self._row.values():
+            codes = totals.data[totals.of[row], order % HOURS]
+            events = np.flatnonzero((codes > ZERO) & (codes != UNKNOWN))
+            self._first[row] = order[np.argmax(codes != UNKNOWN)]
+            self._seen[row] = order[events[-1]] if len(events) else order[0] - 1
+        self._forget(self.last)
+
+    def _restore_day(self, day: int, wire: _Wire) -> None:
+        assert self.last is not None
+        rows = np.array([self._enter(name, day) for name in wire.series], np.int64)
+        hours = np.arange(day, day + 24)
+        held = (hours <= self.last) & (hours > self.last - HOURS)
+        for name, (index, raw) in wire.signals.items():
+            block = self._blocks.get(name)
+            if block is None or not len(rows):
+                continue  # no rule reads it any more
+            mine = block.of[rows[np.frombuffer(index, "<u4")]]
+            codes = np.frombuffer(raw, "<u2").reshape(len(mine), 24)
+            kept = np.flatnonzero(mine >= 0)
+            block.data[mine[kept, None], hours[held] % HOURS] = codes[np.ix_(kept, held)]
+
+
+def _decode(raw: bytes) -> _Wire:
+    try:
+        wire = msgspec.msgpack.decode(zlib.decompress(raw), type=_Wire)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise ValueError(f"not a day of hours: {error}") from None
+    if wire.version != VERSION:
+        raise ValueError(f"a day of hours of version {wire.version}; this release reads {VERSION}")
+    return wire
+
+
+def kept_of(
+    totals: Kept, distributions: Kept, statistics: Kept | None = None
+) -> dict[str, frozenset[str] | None]:
+    """What to keep: the totals, and the statistics of the distributions that some rule reads.
+
+    `statistics` names those (`duration.p95`) and their views; None = all of them.
+    """
+    kept = dict(totals)
+    for name, views in distributions.items():
+        for key in (f"{name}.{statistic}" for statistic in STATISTICS):
+            if statistics is None:
+                kept[key] = views
+            elif key in statistics:
+                kept[key] = statistics[key]
+    return kept
+
+
+def statistics(name: str, hour: sketch.Sketches, rows: int) -> dict[str, np.ndarray]:
+    """The statistics of an hour's distribution `name`, of rows 0 .. rows - 1 of the catalog."""
+    every = np.arange(rows)
+    quantiles = [sketch.quantile(hour, every, q)[0] for q in (0.5, 0.95, 0.99)]
+    moments = sketch.moments(hour, every)
+    values = (*quantiles, moments.mean, moments.var)
+    return {f"{name}.{s}": column for s, column in zip(STATISTICS, values, strict=True)}
+
+
+def sum_of_quarters(quarters: np.ndarray) -> np.ndarray:
+    """Total of an hour from its four quarters [rows, 4]: two known are the least, else NaN."""
+    known = np.isfinite(quarters).sum(axis=1)
+    total = np.nansum(quarters, axis=1) * 4 / np.maximum(known, 1)
+    return np.where(known >= 2, total, np.nan)

@@ -1,0 +1,64 @@
+"""Parts of a whole, now and before: how far the mix moved, and how sure that is."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import chdtrc
+from scipy.stats import norm
+
+from tocsin.flow.baseline.stats.tails import RHO_MIN
+
+RHO_MAX = 0.5
+#: Quarter-hours with fewer events say too little about how much shares vary.
+_MIN_N = 20
+
+
+def g_test(now: np.ndarray, before: np.ndarray) -> float:
+    """p-value that two mixes (counts by part) are draws from one: likelihood-ratio test."""
+    table = np.vstack([now, before]).astype(float)
+    table = table[:, table.sum(axis=0) > 0]
+    if table.shape[1] < 2 or not table.sum(axis=1).all():
+        return 1.0
+    fair = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / table.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        g = 2 * np.where(table > 0, table * np.log(table / fair), 0.0).sum()
+    return float(chdtrc(table.shape[1] - 1, max(g, 0.0)))
+
+
+def js_distance(p: np.ndarray, q: np.ndarray) -> float:
+    """Square root of the Jensen-Shannon divergence in bits: 0 the same, 1 nothing in common."""
+    p, q = p / max(p.sum(), 1e-300), q / max(q.sum(), 1e-300)
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        halves = [np.where(x > 0, x * np.log2(x / middle), 0.0).sum() for x in (p, q)]
+    return float(np.sqrt(max(sum(halves) / 2, 0.0)))
+
+
+def over_dispersion(parts: np.ndarray, whole: np.ndarray) -> float:
+    """How much more a share varies over quarter-hours than sampling does: rho of a beta-binomial.
+
+    Args:
+        parts: events of one part in each quarter-hour.
+        whole: events of the whole in the same quarter-hours.
+    """
+    enough = whole >= _MIN_N
+    parts, whole = parts[enough], whole[enough]
+    if len(whole) < 4:
+        return RHO_MIN
+    p = parts.sum() / whole.sum()
+    if not 0 < p < 1:
+        return RHO_MIN
+    # Each quarter's squared error expects p(1-p) (1 + (n - 1) rho) / n; solve the sum for rho.
+    excess = ((parts / whole - p) ** 2 / (p * (1 - p)) - 1 / whole).sum()
+    return float(np.clip(excess / (1 - 1 / whole).sum(), RHO_MIN, RHO_MAX))
+
+
+def shift_bound(now: float, n: float, before: float, m: float, rho: float, p: float) -> float:
+    """The least absolute change of a share that is left at confidence 1 - p (one-sided).
+
+    Normal approximation with beta-binomial variance for the window and the baseline's own
+    sampling; the shares are smoothed by half an event, so that 0 and 1 have a spread too.
+    """
+    a, b = (now * n + 0.5) / (n + 1), (before * m + 0.5) / (m + 1)
+    spread = a * (1 - a) * (1 + (n - 1) * rho) / n + b * (1 - b) / m
+    return float(abs(now - before) - norm.isf(p) * np.sqrt(spread))

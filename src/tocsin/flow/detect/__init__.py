@@ -1,0 +1,1 @@
+"""Graded windows and runs to findings: detectors by rule, one declaration each."""

@@ -1,0 +1,1 @@
+"""The detectors of windows, one module each; `registry.py` names them."""

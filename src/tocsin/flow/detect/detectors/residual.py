@@ -1,0 +1,86 @@
+"""Values that are odd for their series in whatever way: its level, its day, its steps.
+
+The residual bank (`grade/residual`) says how often a series is that odd. One odd value is
+nothing; the rule's persistence asks for most of ten minutes of them. The effect is measured
+on the baselines of all count rules, so two models that know nothing of each other must agree.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tocsin.flow.baseline.catalog import Group
+from tocsin.flow.baseline.expect.counts import Expected, expect
+from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.detect.detectors.spike import UNITS
+from tocsin.flow.detect.verdicts import (
+    NOTHING,
+    Verdicts,
+    contributions,
+    is_watched,
+    name_of,
+    rows_of,
+)
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Contributor
+
+#: Windows whose mean number of events must reach the floor, where this one's does not; of long
+#: windows all that are kept.
+_USUAL = 30
+_WORDS = {"n": "events", "cost": "nano-USD", "err": "errors", "to": "timeouts"}
+
+
+def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+    """Every odd series of the signal, and those whose group has an alert."""
+    rows, history = rows_of(rule, graded), graded.history
+    p = graded.residuals.get(rule.signal, np.full(len(history.catalog), np.nan))[rows]
+    kept = (p <= rule.evidence["p"]) | is_watched(rule, graded, rows, watched)
+    if not kept.any():
+        return NOTHING
+    rows, p = rows[kept], p[kept]
+    value, n = graded.current[rule.signal][rows], graded.current["n"][rows]
+    expected = _expect(rule, graded, rows)
+    windows = min(_USUAL, history.width)
+    usual_n = history.counts.sums("n", rows, windows)[:, 0] / windows
+    enough = np.maximum(n, usual_n) >= rule.volume["n"]
+    ratio = rule.effect["ratio"]
+    more = value >= expected.high
+    usual = np.where(more, expected.high, expected.low)
+    bound = np.where(more, usual * ratio, usual / ratio)
+    far = np.where(more, value + 1.0, usual + 1.0) / np.where(more, usual + 1.0, value + 1.0)
+    known = np.isfinite(p) & expected.ready
+    odd = known & (p <= rule.evidence["p"])
+    minutes = history.window_s / 60
+
+    def say(i: int) -> str:
+        return (
+            f"{name_of(graded, int(rows[i]))}: {value[i]:,.0f} "
+            f"{_WORDS.get(rule.signal, rule.signal)} in {minutes:g} min, where "
+            f"{usual[i]:,.0f} would be usual; so odd a value is one of {1 / p[i]:,.0f} here"
+        )
+
+    return Verdicts(
+        rows,
+        odd & enough & (far >= ratio),
+        known & ((p > rule.evidence["p"]) | (far < ratio)),
+        value,
+        np.where(known, usual, np.nan),
+        np.where(known, bound, np.nan),
+        n.astype(np.int64),
+        np.where(known, p, np.nan),
+        np.where(known, far / ratio, 0.0),
+        np.where(known, expected.baseline, 0),
+        UNITS.get(rule.signal, rule.signal),
+        say,
+        top=lambda i: _drivers(rule, graded, int(rows[i])) if more[i] else (),
+    )
+
+
+def _drivers(rule: RuleSpec, graded: Graded, row: int) -> tuple[Contributor, ...]:
+    return contributions(rule, graded, row, lambda parts: _expect(rule, graded, parts).high)
+
+
+def _expect(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
+    return expect(
+        graded.history, rule.signal, rows, at=graded.at, warmup=graded.warmup, skip=graded.skip
+    )

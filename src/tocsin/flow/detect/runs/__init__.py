@@ -1,0 +1,1 @@
+"""Judgements of runs (traces): loops, depth, fan-out, burn, and runs that never end."""

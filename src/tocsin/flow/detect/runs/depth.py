@@ -1,0 +1,54 @@
+"""Depth: agents inside agents, or a chain of hand-offs that never comes back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunBook
+from tocsin.flow.detect.runs.names import Reader
+from tocsin.flow.detect.runs.run_findings import Broken, tell
+from tocsin.flow.detect.runs.run_settings import RunRule
+from tocsin.flow.detect.runs.step_ring import HANDOFFS, ROOTS, Rings
+from tocsin.flow.detect.runs.tree import depths
+from tocsin.types import Finding
+
+
+def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) -> float:
+    """What a run may come to; inf for a quantity that is not judged here."""
+    if quantity != "depth":
+        return math.inf
+    return max(effect["depth"], level.p999 if level else 0)
+
+
+def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
+    """Runs deeper than `effect.depth` and than one in a thousand of their agent's."""
+    floor, worse = rule.effect["depth"], rule.effect["critical"]
+    findings: list[Finding] = []
+    could = seen.count(ROOTS[seen.steps["kind"]] | HANDOFFS[seen.steps["kind"]])
+    for i in np.flatnonzero(could >= floor).tolist():
+        steps = seen.of(i)
+        names = reader.names(steps)
+        depth = depths(steps, names)
+        if depth[-1] <= floor:
+            continue
+        levels = [
+            book.level(at_ms, who.env, who.service, "depth", who.agent)
+            or book.level(at_ms, who.env, who.service, "depth")
+            for at_ms, who in zip(steps["end_ms"].tolist(), names, strict=True)
+        ]
+        bound = np.array([limit(rule.effect, "depth", level) for level in levels])
+        broken = Broken(
+            what="",
+            signal="depth",
+            unit="agents",
+            observed=depth,
+            bound=bound,
+            critical=worse * bound,
+            summary="{agent} is {observed} agents deep; the limit is {bound}.",
+            levels=levels,
+        )
+        findings += tell(rule, seen.traces[i], steps, names, broken)
+    return findings

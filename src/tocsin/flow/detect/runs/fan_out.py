@@ -1,0 +1,80 @@
+"""Fan-out: one span with far too many children at a time, or a run with too many agents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunBook
+from tocsin.flow.detect.runs.names import Names, Reader
+from tocsin.flow.detect.runs.run_findings import Broken, at_each, tell
+from tocsin.flow.detect.runs.run_settings import RunRule
+from tocsin.flow.detect.runs.step_ring import CALLED, ROOTS, Rings, often
+from tocsin.flow.detect.runs.tree import agents, fan_outs
+from tocsin.types import Finding
+
+_FLOORS: Final[Mapping[Quantity, str]] = {"fan_out": "children", "agents": "agents"}
+
+
+def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) -> float:
+    """What a run may come to; inf for a quantity that is not judged here."""
+    if quantity not in _FLOORS:
+        return math.inf
+    return max(effect[_FLOORS[quantity]], effect["ratio"] * level.p99 if level else 0)
+
+
+def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
+    """Runs wider than `children`, or with more than `agents`, and than theirs mostly are."""
+    effect = rule.effect
+    kind = seen.steps["kind"]
+    children = (ROOTS[kind] | CALLED[kind]) & (seen.steps["parent"] != 0)
+    wide = often(seen, children, "parent", int(effect["children"]) + 1)
+    many = np.flatnonzero(seen.count(ROOTS[kind]) > effect["agents"]).tolist()
+    findings: list[Finding] = []
+    for i in sorted(wide.union(many)):
+        steps = seen.of(i)
+        names = reader.names(steps)
+        widest = fan_outs(steps, names, models=has_called(seen, i, steps))
+        shapes: tuple[tuple[Quantity, np.ndarray], ...] = (
+            ("fan_out", widest),
+            ("agents", agents(steps)),
+        )
+        for quantity, observed in shapes:
+            if observed[-1] > effect[_FLOORS[quantity]]:
+                broken = _broken(effect, quantity, observed, steps, names, book)
+                findings += tell(rule, seen.traces[i], steps, names, broken)
+    return findings
+
+
+_WIDE = "{agent} started {observed} calls or agents at once; the limit is {bound}."
+_MANY = "{agent} has spawned {observed} agents; the limit is {bound}."
+
+
+def has_called(seen: Rings, run: int, steps: np.ndarray) -> bool:
+    """Whether a model was called before the run's ring begins: tokens say so."""
+    rolled = bool(seen.rolled[run])
+    return rolled and bool(seen.totals["tokens"][run] > steps["tokens"].sum(dtype=np.int64))
+
+
+def _broken(
+    effect: Mapping[str, float], quantity: Quantity, observed: np.ndarray, steps: np.ndarray,
+    names: Sequence[Names], book: RunBook,
+) -> Broken:  # fmt: skip
+    who = names[-1]
+    levels = at_each(
+        steps["end_ms"], lambda at_ms: book.level(at_ms, who.env, who.service, quantity)
+    )
+    bound = np.array([limit(effect, quantity, level) for level in levels])
+    return Broken(
+        what="" if quantity == "fan_out" else quantity,
+        signal=quantity,
+        unit="children" if quantity == "fan_out" else "agents",
+        observed=observed,
+        bound=bound,
+        critical=np.maximum(effect["critical"], bound),
+        summary=_WIDE if quantity == "fan_out" else _MANY,
+        levels=levels,
+    )

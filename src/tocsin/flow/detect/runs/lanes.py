@@ -1,0 +1,149 @@
+"""Lanes of a run: the sequences of actions in which a repetition would be a loop.
+
+An agent's calls are one lane, unless they were made at the same time: three workers of one
+name, each under a span of its own, may all begin with the same call, and that is no loop.
+Rings hold ends and parents, no starts. A span with model calls under it is a worker's, as far
+as can be told. Calls under another worker go on in a lane whose own worker has ended by then;
+if none has, the two work side by side, and the call begins a lane of its own.
+
+A span that does not end may also be one that no ring will ever hold, and then its calls did
+follow one another. So all of an agent's calls are one more lane, with limits more cautious and
+without those that came too soon after a call under another span to have followed it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from tocsin.flow.detect.runs.names import Names
+from tocsin.flow.detect.runs.repetition import Action, LoopLimits
+from tocsin.flow.detect.runs.step_ring import ACTS, HANDOFFS, MODEL_CALLS, comparable
+from tocsin.types import STEP_ERROR, STEP_HAS_ARGS, STEP_HAS_RESULT
+
+#: No model answers sooner: calls under different parents that end closer are side by side.
+_TURN_MS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One suspect: its steps (STEP) in time order, and their names."""
+
+    trace_id: str
+    steps: np.ndarray
+    names: Sequence[Names]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Actions in order of time, and the index of each one's step in the run.
+
+    `shape` are the steps that say what an action does; an action is its own, by default.
+    """
+
+    actions: Sequence[Action]
+    at: Sequence[int]
+    shape: Sequence[Sequence[int]] = ()
+
+
+def may_loop(run: Run, at: Sequence[int], limits: LoopLimits) -> bool:
+    """Whether a lane of these steps can hold a loop at all: cheap, and rarely wrong."""
+    steps = run.steps[list(at)]
+    if len(steps) < min(limits.repeat, limits.cycle):
+        return False
+    lags = np.arange(limits.max_period + 1)[:, None]  # row 0 is for symbols, whatever came of them
+    place = np.arange(len(steps))
+    earlier = place - np.maximum(lags, 1)
+    again = steps["rsym"][earlier.clip(0)] == steps["rsym"]
+    again[0] = steps["sym"][earlier[0].clip(0)] == steps["sym"]
+    again &= (earlier >= 0) & comparable(steps)
+    streak = place - np.maximum.accumulate(np.where(again, -1, place), axis=1)
+    least = min(limits.cycle, limits.cycle_blind) - 1
+    needed = lags * least
+    needed[0], needed[1] = limits.repeat_any - 1, limits.repeat - 1
+    return bool((streak >= needed).any())
+
+
+def lane(run: Run, at: Sequence[int], polls: re.Pattern[str], *, models: bool = False) -> Lane:
+    """The actions at these indices; with `models`, only model calls can be alike."""
+    indices = list(at)
+    steps = run.steps[indices]
+    alike = comparable(steps)
+    if models:
+        alike &= MODEL_CALLS[steps["kind"]]
+    flags = steps["flags"]
+    error = (flags & STEP_ERROR) != 0
+    handoff = HANDOFFS[steps["kind"]]
+    evidence = error | handoff | ((flags & STEP_HAS_RESULT) != 0)
+    # Without arguments only the same error makes two calls the same.
+    blind = ((flags & STEP_HAS_ARGS) == 0) & ~handoff
+    sym = np.where(blind, steps["rsym"], steps["sym"])
+    columns = (steps["end_ms"], sym, steps["rsym"], alike, evidence, error, handoff)
+    poll = [polls.match(run.names[i].act) is not None for i in indices]
+    rows = zip(*(column.tolist() for column in columns), poll, strict=True)
+    return Lane([Action(*row) for row in rows], indices)
+
+
+def acts(run: Run) -> list[int]:
+    """The indices of what agents did to the world."""
+    found: list[int] = np.flatnonzero(ACTS[run.steps["kind"]]).tolist()
+    return found
+
+
+def by_agent(run: Run) -> dict[str, list[int]]:
+    """The acts of each agent, the agents in the order in which they first acted."""
+    agents: dict[str, list[int]] = {}
+    for i in acts(run):
+        agents.setdefault(run.names[i].agent, []).append(i)
+    return agents
+
+
+def side_by_side(run: Run, at: Sequence[int]) -> Iterator[list[int]]:
+    """One agent's acts, apart where they were made under spans open beside each other."""
+    parents = run.steps["parent"][list(at)].tolist()
+    if len(set(parents)) == 1:
+        yield list(at)
+        return
+    ended = {span: i for i, span in enumerate(run.steps["span"].tolist())}
+    works = _workers(run)
+    lanes: list[list[int]] = []
+    last: list[int] = []  # the parent of each lane's newest act
+    of: dict[int, int] = {}
+    for i, parent in zip(at, parents, strict=True):
+        number = of.get(parent)
+        if number is None:
+            free = [
+                (min(ended.get(p, i), i), n)
+                for n, p in enumerate(last)
+                if ended.get(p, i) < i or not max(works.get(p, i), works.get(parent, i)) < i
+            ]
+            number = max(free)[1] if free else len(lanes)
+            if number == len(lanes):
+                lanes.append([])
+                last.append(parent)
+        of[parent], last[number] = number, parent
+        lanes[number].append(i)
+    yield from lanes
+
+
+def _workers(run: Run) -> dict[int, int]:
+    """Spans with model calls under them, and the index of the first of those."""
+    workers: dict[int, int] = {}
+    parents = run.steps["parent"].tolist()
+    for i in np.flatnonzero(MODEL_CALLS[run.steps["kind"]]).tolist():
+        workers.setdefault(parents[i], i)
+    return workers
+
+
+def apart(run: Run, at: Sequence[int]) -> list[int]:
+    """One agent's acts that may have followed one another, whatever spans they are under."""
+    ends, parents = run.steps["end_ms"].tolist(), run.steps["parent"].tolist()
+    kept = list(at[:1])
+    for i in at[1:]:
+        if parents[i] == parents[kept[-1]] or ends[i] - ends[kept[-1]] >= _TURN_MS:
+            kept.append(i)
+    return kept

@@ -1,0 +1,86 @@
+"""Orphans: runs that fell silent without an end. Judged when a window closes.
+
+An orphan is told only of a service whose runs are known to end, nearly all of them; where
+they never do, or do not say so, silence means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tocsin.flow.baseline.history.run_stats import SURE, Level, RunBook
+from tocsin.flow.detect.runs.pauses import Pause
+from tocsin.flow.detect.runs.run_findings import BASELINE
+from tocsin.flow.detect.runs.run_settings import RunRule
+from tocsin.types import NONE, Finding, join_series
+
+
+def limit_ms(rule: RunRule, pause: Pause, book: RunBook) -> int:
+    """How long a run may stand still before it is an orphan."""
+    level = _level(pause, book)
+    seconds = max(rule.effect["silent_s"], rule.effect["ratio"] * level.p999 if level else 0)
+    return int(seconds * 1_000)
+
+
+def _level(pause: Pause, book: RunBook) -> Level | None:
+    return book.level(pause.since_ms, pause.env, pause.service, "seconds")
+
+
+def judge(
+    rule: RunRule, pauses: Iterable[tuple[str, Pause]], since_ms: int, upto_ms: int, book: RunBook
+) -> list[Finding]:
+    """What windows that close in (since_ms, upto_ms] say of runs that stand still.
+
+    A run that reached its limit in them breaches; one that went on in them after that clears.
+    """
+    findings: list[Finding] = []
+    for trace, pause in pauses:
+        silent_ms = limit_ms(rule, pause, book)
+        if not pause.lasts(silent_ms) or not _ends(rule, pause, book):
+            continue
+        if since_ms < pause.since_ms + silent_ms <= upto_ms:
+            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, book, breach=True))
+        if since_ms < pause.until_ms <= upto_ms:
+            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, book, breach=False))
+    return findings
+
+
+def _ends(rule: RunRule, pause: Pause, book: RunBook) -> bool:
+    """Whether the runs of this service are known to end."""
+    ended, left = book.ends(pause.since_ms, pause.env, pause.service)
+    return ended >= rule.effect["ended"] and left <= rule.effect["left"] * (ended + left)
+
+
+def _finding(
+    rule: RunRule, trace: str, pause: Pause, upto_ms: int, silent_ms: int, book: RunBook, *,
+    breach: bool,
+) -> Finding:  # fmt: skip
+    level = _level(pause, book)
+    group = {"env": pause.env, "service": pause.service, "agent": pause.agent, "trace_id": trace}
+    who = "A run" if pause.agent == NONE else f"A run of agent {pause.agent}"
+    doing = "" if pause.act == NONE else f" after {pause.act}"
+    silent_s = silent_ms / 1_000
+    return Finding(
+        rule=rule.id,
+        series=join_series("run", pause.env, pause.service, trace),
+        group=tuple((name, group.get(name, NONE)) for name in rule.group_by),
+        window=-(-upto_ms // 1_000) - 60,
+        at_ms=upto_ms,
+        breach=breach,
+        clear=not breach,
+        severity="warning",
+        signal="silence",
+        unit="s",
+        observed=silent_s,
+        expected=float(level.p50) if level else None,
+        bound=silent_s,
+        n=level.n if level else 0,
+        score=1.0,
+        at_least=breach,
+        baseline=BASELINE if level else "none",
+        confidence="high" if level and level.n >= SURE else "normal",
+        summary=f"{who} has not moved for {silent_s:,.0f} s{doing} and never ended."
+        if breach
+        else "",
+        traces=(trace,),
+    )

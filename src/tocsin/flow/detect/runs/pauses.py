@@ -1,0 +1,191 @@
+"""The pauses that the rings of runs show: where no step came for a while, or may never come.
+
+A run that moved stands still at its last step, as far as a look can tell. If that may be its
+end, the pause carries what the run came to, for the book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from tocsin.flow.detect.runs.burn import so_far
+from tocsin.flow.detect.runs.fan_out import has_called
+from tocsin.flow.detect.runs.names import Names, Reader
+from tocsin.flow.detect.runs.shapes import Shapes, called_before, shapes
+from tocsin.flow.detect.runs.step_ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS, Rings, closing
+from tocsin.flow.detect.runs.tree import depths, fan_outs
+from tocsin.types import RUN_HEADER
+
+#: Nothing more after its end for so long: the run is over.
+OVER_MS: Final = 120_000
+#: No step for so long, and no end: the run counts as left.
+LEFT_MS: Final = 1_800_000
+
+
+class Pause(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch without a step. `until_ms` is 0 while no step after it is known."""
+
+    since_ms: int
+    until_ms: int
+    over: bool  # the step before it may be the run's end
+    env: str
+    service: str
+    agent: str
+    act: str
+    values: tuple[int, ...] = ()  # one for each QUANTITIES; of a run that may be over
+    looped: bool = False
+
+    def lasts(self, ms: int) -> bool:
+        """Whether no step came for so long, by what is known."""
+        return not self.until_ms or self.until_ms > self.since_ms + ms
+
+
+class Shown(NamedTuple):
+    """What a look shows of one run."""
+
+    pauses: list[Pause]  # the one it is in comes last
+    brief: bool  # its ring holds no other, and its last step is no end
+    ended_ms: int
+    ending: bool  # the last step may be its end
+
+
+def shown(seen: Rings, reader: Reader, looped: AbstractSet[str]) -> list[Shown]:
+    """What a look shows of each run; `looped` are the traces of those that went in circles."""
+    if not seen.traces:
+        return []
+    last, spread = _last(seen)
+    ending = closing(seen.steps[last])
+    brief = (spread < OVER_MS) & ~ending
+    others = np.flatnonzero(~brief)
+    longer = dict(zip(others.tolist(), _longer(seen, others, reader, looped), strict=True))
+    columns = (brief, seen.steps["end_ms"][last], ending, seen.steps["label"][last])
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        Shown([_pause(at_ms, reader.name(label))] if short else longer[i], short, at_ms, may_end)
+        for i, (short, at_ms, may_end, label) in enumerate(rows)
+    ]
+
+
+def _longer(
+    seen: Rings, runs: np.ndarray, reader: Reader, looped: AbstractSet[str]
+) -> Iterator[list[Pause]]:
+    """The pauses of runs (their indices) whose rings may show several, or an end."""
+    if not len(runs):
+        return
+    tidy = seen.tidy(runs)
+    last, _ = _last(tidy)
+    over, labels = closing(tidy.steps[last]).tolist(), tidy.steps["label"][last].tolist()
+    ends, owner = tidy.steps["end_ms"], tidy.owner
+    paused = set(owner[1:][(np.diff(ends) >= OVER_MS) & (owner[1:] == owner[:-1])].tolist())
+    came_to = _came_to(tidy, last, reader)
+    for k, (i, at_ms, values) in enumerate(
+        zip(runs.tolist(), ends[last].tolist(), came_to, strict=True)
+    ):
+        is_looped = tidy.traces[k] in looped
+        if k in paused:
+            yield _pauses(seen, i, reader, looped=is_looped)
+        elif over[k]:
+            yield [_over(at_ms, reader.name(labels[k]), values, looped=is_looped)]
+        else:
+            yield [_pause(at_ms, reader.name(labels[k]))]
+
+
+def _came_to(tidy: Rings, last: np.ndarray, reader: Reader) -> list[tuple[int, ...]]:
+    """What each run (in order, each span once) came to: a value for each QUANTITIES."""
+    shape = shapes(tidy, reader)
+    steps, tokens = np.diff(tidy.first), tidy.sums("tokens")
+    cost = tidy.sums("cost_nano")
+    whole = {name: tidy.totals[name].astype(np.int64) for name in RUN_HEADER.names or ()}
+    columns = (
+        shape.depth,
+        _width(tidy, shape),
+        shape.agents,
+        steps + np.where(tidy.rolled, whole["spans"] - tidy.held, 0),
+        np.where(tidy.rolled, whole["tokens"], tokens),
+        np.where(tidy.rolled, np.maximum(cost, whole["cost_nano"]), cost),
+        np.maximum(0, tidy.steps["end_ms"][last] - whole["first_ms"]) // 1_000,
+    )
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _width(tidy: Rings, shape: Shapes) -> np.ndarray:
+    """The fan-out of each run as the book learns it, see `_shape`: int64 [runs]."""
+    kind = tidy.steps["kind"]
+    rows = np.flatnonzero(MODEL_CALLS[kind] | CALLED[kind])
+    owner, called = tidy.owner[rows], CALLED[kind[rows]]
+    starts = np.ones(len(rows), bool)
+    starts[1:] = owner[1:] != owner[:-1]
+    beside = called & np.where(starts, called_before(tidy)[owner], np.roll(called, 1))
+    plain = (shape.agents <= 1) & (tidy.count(HANDOFFS[kind]) == 0)
+    plain[owner[beside]] = False
+    later = np.zeros(len(plain), np.int64)
+    later[owner[called & ~starts]] = 1
+    return np.where(plain, later, shape.fan_out)
+
+
+def _last(seen: Rings) -> tuple[np.ndarray, np.ndarray]:
+    """Index of each run's last step (of several at once, an end), and ms from first to last."""
+    first = seen.first[:-1]
+    end_ms = seen.steps["end_ms"]
+    rank = 2 * end_ms + closing(seen.steps)
+    highest = np.maximum.reduceat(rank, first)
+    where = np.flatnonzero(rank == highest[seen.owner])
+    owners = seen.owner[where]
+    last = where[np.concatenate((owners[1:] != owners[:-1], [True]))]
+    return last, end_ms[last] - np.minimum.reduceat(end_ms, first)
+
+
+def _pauses(seen: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause]:
+    """The pauses of a run that its ring shows, the one it is in included."""
+    steps = seen.of(i)
+    steps = steps[np.lexsort((closing(steps), steps["end_ms"]))]
+    ends = steps["end_ms"]
+    gaps = np.flatnonzero(np.diff(ends) >= OVER_MS).tolist()
+    may_end = closing(steps)
+    used = so_far(seen, i, steps)
+    pauses = []
+    for at in [*gaps, len(steps) - 1]:
+        until = 0 if at + 1 == len(steps) else int(ends[at + 1])
+        part = steps[: at + 1]
+        if may_end[at]:
+            totals = [int(so[at]) for so in used]
+            shape = _shape(part, reader, models=has_called(seen, i, part))
+            seconds = max(0, int(ends[at]) - int(seen.totals["first_ms"][i])) // 1_000
+            who = reader.name(int(steps["label"][at]))
+            values = (*shape, *totals, seconds)
+            pauses.append(_over(int(ends[at]), who, values, looped=looped, until_ms=until))
+        elif not until or until - ends[at] >= LEFT_MS:
+            pauses.append(_pause(int(ends[at]), reader.name(int(steps["label"][at])), until))
+    return pauses
+
+
+def _over(
+    since_ms: int, who: Names, values: tuple[int, ...], *, looped: bool, until_ms: int = 0
+) -> Pause:
+    """A run that may be over, and what it came to."""
+    return Pause(since_ms, until_ms, True, who.env, who.service, who.agent, who.act, values, looped)
+
+
+def _pause(since_ms: int, who: Names, until_ms: int = 0) -> Pause:
+    """A run that stands still at a step that is no end."""
+    return Pause(since_ms, until_ms, False, who.env, who.service, who.agent, who.act)
+
+
+def _shape(part: np.ndarray, reader: Reader, *, models: bool) -> tuple[int, int, int]:
+    """Depth, fan-out and agents of a run up to its end."""
+    kind = part["kind"]
+    spawned = int(ROOTS[kind].sum())
+    if spawned > 1 or HANDOFFS[kind].any():
+        names = reader.names(part)
+        wide = int(fan_outs(part, names, models=models)[-1])
+        return int(depths(part, names)[-1]), wide, spawned
+    asks = MODEL_CALLS[kind]
+    turns = CALLED[kind][asks | CALLED[kind]]
+    if (turns[1:] & turns[:-1]).any() or (models and turns[:1].any()):
+        return spawned, int(fan_outs(part, reader.names(part), models=models)[-1]), spawned
+    return spawned, int(turns[1:].any()), spawned  # no two calls without a model call between

@@ -1,0 +1,131 @@
+"""Runs that do not move: what a look cannot show, kept until time says what they are.
+
+Every run that moved is here with the last step it made, and with the long pauses its ring
+shows. When windows close, time passes over it:
+
+- a run whose last step may be its end (an agent or workflow that ended), with nothing after
+  it for two minutes, is *over*: the book learns it;
+- a run that made another step last, and none for the limit of an orphan rule, is *left*.
+
+A pause is judged at its own instant of event time, whether the step that ended it is known
+already or not; so it makes no difference how the log is cut. Runs must be seen before the
+windows that hold their steps are closed. A table holds TABLE runs; beyond that new ones are
+not followed until others are done: they are neither learnt nor missed as orphans.
+
+    r:o:<trace>   a run that is waited for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from tocsin.flow.baseline.history.run_stats import RunBook
+from tocsin.flow.detect.runs.pauses import LEFT_MS, OVER_MS, Pause, Shown
+
+PREFIX: Final = "r:o:"
+VERSION: Final = 1
+TABLE: Final = 20_000
+_CODEC: Final = tuple[int, list[Pause]]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The table; see the module."""
+
+    pauses: dict[str, list[Pause]] = field(default_factory=dict)
+    _changed: dict[str, None] = field(default_factory=dict)
+
+    def see(self, traces: Sequence[str], runs: Sequence[Shown], closed_ms: int) -> None:
+        """Take in the runs that moved. Windows up to `closed_ms` were closed before."""
+        for trace, run in zip(traces, runs, strict=True):
+            held = self.pauses.get(trace)
+            if held is None and len(self.pauses) >= TABLE:
+                continue
+            pauses = run.pauses
+            if held and (len(held) > 1 or not run.brief):
+                pauses = _merged(held, pauses)
+            pauses = [p for p in pauses if not p.until_ms or p.until_ms > closed_ms]
+            if run.ending and run.ended_ms + OVER_MS <= closed_ms and len(pauses) == 1:
+                pauses = []  # learnt already
+            self._put(trace, pauses)
+
+    def pass_time(
+        self, since_ms: int, upto_ms: int, book: RunBook, broke: Callable[[Pause], bool],
+        limit_ms: Callable[[Pause], int],
+    ) -> list[tuple[str, Pause]]:  # fmt: skip
+        """Let the windows of (since_ms, upto_ms] close: learn from runs that are done.
+
+        `broke` says whether a run that is over broke a limit, `limit_ms` how long an orphan is
+        waited for. Gives the pauses that orphan rules have to judge, in order of trace.
+        """
+        unended: list[tuple[str, Pause]] = []
+        for trace in sorted(self.pauses):
+            pauses = self.pauses[trace]
+            left = []
+            for pause in pauses:
+                if pause.since_ms + OVER_MS > upto_ms and not pause.until_ms:
+                    left.append(pause)
+                    continue
+                if pause.over:
+                    done_ms = pause.since_ms + OVER_MS
+                else:
+                    unended.append((trace, pause))
+                    done_ms = pause.since_ms + limit_ms(pause)
+                self._learn(pause, since_ms, upto_ms, book, broke)
+                if (pause.until_ms or done_ms) > upto_ms:
+                    left.append(pause)
+            if len(left) < len(pauses):
+                self._put(trace, left)
+        return unended
+
+    def _learn(
+        self, pause: Pause, since_ms: int, upto_ms: int, book: RunBook,
+        broke: Callable[[Pause], bool],
+    ) -> None:  # fmt: skip
+        lasted = OVER_MS if pause.over else LEFT_MS
+        at_ms = pause.since_ms + lasted
+        if not since_ms < at_ms <= upto_ms or not pause.lasts(lasted):
+            return
+        where = (pause.env, pause.service, pause.agent)
+        if pause.over and not pause.looped:
+            book.learn(at_ms, *where, pause.values, held=broke(pause))
+        else:
+            book.note(at_ms, *where, ended=pause.over)
+
+    def _put(self, trace: str, pauses: list[Pause]) -> None:
+        if pauses != self.pauses.get(trace, []):
+            self._changed[trace] = None
+            self.pauses[trace] = pauses
+            if not pauses:
+                del self.pauses[trace]
+
+    def blobs(self) -> dict[str, bytes | None]:
+        """What has changed since the last call, encoded."""
+        blobs = {
+            PREFIX + trace: msgspec.msgpack.encode((VERSION, self.pauses[trace]))
+            if trace in self.pauses
+            else None
+            for trace in self._changed
+        }
+        self._changed.clear()
+        return blobs
+
+    def restore(self, blobs: Mapping[str, bytes]) -> None:
+        """From blobs; only when empty. Raises ValueError for one of another version."""
+        for key, raw in blobs.items():
+            if key.startswith(PREFIX):
+                version, pauses = msgspec.msgpack.decode(raw, type=_CODEC)
+                if version != VERSION:
+                    raise ValueError(f"waiting run of version {version}; this reads {VERSION}")
+                self.pauses[key.removeprefix(PREFIX)] = pauses
+
+
+def _merged(held: Sequence[Pause], found: list[Pause]) -> list[Pause]:
+    """What was known before the ring rolled, and what it shows now, in order of time."""
+    shown = {pause.since_ms for pause in found}
+    oldest = min(shown, default=0)
+    return [p for p in held if p.until_ms and p.since_ms < oldest] + found

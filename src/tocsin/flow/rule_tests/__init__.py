@@ -1,0 +1,1 @@
+"""The series language in which rule files state their own tests, and its runner."""

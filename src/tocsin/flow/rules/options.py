@@ -1,0 +1,73 @@
+"""Options of rules that have a shape: read once, when the rule is, and refused there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from tocsin.flow.baseline.history.sketch_history import SKETCH_PREFIX
+from tocsin.flow.windows.views import VIEWS
+from tocsin.types import Slo
+
+_DIMS: Mapping[str, tuple[str, ...]] = {view.name: view.dims for view in VIEWS}
+
+
+class Flat(BaseModel):
+    """What must have stayed as it was: see `flat.py`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    signal: str | None = None
+    q: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    band: Annotated[float, Field(gt=0, lt=1)] = 0.10
+    sure: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+
+
+_SLOS = TypeAdapter(tuple[Slo, ...])
+_LIMITS = TypeAdapter(dict[str, Annotated[float, Field(gt=0)]])
+
+
+def flat_of(options: Mapping[str, Any]) -> Flat | None:
+    """The `flat` option; None where nothing is asked. Raises ValueError."""
+    given = options.get("flat")
+    if not given:
+        return None
+    flat = Flat.model_validate(given)
+    if flat.signal is not None and flat.signal not in SKETCH_PREFIX:
+        known = ", ".join(SKETCH_PREFIX)
+        message = f"flat.signal {flat.signal!r} is no distribution; known: {known}"
+        raise ValueError(message)
+    return flat
+
+
+def strata_of(options: Mapping[str, Any]) -> Mapping[str, str]:
+    """The `strata` option: view -> the finer view its strata are in. Raises ValueError."""
+    given: Mapping[str, str] = options.get("strata") or {}
+    for view, finer in given.items():
+        if view not in _DIMS or finer not in _DIMS:
+            message = f"strata: view {view if view not in _DIMS else finer!r} is unknown"
+            raise ValueError(message)
+        if not set(_DIMS[view]) < set(_DIMS[finer]):
+            message = f"strata: view {finer!r} is no finer than {view!r}"
+            raise ValueError(message)
+    return given
+
+
+def slos_of(options: Mapping[str, Any]) -> tuple[Slo, ...]:
+    """The `slos` option: objectives as the configuration writes them. Raises ValueError."""
+    return _SLOS.validate_python(options.get("slos") or ())
+
+
+def max_ms_of(options: Mapping[str, Any]) -> Mapping[str, float]:
+    """The `max_ms` option: shell pattern -> the longest allowed, ms. Raises ValueError."""
+    return _LIMITS.validate_python(options.get("max_ms") or {})
+
+
+def check(options: Mapping[str, Any]) -> None:
+    """Read every option that has a shape. Raises ValueError for the first that cannot be."""
+    flat_of(options)
+    strata_of(options)
+    slos_of(options)
+    max_ms_of(options)

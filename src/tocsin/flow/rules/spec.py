@@ -1,0 +1,165 @@
+"""Rules are data: one YAML file each, the file's stem its id. This is rule contract v1.
+
+A rule binds a *detector* (how to look: a module of this package) to a signal and views
+(where), and states the four things every statistical alert needs:
+
+- `effect`: the threshold a person understands (ten times, twenty points, 20 %);
+- `evidence`: how improbable the window must be on the series' own baseline;
+- `volume`: the floor on events below which nothing is said;
+- `persistence`: breached in m of the last n evaluations.
+
+`clear` is its own, lower, level: an alert closes only when the level holds for `windows`
+evaluations in a row. `every` says how many windows lie between two evaluations. Values a
+file leaves out come from the detector's defaults below; keys nobody reads are refused,
+since a misspelt threshold is a threshold that is not there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tocsin.flow.baseline.history.history import MINUTES_S
+from tocsin.flow.rules.keys import DETECTORS
+from tocsin.flow.rules.options import check
+from tocsin.flow.windows.views import VIEWS
+from tocsin.types import CostBudget, Severity, Slo
+
+VERSION = 1
+DIMS: Mapping[str, tuple[str, ...]] = {view.name: view.dims for view in VIEWS}
+
+
+class RuleError(ValueError):
+    """A rule file its author must mend: one sentence with the file and the key."""
+
+
+#: The kind of counter a detector may look at.
+Signal = Literal[
+    "n", "err", "to", "in", "out", "tokens", "cost", "score",
+    "duration", "ttft", "request_tokens", "steps",
+]  # fmt: skip
+
+
+#: The ten KPIs in the order of the design, and one for all that is beyond them.
+Kpi = Literal[
+    "traffic", "models", "tools", "tokens", "cost", "latency",
+    "steps", "errors", "depth", "handoffs", "custom",
+]  # fmt: skip
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Persistence(_Closed):
+    """Breached in `m` of the last `n` evaluations."""
+
+    m: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.m > self.n:
+            message = f"persistence.m ({self.m}) cannot exceed persistence.n ({self.n})"
+            raise ValueError(message)
+        return self
+
+
+class Clear(_Closed):
+    """Clear when at or below `level` (in the effect's unit) for `windows` evaluations."""
+
+    windows: Annotated[int, Field(ge=1)] = 5
+    level: float | None = None
+
+
+class RuleTest(_Closed):
+    """An inline test: series in the mini-language of `cases.py`, and what must come of it."""
+
+    name: str
+    expect: Literal["fires", "silent"]
+    series: dict[str, str] = Field(default_factory=dict)
+    #: For run rules, whatever `runs.py` reads; for window rules unused.
+    runs: Any = None
+    warmup: Annotated[int, Field(ge=1)] = 30
+    window_s: Annotated[int, Field(ge=1)] = 60
+    allowed_models: tuple[str, ...] = ()
+    slos: tuple[Slo, ...] = ()
+    cost_budgets: tuple[CostBudget, ...] = ()
+    #: When the first window starts, UTC; and the weeks before it, by the hour: see cases.py.
+    start: dt.datetime | None = None
+    hours: dict[str, str] = Field(default_factory=dict)
+    weeks: Annotated[int, Field(ge=1, le=6)] = 4
+    timezone: str = "UTC"
+    holidays: tuple[dt.date, ...] = ()
+    quiet_hours: tuple[str, ...] = ()
+    seed: int = 1
+    #: The first evaluation that may fire and the last that must have, counted from 1.
+    fires_from: int | None = None
+    fires_by: int | None = None
+    severity: Severity | None = None
+    #: What the finding must name: its series' last dimension value.
+    names: str | None = None
+
+
+class RuleSpec(_Closed):
+    """One rule. `id` is the stem of its file; every other field is in the file."""
+
+    id: str
+    version: Literal[1] = 1
+    title: str
+    kpi: Kpi
+    detector: str
+    signal: Signal = "n"
+    views: tuple[str, ...] = ()  # broadest first: the first that breaches leads the alert
+    #: Only series whose dimension matches one of some shell patterns: {score_name: ["*toxic*"]}.
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    effect: dict[str, float] = Field(default_factory=dict)
+    evidence: dict[str, float] = Field(default_factory=dict)
+    volume: dict[str, float] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    persistence: Persistence = Persistence()
+    clear: Clear = Clear()
+    every: Annotated[int, Field(ge=1, le=60)] = 1
+    severity: Severity = "warning"
+    group_by: tuple[str, ...] = ("env", "service")
+    inhibited_by: tuple[str, ...] = ()
+    contributors: tuple[str, ...] = ()  # views whose parts explain the change
+    runbook: Annotated[tuple[str, ...], Field(min_length=1)]
+    tests: tuple[RuleTest, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        keys = DETECTORS.get(self.detector)
+        if keys is None:
+            _fail(f"detector {self.detector!r} is unknown", DETECTORS)
+        for section in ("effect", "evidence", "volume", "options"):
+            allowed: Mapping[str, object] = getattr(keys, section)
+            for key in getattr(self, section):
+                if key not in allowed and not keys.open:
+                    _fail(f"{section}.{key} is not read by detector {self.detector!r}", allowed)
+        if (width_s := self.effect.get("width_s", 0.0)) > MINUTES_S:
+            message = f"effect.width_s is {width_s:g}; windows are kept for {MINUTES_S} s"
+            raise ValueError(message)
+        if not keys.open:
+            check(self.options)
+        for view in self.views + self.contributors:
+            if view not in DIMS:
+                _fail(f"view {view!r} is unknown", DIMS)
+        for view in self.views:
+            for dim in self.group_by:
+                if dim not in DIMS[view]:
+                    _fail(f"group_by {dim!r} is not a dimension of view {view!r}", DIMS[view])
+            for dim in self.where:
+                if dim not in DIMS[view]:
+                    _fail(f"where.{dim} is not a dimension of view {view!r}", DIMS[view])
+        if keys.of == "windows" and not self.views:
+            _fail("views is empty", DIMS)
+        return self
+
+
+def _fail(what: str, known: Mapping[str, object] | tuple[str, ...]) -> NoReturn:
+    message = f"{what}; known: {', '.join(known)}"
+    raise ValueError(message)

@@ -1,0 +1,1 @@
+"""Alerts to people: the bridge from the alerts topic to its sinks."""

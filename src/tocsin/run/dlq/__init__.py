@@ -1,0 +1,1 @@
+"""Dead letters: written by ingest, listed, and sent again."""

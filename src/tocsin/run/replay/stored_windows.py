@@ -1,0 +1,59 @@
+"""The windows that Redis still holds, judged again by other rules. Runs are not kept that long.
+
+Nothing is claimed and nothing is written: a live watch does not notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from tocsin.config import Config
+from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.baseline.frames import decode
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.shard import Observer, ShardDetector
+from tocsin.run.replay.engine import Tally
+from tocsin.run.watch import detect_settings
+from tocsin.store.base import Store
+
+#: Blobs of what a detector has learned from older windows; alerts and minutes are made anew.
+_OLDER = ("q:", "d:", "k:")
+
+
+async def judge_past(
+    store: Store,
+    config: Config,
+    rule_sets: Sequence[tuple[RuleSpec, ...]],
+    tally: Tally,
+    *,
+    observer: Observer | None = None,
+    done: Callable[[int], None] | None = None,
+) -> AsyncIterator[tuple[int, AlertEvent]]:
+    """Yield (index of the set of rules, event) over the closed windows of every shard.
+
+    `tally.records` counts windows. `done` is told of each shard.
+    """
+    for shard in range(config.shards):
+        blobs = await store.load(shard)
+        minutes = sorted(int(key[2:]) for key in blobs if key.startswith("m:"))
+        for number, rules in enumerate(rule_sets):
+            detector = ShardDetector(shard, rules, detect_settings(config))
+            detector.observer = observer if number == 0 else None
+            first = minutes[0] // 900 * 900 if minutes else None
+            detector.restore({
+                key: raw
+                for key, raw in blobs.items()
+                if key.startswith(_OLDER)
+                and not (key.startswith("q:") and first is not None and int(key[2:]) >= first)
+            })  # fmt: skip
+            for start in minutes:
+                frame, _ = decode(blobs[f"m:{start}"])
+                end_ms = (frame.start + frame.seconds) * 1_000
+                for event in detector.close(frame, end_ms).events:
+                    yield number, event
+                if number == 0:
+                    tally.records += 1
+                    tally.first_ms = min(frame.start * 1_000, tally.first_ms or 2**62)
+                    tally.last_ms = max(end_ms, tally.last_ms or 0)
+        if done:
+            done(1)
