@@ -15,7 +15,7 @@ from tocsin.config import Config
 from tocsin.flow.decode import decode
 from tocsin.run.batch import AGGREGATED, DEAD_LETTERED, FILTERED, LATE
 from tocsin.run.dlq.records import Letter, letter_of
-from tocsin.run.ingest import settings_of
+from tocsin.run.ingest import ingest_settings
 from tocsin.types import Reason, Record
 
 OUTCOMES = {AGGREGATED, LATE, FILTERED, DEAD_LETTERED}
@@ -76,7 +76,7 @@ def _letters(
 
 def _decoded(records: Sequence[Record], config: Config) -> Iterator[tuple[Record, int, int]]:
     """Each record, how many spans it gives, and how many rejects."""
-    settings = settings_of(config)
+    settings = ingest_settings(config)
     for first in range(0, len(records), _AT_ONCE):
         some = records[first : first + _AT_ONCE]
         decoded = decode(some, settings.limits, settings.fingerprint_key)

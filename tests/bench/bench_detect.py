@@ -16,7 +16,7 @@ import numpy as np
 from tocsin.flow.baseline.frames import sum_by_key
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.detect.runs.run_tracker import RunTracker
 from tocsin.flow.rule_tests.runs import run_case, steps_of
 from tocsin.flow.rule_tests.series import EPOCH
 from tocsin.flow.rule_tests.weeks import blobs_of
@@ -117,7 +117,7 @@ def structural(count: int = 2_000, new: int = 2) -> float:
     ]
     cases = [run_case(" ".join([*w, "end"]), trace_id=f"t{i}") for i, w in enumerate(words)]
     labels = {key: name for _, part in cases for key, name in part.items()}
-    track = RunTrack(load_rules())
+    track = RunTracker(load_rules())
     took, steps = 0.0, 0
     for upto in range(new, 24, new):
         look = []

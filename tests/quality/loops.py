@@ -25,7 +25,7 @@ import numpy as np
 
 from quality.watchman import wilson
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.detect.runs.run_tracker import RunTracker
 from tocsin.flow.rule_tests.runs import EPOCH_MS, run_case, steps_of
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.windows.fold_runs import fold_runs
@@ -237,7 +237,7 @@ def breaches(
         shake.shuffle(order)
         body = np.ascontiguousarray(steps[order]).tobytes()
         run = ChangedRun(run.trace_id, run.state[: RUN_HEADER.itemsize] + body)
-    found = [finding for finding in RunTrack(rules).judge([run], labels) if finding.breach]
+    found = [finding for finding in RunTracker(rules).judge([run], labels) if finding.breach]
     return sorted(found, key=lambda finding: finding.at_ms)
 
 
@@ -282,9 +282,9 @@ def drawn(rng: random.Random, count: int, late_ms: int = 0) -> tuple[list[Change
     return runs, labels
 
 
-def known(rng: random.Random, count: int) -> RunTrack:
+def known(rng: random.Random, count: int) -> RunTracker:
     """A shard that has seen so many healthy runs end, eight hours ago."""
-    track = RunTrack(list(RULES.values()))
+    track = RunTracker(list(RULES.values()))
     if count:
         track.see(*drawn(rng, count))
         track.close(EPOCH_MS + 3_600_000)
@@ -312,7 +312,7 @@ def real_alarms() -> Counter[str]:
         if name != REALLY_LOOPS:
             alarmed.update({f.rule for f in breaches(words, rules=rules)})
     for _, run, labels in real_traces():
-        alarmed.update({f.rule for f in RunTrack(rules).judge([run], labels) if f.breach})
+        alarmed.update({f.rule for f in RunTracker(rules).judge([run], labels) if f.breach})
     return alarmed
 
 

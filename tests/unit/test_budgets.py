@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tocsin.flow.baseline.frames import encode
-from tocsin.flow.baseline.history.cost_ledger import Ledger, matches
+from tocsin.flow.baseline.history.cost_ledger import CostLedger, matches
 from tocsin.flow.baseline.stats.budgets import (
     BURNS,
     NANO,
@@ -106,14 +106,14 @@ def test_a_ledger_is_exact_and_a_restart_changes_nothing(
     both = (MONTHLY, CostBudget(model="*", daily_usd=1))
     at = 1_700_000_100 // DAY * DAY + 22 * HOUR
     begin = at
-    whole, half, blobs = Ledger(both), Ledger(both), dict[str, bytes]()
+    whole, half, blobs = CostLedger(both), CostLedger(both), dict[str, bytes]()
     truth = 0
     for i, (skip, one, other) in enumerate(steps):
         at += 60 + 60 * skip
         frame = window(at, {SHOP: one, LARGE: other})
         truth += one
         if i == cut:
-            half = Ledger(both)
+            half = CostLedger(both)
             half.restore(blobs)
         saved = [ledger.learn(frame) for ledger in (whole, half)]
         assert saved[0] == saved[1]
@@ -126,7 +126,7 @@ def test_a_ledger_is_exact_and_a_restart_changes_nothing(
 
 
 def test_the_part_of_an_hour_is_counted_evenly_and_the_books_are_bounded() -> None:
-    ledger = Ledger((MONTHLY,))
+    ledger = CostLedger((MONTHLY,))
     start = 1_700_000_000 // DAY * DAY
     dropped = set()
     for hour in range(40 * 24):
@@ -140,12 +140,12 @@ def test_the_part_of_an_hour_is_counted_evenly_and_the_books_are_bounded() -> No
 
 
 def test_a_ledger_of_another_version_is_refused_and_without_budgets_there_is_none() -> None:
-    assert Ledger().learn(window(0, {SHOP: 5})) == {}
-    ledger = Ledger((MONTHLY,))
+    assert CostLedger().learn(window(0, {SHOP: 5})) == {}
+    ledger = CostLedger((MONTHLY,))
     blobs = {k: v for k, v in ledger.learn(window(0, {SHOP: 5}, HOUR)).items() if v is not None}
     wrong = {key: b"\x94\x63" + raw[2:] for key, raw in blobs.items()}
     with pytest.raises(ValueError, match="version 99"):
-        Ledger((MONTHLY,)).restore(wrong)
+        CostLedger((MONTHLY,)).restore(wrong)
 
 
 def test_a_steady_past_is_forecast_exactly() -> None:

@@ -40,7 +40,7 @@ from tocsin.run.dlq.records import (
     summary,
 )
 from tocsin.run.dlq.write import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_KEY_BYTES, dead_letters
-from tocsin.run.ingest import settings_of
+from tocsin.run.ingest import ingest_settings
 from tocsin.types import Reason, Reject
 from unit.decode_samples import Otlp, encode, native, otlp
 
@@ -95,7 +95,7 @@ async def refused(
         MemoryRecord(spans, 0, at, NOW_MS, 1, key.replace(b"%d", b"%d" % at), value, headers)
         for at, value in enumerate(values)
     ]
-    batch = read_batch({0: records}, {0: Track(position=0)}, 1, settings_of(CONFIG), NOW_MS)
+    batch = read_batch({0: records}, {0: Track(position=0)}, 1, ingest_settings(CONFIG), NOW_MS)
     await dead_letters(batch, bus.producer(), config, Metrics())
     return bus
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tocsin.cli.decode_report import SHOWN, messages_of, understand
 from tocsin.cli.main import main
 from tocsin.config import Config
-from tocsin.run.ingest import settings_of
+from tocsin.run.ingest import ingest_settings
 from unit.decode_samples import Otlp, encode, native, otlp
 
 CALL = native(model="gpt-4o", provider="openai", input_tokens=1_000, output_tokens=100)
@@ -55,7 +55,7 @@ def test_lines_of_json_are_a_message_each(lines: Sequence[bytes]) -> None:
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_file_gives_spans_or_refusals(content: bytes) -> None:
-    messages, decoded = understand(content, settings_of(Config()))
+    messages, decoded = understand(content, ingest_settings(Config()))
     assert messages >= 1
     spoken_for = {reject.row for reject in decoded.rejects} | set(decoded.spans["row"])
     assert spoken_for == set(range(messages))

@@ -9,7 +9,7 @@ from tocsin.flow.baseline import frames as frame_bytes
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.frames import totals
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
-from tocsin.flow.baseline.history.residual_history import BLOB, ResidualPast
+from tocsin.flow.baseline.history.residual_history import BLOB, ResidualHistory
 from tocsin.flow.rule_tests.series import frame_of, frames_of
 from tocsin.types import WindowFrame
 
@@ -35,7 +35,7 @@ class Live:
         self.catalog = Catalog()
         for key in sorted(key for key in self.blobs if key.startswith("m:")):
             self.catalog.rows(frame_bytes.decode(self.blobs[key])[0].series)
-        self.past = ResidualPast(60, READS)
+        self.past = ResidualHistory(60, READS)
         self.past.restore(self.blobs, self.catalog)
 
     def close(self, frame: WindowFrame, excluded: dict[str, list[str]]) -> dict[str, float]:

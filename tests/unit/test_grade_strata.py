@@ -9,7 +9,7 @@ from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.expect.strata import standardise
 from tocsin.flow.baseline.graded import Graded, grade
 from tocsin.flow.baseline.history.history import History
-from tocsin.flow.baseline.history.seen_names import Known
+from tocsin.flow.baseline.history.seen_names import SeenNames
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.rule_tests.series import frames_of
 from tocsin.types import WindowFrame, join_series
@@ -24,7 +24,7 @@ def graded(text: dict[str, str]) -> tuple[Graded, np.ndarray]:
     history = History(60, ["n"])
     for frame in frames[:-1]:
         history.learn(frame, {})
-    found = grade(history, frames[-1], Known(), warmup=30)
+    found = grade(history, frames[-1], SeenNames(), warmup=30)
     return found, history.catalog.rows((MODEL,))
 
 

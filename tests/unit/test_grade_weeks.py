@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.baseline.history.history import History
-from tocsin.flow.baseline.history.hour_codec import HOURS, Block
+from tocsin.flow.baseline.history.hour_codec import HOURS, HourBlock
 from tocsin.flow.baseline.history.weeks import STATISTICS, Weeks
 from tocsin.flow.detect.evaluate import weekly
 from tocsin.flow.detect.load_rules import load_rules
@@ -194,14 +194,14 @@ def pushed(weeks: Weeks, totals: list[float], since: int = 0) -> tuple[dict[str,
 
 @given(st.floats(-1e15, 1e15))
 def test_a_code_is_within_a_thousandth(value: float) -> None:
-    block = Block("cost", None)
+    block = HourBlock("cost", None)
     (back,) = block.decode(block.encode(np.array([value])))
     assert back == pytest.approx(value, rel=1e-3, abs=2e-3)
 
 
 @given(st.floats(-20, 27))
 def test_a_mean_of_logs_is_within_a_thousandth_of_the_value(value: float) -> None:
-    block = Block(f"duration.{STATISTICS[3]}", None)
+    block = HourBlock(f"duration.{STATISTICS[3]}", None)
     (back,) = block.decode(block.encode(np.array([value])))
     assert np.expm1(back - value) == pytest.approx(0, abs=1e-3)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tocsin.flow.alerts.contract import AlertEvent
-from tocsin.flow.detect.detectors.rate import Counts, Habit, exceeds, risen, shortest
+from tocsin.flow.detect.detectors.rate import Counts, UsualRate, exceeds, risen, shortest
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.rule_tests.series import frames_of
 from tocsin.flow.shard import DetectSettings, ShardDetector
@@ -209,11 +209,11 @@ def healthy(rule: str, part: float, per_minute: float, rng: np.random.Generator)
 def has_risen(rule: str, counts: Counts, usual: float, day: float) -> np.ndarray:
     """The look at what has risen, of series that are known to fail at `usual` in `day` calls."""
     size = len(counts.k)
-    habit = Habit(
+    usual_rate = UsualRate(
         np.full(size, usual * day), np.full(size, day), np.full(size, 0.002), np.ones(size, bool)
     )
     width = shortest(RULES[rule], counts, (5, 10, 15, 30))
-    found: np.ndarray = (width > 0) & risen(RULES[rule], counts, habit, width)
+    found: np.ndarray = (width > 0) & risen(RULES[rule], counts, usual_rate, width)
     return found
 
 

@@ -16,7 +16,7 @@ from tocsin.flow.alerts import AlertState, advance
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.detect.runs.run_settings import run_settings
-from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.detect.runs.run_tracker import RunTracker
 from tocsin.flow.policies import policies_of
 from tocsin.flow.rule_tests.runs import expand, run_case, steps_of
 from tocsin.flow.rules.spec import RuleError, RuleSpec, RuleTest
@@ -40,7 +40,7 @@ POLICIES = policies_of([RULE])
 
 def breaches(text: str) -> list[Finding]:
     run, labels = run_case(text)
-    return [finding for finding in RunTrack([RULE]).judge([run], labels) if finding.breach]
+    return [finding for finding in RunTracker([RULE]).judge([run], labels) if finding.breach]
 
 
 def with_steps(run: ChangedRun, steps: np.ndarray) -> ChangedRun:
@@ -58,7 +58,7 @@ def live(run: ChangedRun, labels: dict[str, str], sizes: Iterable[int]) -> list[
         if end - size < len(steps):
             seen = with_steps(run, steps[:end][-RING:])
             now_ms = int(seen_end(seen))
-            findings = RunTrack([RULE]).judge([seen], labels)
+            findings = RunTracker([RULE]).judge([seen], labels)
             states, new = advance(states, findings, now_ms, POLICIES)
             events += new
     return events
@@ -151,7 +151,7 @@ def test_progress_ends_a_loop_and_so_does_the_end_of_the_run() -> None:
 
 def test_a_run_that_falls_silent_in_its_loop_expires() -> None:
     run, labels = run_case("[llm search(q)=none] x3")
-    states, _ = advance({}, RunTrack([RULE]).judge([run], labels), seen_end(run), POLICIES)
+    states, _ = advance({}, RunTracker([RULE]).judge([run], labels), seen_end(run), POLICIES)
     states, events = advance(states, (), seen_end(run) + 900_000, POLICIES)
     assert [(event.status, event.at) for event in events] == [("expired", seen_end(run) + 900_000)]
 
@@ -173,7 +173,7 @@ def test_runs_that_loop_alike_are_one_alert_with_samples() -> None:
     states: dict[str, AlertState] = {}
     events: list[AlertEvent] = []
     for run, _ in cases:
-        findings = RunTrack([RULE]).judge([run], labels)
+        findings = RunTracker([RULE]).judge([run], labels)
         states, new = advance(states, findings, seen_end(run), POLICIES)
         events += new
     assert len({event.alert_id for event in events}) == 1
@@ -212,8 +212,8 @@ def test_order_of_arrival_and_repeated_delivery_change_nothing(
     steps = steps_of(run)[-RING:]
     order = [*range(len(steps)), *rng.choices(range(len(steps)), k=5)]
     rng.shuffle(order)
-    plain = RunTrack([RULE]).judge([with_steps(run, steps)], labels)
-    assert RunTrack([RULE]).judge([with_steps(run, steps[order])], labels) == plain
+    plain = RunTracker([RULE]).judge([with_steps(run, steps)], labels)
+    assert RunTracker([RULE]).judge([with_steps(run, steps[order])], labels) == plain
 
 
 @given(st.lists(texts(), min_size=1, max_size=8))
@@ -221,34 +221,34 @@ def test_runs_are_judged_each_for_itself(many: list[str]) -> None:
     cases = [run_case(text + " llm", trace_id=f"t{i}") for i, text in enumerate(many)]
     labels = {key: name for _, part in cases for key, name in part.items()}
     runs = [run for run, _ in cases]
-    alone = [finding for run in runs for finding in RunTrack([RULE]).judge([run], labels)]
-    assert RunTrack([RULE]).judge(runs, labels) == alone
+    alone = [finding for run in runs for finding in RunTracker([RULE]).judge([run], labels)]
+    assert RunTracker([RULE]).judge(runs, labels) == alone
 
 
 def test_names_that_are_not_known_yet_do_not_hide_a_loop() -> None:
     run, _ = run_case("search(q)=none x3")
-    (found,) = RunTrack([RULE]).judge([run], {})
+    (found,) = RunTracker([RULE]).judge([run], {})
     assert found.breach
     assert dict(found.group)["tool"] == "_none"
 
 
 def test_an_empty_run_and_no_runs_are_fine() -> None:
     header = np.array((RUN_VERSION, 0, 0, 0, 0), RUN_HEADER).tobytes()
-    assert RunTrack([RULE]).judge([ChangedRun("t", header)], {}) == []
-    assert RunTrack([RULE]).judge([], {}) == []
-    assert RunTrack([]).judge([ChangedRun("t", header)], {}) == []
+    assert RunTracker([RULE]).judge([ChangedRun("t", header)], {}) == []
+    assert RunTracker([RULE]).judge([], {}) == []
+    assert RunTracker([]).judge([ChangedRun("t", header)], {}) == []
 
 
 def test_a_run_of_another_version_is_left_alone() -> None:
     run, labels = run_case("search(q)=none x3")
     header = np.array((RUN_VERSION + 1, 3, 0, 0, 0), RUN_HEADER).tobytes()
     other = ChangedRun("t", header + run.state[RUN_HEADER.itemsize :])
-    assert RunTrack([RULE]).judge([other], labels) == []
+    assert RunTracker([RULE]).judge([other], labels) == []
 
 
 def test_a_state_that_is_no_run_stops_loudly() -> None:
     with pytest.raises(ValueError, match=r"whole steps|buffer size"):
-        RunTrack([RULE]).judge([ChangedRun("t", b"\0" * (RUN_HEADER.itemsize + 7))], {})
+        RunTracker([RULE]).judge([ChangedRun("t", b"\0" * (RUN_HEADER.itemsize + 7))], {})
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_thresholds_and_groups_are_the_rules() -> None:
         update={"effect": {"repeat": 2.0}, "group_by": ("service", "family", "trace_id")}
     )
     run, labels = run_case("search(q)=none x2")
-    (found,) = RunTrack([strict]).judge([run], labels)
+    (found,) = RunTracker([strict]).judge([run], labels)
     assert found.group == (("service", "shop"), ("family", "repeat"), ("trace_id", "t1"))
 
 
@@ -282,7 +282,7 @@ def test_kinds_between_two_calls_do_not_break_a_repetition() -> None:
     steps = steps_of(run).copy()
     for kind in (Kind.GUARDRAIL, Kind.AGENT, Kind.STEP, Kind.EMBEDDING):
         steps["kind"][0::2] = list(Kind).index(kind)
-        assert RunTrack([RULE]).judge([with_steps(run, steps)], labels)
+        assert RunTracker([RULE]).judge([with_steps(run, steps)], labels)
 
 
 def test_steps_are_62_bytes_so_a_full_ring_stays_under_four_kib() -> None:
@@ -331,7 +331,7 @@ def test_spans_that_loop_are_found_through_the_real_fold(
     words: str, tool: str, observed: int
 ) -> None:
     run, labels = folded(words)
-    found = [f for f in RunTrack([RULE]).judge([run], labels) if f.breach]
+    found = [f for f in RunTracker([RULE]).judge([run], labels) if f.breach]
     assert [(dict(f.group)["tool"], f.n) for f in found] == ([(tool, observed)] if tool else [])
     if found:
         assert found[0].series == join_series("run", "prod", "shop", "t1")

@@ -1,4 +1,4 @@
-"""Laws of the book of runs: additive, lagging, restorable, slow to accept what broke a limit."""
+"""Laws of the stats of runs: additive, lagging, restorable, slow to accept what broke a limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tocsin.flow.baseline.history.run_stats import (
     LAG_S,
     MIN_RUNS,
     QUANTITIES,
-    RunBook,
+    RunStats,
     bucket_of,
     value_of,
 )
@@ -25,8 +25,8 @@ CELL_MS, LAG_MS = CELL_S * 1_000, LAG_S * 1_000
 KNOWN_MS = T0_MS + CELL_MS + LAG_MS
 
 
-def learn(book: RunBook, value: int, at_ms: int = T0_MS, *, held: bool = False) -> None:
-    book.learn(at_ms, "prod", "shop", "planner", [value] * len(QUANTITIES), held=held)
+def learn(stats: RunStats, value: int, at_ms: int = T0_MS, *, held: bool = False) -> None:
+    stats.learn(at_ms, "prod", "shop", "planner", [value] * len(QUANTITIES), held=held)
 
 
 @given(st.integers(0, 10**12))
@@ -38,7 +38,7 @@ def test_a_bucket_holds_its_value_within_five_percent(value: int) -> None:
 
 @given(st.lists(st.integers(0, 10**6), min_size=MIN_RUNS, max_size=300), st.integers(0, 99))
 def test_order_and_a_restore_change_nothing(values: list[int], seed: int) -> None:
-    one, other = RunBook(), RunBook()
+    one, other = RunStats(), RunStats()
     for value in values:
         learn(one, value)
     random.Random(seed).shuffle(values)
@@ -46,7 +46,7 @@ def test_order_and_a_restore_change_nothing(values: list[int], seed: int) -> Non
         learn(other, value)
     blobs = {key: raw for key, raw in one.blobs(KNOWN_MS).items() if raw}
     assert blobs == other.blobs(KNOWN_MS)
-    again = RunBook()
+    again = RunStats()
     again.restore(blobs)
     for quantity in QUANTITIES:
         level = one.level(KNOWN_MS, "prod", "shop", quantity)
@@ -55,51 +55,51 @@ def test_order_and_a_restore_change_nothing(values: list[int], seed: int) -> Non
 
 
 def test_a_cell_is_read_an_hour_after_its_end_and_for_fourteen_days() -> None:
-    book = RunBook()
+    stats = RunStats()
     for _ in range(MIN_RUNS):
-        learn(book, 7)
-    assert book.level(KNOWN_MS - 1, "prod", "shop", "depth") is None
+        learn(stats, 7)
+    assert stats.level(KNOWN_MS - 1, "prod", "shop", "depth") is None
     for agent in ("", "planner"):
-        level = book.level(KNOWN_MS, "prod", "shop", "depth", agent)
+        level = stats.level(KNOWN_MS, "prod", "shop", "depth", agent)
         assert level is not None
         assert (level.n, level.p50, level.p99) == (MIN_RUNS, 7, 7)
-    assert book.level(KNOWN_MS + (CELLS - 1) * CELL_MS, "prod", "shop", "depth") is not None
-    assert book.level(KNOWN_MS + CELLS * CELL_MS, "prod", "shop", "depth") is None
-    gone = book.blobs(KNOWN_MS + CELLS * CELL_MS)
+    assert stats.level(KNOWN_MS + (CELLS - 1) * CELL_MS, "prod", "shop", "depth") is not None
+    assert stats.level(KNOWN_MS + CELLS * CELL_MS, "prod", "shop", "depth") is None
+    gone = stats.blobs(KNOWN_MS + CELLS * CELL_MS)
     assert list(gone.values()) == [None]
 
 
 def test_too_few_runs_say_nothing() -> None:
-    book = RunBook()
+    stats = RunStats()
     for _ in range(MIN_RUNS - 1):
-        learn(book, 7)
-    assert book.level(KNOWN_MS, "prod", "shop", "tokens") is None
+        learn(stats, 7)
+    assert stats.level(KNOWN_MS, "prod", "shop", "tokens") is None
 
 
 def test_runs_that_broke_a_limit_count_after_seven_days() -> None:
-    book = RunBook()
+    stats = RunStats()
     for _ in range(MIN_RUNS):
-        learn(book, 3)
-        learn(book, 9, held=True)
-    now = book.level(KNOWN_MS, "prod", "shop", "depth")
-    later = book.level(KNOWN_MS + HELD_CELLS * CELL_MS, "prod", "shop", "depth")
+        learn(stats, 3)
+        learn(stats, 9, held=True)
+    now = stats.level(KNOWN_MS, "prod", "shop", "depth")
+    later = stats.level(KNOWN_MS + HELD_CELLS * CELL_MS, "prod", "shop", "depth")
     assert now is not None
     assert later is not None
     assert (now.p99, later.p99) == (3, 9)
 
 
 def test_runs_that_looped_or_were_left_are_counted_and_not_learnt() -> None:
-    book = RunBook()
+    stats = RunStats()
     for ended in (True, True, False):
-        book.note(T0_MS, "prod", "shop", "planner", ended=ended)
-    assert book.ends(KNOWN_MS, "prod", "shop") == (2, 1)
-    assert book.level(KNOWN_MS, "prod", "shop", "depth") is None
+        stats.note(T0_MS, "prod", "shop", "planner", ended=ended)
+    assert stats.ends(KNOWN_MS, "prod", "shop") == (2, 1)
+    assert stats.level(KNOWN_MS, "prod", "shop", "depth") is None
 
 
 def test_a_book_of_another_version_is_refused() -> None:
-    book = RunBook()
-    learn(book, 1)
-    (key, raw), *_ = book.blobs(T0_MS).items()
+    stats = RunStats()
+    learn(stats, 1)
+    (key, raw), *_ = stats.blobs(T0_MS).items()
     assert raw is not None
     with pytest.raises(ValueError, match="version 9"):
-        RunBook().restore({key: raw.replace(b"\x92\x01", b"\x92\x09", 1)})
+        RunStats().restore({key: raw.replace(b"\x92\x01", b"\x92\x09", 1)})

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.history import History
-from tocsin.flow.baseline.history.sketch_history import LAG_QUARTERS, QUARTER_S, SketchPast, spoils
+from tocsin.flow.baseline.history.sketch_history import (
+    LAG_QUARTERS,
+    QUARTER_S,
+    SketchHistory,
+    spoils,
+)
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.rule_tests.series import EPOCH, frame_of, frames_of
@@ -62,7 +67,7 @@ def test_what_was_spoilt_is_spoilt_after_a_restart() -> None:
     assert np.array_equal(one.count, other.count)
 
 
-def quarter(past: SketchPast, catalog: Catalog, number: int, bad: dict[str, list[str]]) -> None:
+def quarter(past: SketchHistory, catalog: Catalog, number: int, bad: dict[str, list[str]]) -> None:
     frame = frame_of(number * QUARTER_S, QUARTER_S, {SERIES: {"n": 1, "d:700": 1}})
     past.push_quarter(frame, catalog.rows(frame.series), bad)
     past.age_out(frame.start)
@@ -71,7 +76,7 @@ def quarter(past: SketchPast, catalog: Catalog, number: int, bad: dict[str, list
 @pytest.mark.parametrize("back", range(LAG_QUARTERS + 1))
 def test_a_breach_spoils_just_what_its_look_took_in(back: int) -> None:
     catalog = Catalog()
-    past = SketchPast("duration", 60, 104, catalog)
+    past = SketchHistory("duration", 60, 104, catalog)
     window, reach = 20 * QUARTER_S, 60 + back * QUARTER_S
     marks = spoils("duration", catalog.rows((SERIES,)), np.array([reach]), window, 60)
     bad = {key: [catalog.names[row] for row in rows] for key, rows in marks.items()}
@@ -83,7 +88,7 @@ def test_a_breach_spoils_just_what_its_look_took_in(back: int) -> None:
 
 def test_what_is_usual_is_that_of_the_baseline_whatever_was_born_since_it_was_asked_for() -> None:
     catalog = Catalog()
-    past = SketchPast("duration", 60, 104, catalog)
+    past = SketchHistory("duration", 60, 104, catalog)
     for number in range(LAG_QUARTERS + 2):
         quarter(past, catalog, number, {})
         for born in range(3):
@@ -115,7 +120,7 @@ def test_recent_counts_are_those_of_the_windows_and_unknown_windows_count_nothin
 
 def test_a_window_without_observations_is_no_window_lost() -> None:
     catalog = Catalog()
-    past, rows = SketchPast("ttft", 60, 104, catalog), catalog.rows((SERIES,))
+    past, rows = SketchHistory("ttft", 60, 104, catalog), catalog.rows((SERIES,))
     past.push_window(frame_of(EPOCH, 60, {SERIES: {"t:100": 3}}), rows)
     past.push_window(frame_of(EPOCH + 60, 60, {}), np.empty(0, np.int64))
     now, low = sketch.EMPTY, np.array([0])

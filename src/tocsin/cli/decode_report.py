@@ -22,7 +22,7 @@ from tocsin.config import Config, UserError
 from tocsin.flow.decode import decode
 from tocsin.flow.windows.pricing import fill_costs
 from tocsin.run.batch import Settings
-from tocsin.run.ingest import settings_of
+from tocsin.run.ingest import ingest_settings
 from tocsin.types import MODEL_CALL_KINDS, NANO, Decoded
 
 #: Lines of the table, of each file; --json shows all.
@@ -98,7 +98,7 @@ def explain(paths: Sequence[Path], config: Config, *, as_json: bool) -> bool:
 
     Whether everything was understood. Raises UserError for a file that cannot be read.
     """
-    settings, summary = settings_of(config), Summary()
+    settings, summary = ingest_settings(config), Summary()
     out, err = Console(), Console(stderr=True, soft_wrap=True, highlight=False)
     if not out.is_terminal:
         out.width = _WIDE

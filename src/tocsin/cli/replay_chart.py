@@ -25,7 +25,7 @@ _COLOURS = {"critical": "#c0392b", "warning": "#e08e0b", "info": "#4a7ebb"}
 
 
 @dataclass(slots=True)
-class Track:
+class ChartSeries:
     """One series and signal, window by window."""
 
     at: list[int] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(self, patterns: Sequence[str], signal: str = "n") -> None:
         self._patterns, self._signal = patterns, signal
-        self.tracks: dict[str, Track] = defaultdict(Track)
+        self.tracks: dict[str, ChartSeries] = defaultdict(ChartSeries)
 
     def __call__(self, graded: Graded) -> None:
         """Take up a window, as ShardDetector's observer."""
@@ -105,7 +105,7 @@ def _alerts_of(series: str, episodes: Sequence[Episode]) -> list[Episode]:
     ]
 
 
-def _chart(series: str, track: Track, alerts: Sequence[Episode]) -> str:
+def _chart(series: str, track: ChartSeries, alerts: Sequence[Episode]) -> str:
     at, value = np.array(track.at), np.array(track.value)
     low, high = np.array(track.low), np.array(track.high)
     top = max(float(np.nanmax([value.max(), *high[np.isfinite(high)]])), 1.0) * 1.05

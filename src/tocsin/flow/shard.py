@@ -28,13 +28,13 @@ from tocsin.flow.baseline.expect import new_level
 from tocsin.flow.baseline.graded import Graded, grade
 from tocsin.flow.baseline.history import seen_names
 from tocsin.flow.baseline.history.calendars import Calendar
-from tocsin.flow.baseline.history.cost_ledger import Ledger
+from tocsin.flow.baseline.history.cost_ledger import CostLedger
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
 from tocsin.flow.baseline.history.history import History
-from tocsin.flow.baseline.history.residual_history import ResidualPast
+from tocsin.flow.baseline.history.residual_history import ResidualHistory
 from tocsin.flow.detect.detectors.unexpected import is_warm
 from tocsin.flow.detect.evaluate import judge, judge_open, residuals, signals, sketches, weekly
-from tocsin.flow.detect.runs.run_tracker import RunTrack
+from tocsin.flow.detect.runs.run_tracker import RunTracker
 from tocsin.flow.policies import policies_of
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.windows.views import MONOTONE
@@ -95,7 +95,7 @@ class ShardDetector:
         self._rules = tuple(_configured(rule, settings) for rule in rules)
         self._policies = policies_of(self._rules, settings.window_s)
         self._policies[self_alert.POLICY.rule] = self_alert.POLICY
-        self._runs = RunTrack(self._rules)
+        self._runs = RunTracker(self._rules)
         self._history = History(
             settings.window_s,
             signals(self._rules),
@@ -103,9 +103,9 @@ class ShardDetector:
             settings.calendar,
             weekly(self._rules),
         )
-        self._known = seen_names.Known()
-        self._ledger = Ledger(settings.cost_budgets)
-        self._residuals = ResidualPast(settings.window_s, residuals(self._rules))
+        self._known = seen_names.SeenNames()
+        self._ledger = CostLedger(settings.cost_budgets)
+        self._residuals = ResidualHistory(settings.window_s, residuals(self._rules))
         self._young_s = round(settings.young_days * 86_400)
         self._governor = Governor(settings.budget)
         self._evidence = {r.id: r.evidence["p"] for r in self._rules if "p" in r.evidence}

@@ -20,7 +20,7 @@ from tocsin.config import Config
 from tocsin.flow.alerts.annotate import BEFORE_MS, ChangeTable
 from tocsin.flow.decode.changes import Changes, ChangeV1, decode_changes
 from tocsin.run.dlq.write import letters
-from tocsin.run.ingest import settings_of
+from tocsin.run.ingest import ingest_settings
 from tocsin.types import Record
 
 #: How far back a worker looks, and keeps, at least.
@@ -34,7 +34,7 @@ class ChangeFeed:
 
     def __init__(self, config: Config, bus: Bus, clock: Clock, metrics: m.Metrics) -> None:
         self._config, self._bus, self._clock, self._metrics = config, bus, clock, metrics
-        self._limits = settings_of(config).limits
+        self._limits = ingest_settings(config).limits
         # As far back as an alert may be made again.
         self._kept_ms = max(KEPT_MS, config.rebuild_horizon_s * 1_000 + BEFORE_MS)
         self._log = log.get_logger("changes")
@@ -109,7 +109,9 @@ async def told_since(bus: Bus, config: Config, since_ms: int | None) -> ChangeTa
         ends = await _rewind(consumer, first_ms)
         while not await _reached(consumer, ends):
             records = await _poll(consumer)
-            table.add(decode_changes(records, settings_of(config).limits, max_future_ms).changes)
+            table.add(
+                decode_changes(records, ingest_settings(config).limits, max_future_ms).changes
+            )
     finally:
         await consumer.stop()
     return table

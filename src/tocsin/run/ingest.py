@@ -42,7 +42,7 @@ class Ingest:
     ) -> None:
         self._config, self._store, self._clock, self._metrics = config, store, clock, metrics
         self._topics = config.topics
-        self._settings = settings_of(config)
+        self._settings = ingest_settings(config)
         self._consumer = bus.consumer(
             config.topics.spans,
             config.group("ingest"),
@@ -262,7 +262,7 @@ class Ingest:
 _OUTCOMES = {"aggregated": m.SPANS_AGGREGATED, "late": m.SPANS_LATE, "filtered": m.SPANS_FILTERED}
 
 
-def settings_of(config: Config) -> Settings:
+def ingest_settings(config: Config) -> Settings:
     """The part of the configuration that decides what a span becomes."""
     limits = config.limits
     return Settings(

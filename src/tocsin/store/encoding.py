@@ -116,7 +116,7 @@ def unpack_look(shard: int, answer: Sequence[bytes]) -> Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class FrameColumns:
     """A window before its rows are in order: sizes[i] rows belong to series[i]."""
 
     series: Sequence[str]
@@ -148,5 +148,5 @@ def unpack_frame(start: int, seconds: int, answer: bytes) -> WindowFrame:
     """Read the answer of windows.lua."""
     series, sizes, fields, field, values = _frame_decoder.decode(answer)
     value = np.fromstring(values, dtype=np.int64, sep=" ") if values else np.empty(0, np.int64)
-    columns = Columns(series, sizes, fields, np.array(field, dtype=np.uint16), value)
+    columns = FrameColumns(series, sizes, fields, np.array(field, dtype=np.uint16), value)
     return columns.frame(start, seconds)

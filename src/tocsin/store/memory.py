@@ -27,7 +27,7 @@ from tocsin.store.base import (
     WINDOW_TTL_S,
     check_fenced,
 )
-from tocsin.store.encoding import Columns
+from tocsin.store.encoding import FrameColumns
 from tocsin.types import (
     RING,
     RUN_HEADER,
@@ -308,12 +308,12 @@ def _dead(dies: dict[_Key, float], now_ms: int) -> list[_Key]:
     return dead
 
 
-def _columns(table: Mapping[str, Mapping[str, int]]) -> Columns:
+def _columns(table: Mapping[str, Mapping[str, int]]) -> FrameColumns:
     series = sorted(table)
     names = sorted(set().union(*table.values()))
     index = {name: i for i, name in enumerate(names)}
     rows = [table[name] for name in series]
-    return Columns(
+    return FrameColumns(
         series=series,
         sizes=[len(counts) for counts in rows],
         fields=names,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tocsin.flow.baseline.history.cost_ledger import Ledger
+from tocsin.flow.baseline.history.cost_ledger import CostLedger
 from tocsin.flow.baseline.history.history import History
-from tocsin.flow.baseline.history.residual_history import ResidualPast
-from tocsin.flow.baseline.history.seen_names import Known
+from tocsin.flow.baseline.history.residual_history import ResidualHistory
+from tocsin.flow.baseline.history.seen_names import SeenNames
 from tocsin.flow.baseline.stats import sketch
 from tocsin.types import WindowFrame
 
@@ -21,13 +21,14 @@ class Graded:
 
     at: int  # start of the window, epoch s
     history: History  # up to before the window
-    known: Known
+    known: SeenNames
     warmup: int  # windows a series must have lived for a statistical judgement
     allowed_models: tuple[str, ...]
     current: Mapping[str, np.ndarray]  # signal -> float64 [rows], 0 where silent
     sketches: Mapping[str, sketch.Sketches]  # signal -> of this window
     young_s: int = 0  # a baseline of a series younger than that wakes nobody
-    ledger: Ledger = field(default_factory=Ledger)  # what the series with a budget have cost
+    #: What the series with a budget have cost.
+    ledger: CostLedger = field(default_factory=CostLedger)
     #: Signal -> how often each row is as odd as in this window; float64, NaN where not known.
     residuals: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -51,13 +52,13 @@ class Graded:
 def grade(
     history: History,
     frame: WindowFrame,
-    known: Known,
+    known: SeenNames,
     *,
     warmup: int,
     allowed_models: tuple[str, ...] = (),
     young_s: int = 0,
-    ledger: Ledger | None = None,
-    residuals: ResidualPast | None = None,
+    ledger: CostLedger | None = None,
+    residuals: ResidualHistory | None = None,
 ) -> Graded:
     """Lay a closed window beside its shard's past; `history` must not hold it yet.
 
@@ -76,6 +77,6 @@ def grade(
         columns,
         {name: past.of(frame, rows) for name, past in history.sketches.items()},
         young_s,
-        ledger or Ledger(),
+        ledger or CostLedger(),
         residuals.score(frame, columns, history.catalog) if residuals is not None else {},
     )

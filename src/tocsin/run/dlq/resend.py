@@ -27,7 +27,7 @@ from tocsin.run.dlq.records import (
     original_headers,
     plan,
 )
-from tocsin.run.ingest import settings_of
+from tocsin.run.ingest import ingest_settings
 from tocsin.types import Record
 
 _POLL_RECORDS, _POLL_MS = 2_000, 500
@@ -122,7 +122,7 @@ async def replay(
 async def _sendable(
     bus: Bus, config: Config, planned: Plan, outcome: Outcome, *, partial: bool
 ) -> AsyncIterator[tuple[Letter, Record]]:
-    limits: Limits = settings_of(config).limits
+    limits: Limits = ingest_settings(config).limits
     by_place = {(letter.partition, letter.offset): letter for letter in planned.sent}
     async for record in bytes_of(bus, config, planned.sent):
         letter = by_place[record.partition, record.offset]

@@ -28,7 +28,7 @@ from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
 from tocsin.flow.windows.fold_runs import fold_looks
 from tocsin.flow.windows.views import MONOTONE
 from tocsin.run.batch import LATE, NOTHING, Batch, Track, place_batch
-from tocsin.run.ingest import settings_of
+from tocsin.run.ingest import ingest_settings
 from tocsin.run.replay.cut import cut
 from tocsin.run.tick import ShardOwner
 from tocsin.run.watch import detect_settings
@@ -108,7 +108,7 @@ class Replay:
     """
 
     def __init__(self, config: Config, lanes: list[_Lane], partitions: int) -> None:
-        settings = settings_of(config)
+        settings = ingest_settings(config)
         self._settings = changed(settings, time=_timeless(settings.time))
         self._lanes, self._partitions = lanes, partitions
         self._tracks = {partition: Track(position=0) for partition in range(partitions)}

@@ -1,11 +1,12 @@
 """What a series' next window should hold, from its own past: mean, dispersion, habits.
 
-Fallback chain by what is known: the hour of the week from three weeks of age on, from three
-days on the hour of the day, of working days or of weekends (`history/seasonal.py`), each times the local
-level: how the last hour stood to its own habit. Else the last three hours of windows; where
-too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which
-is a state of its own and never "normal". Without a habit, from a day of age on, the same time
-yesterday (a quarter-hour either way) widens the expectation in both directions: a spike must
+Fallback chain by what is known: the hour of the week from three weeks of age on, from three days
+on the hour of the day, of working days or of weekends (`history/seasonal.py`), each times the
+local level: how the last hour stood to its own habit. Else the last three hours of windows; where
+too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which is
+a state of its own and never "normal". Without a habit, from a day of age on, the same time
+yesterday
+(a quarter-hour either way) widens the expectation in both directions: a spike must
 stand out from both, and so must a silence, so that a nightly batch or a quiet lunch hour is no
 alarm on its second day. So does, on a holiday, what the last hours were.
 """
@@ -104,7 +105,7 @@ def expect(
         low[known] = np.minimum(low[known], yesterday[known].min(axis=1))
         high[known] = np.maximum(high[known], yesterday[known].max(axis=1))
         baseline = np.where(known, 3, baseline)
-    habit = local_level.habit(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
+    habit = local_level.seasonal_level(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
     if habit is not None:
         # A sum that was always 0 (no price, no tokens told) says nothing about one that is not.
         known = (habit.kind > 0) & ((habit.high > 0) | (signal in COUNTED))

@@ -24,7 +24,7 @@ _STEP_S = 300  # a silence is integrated in steps
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class SeasonalLevel:
     """Per row: bounds of the mean of a window, variance of the log of an hour between weeks."""
 
     low: np.ndarray
@@ -33,7 +33,7 @@ class Habit:
     kind: np.ndarray  # habits.NONE where there is none
 
 
-def habit(
+def seasonal_level(
     history: History,
     signal: str,
     rows: np.ndarray,
@@ -42,7 +42,7 @@ def habit(
     at: int,
     skip: int,
     quiet: np.ndarray | None = None,
-) -> Habit | None:
+) -> SeasonalLevel | None:
     """The habit of the window `at`, at the level of the last hour; None where no row has one.
 
     Args:
@@ -64,7 +64,7 @@ def habit(
     level = np.ones(len(rows))
     level[having] = levels(history, signal, rows[having], values[having], newest)
     scale = level * history.window_s
-    return Habit(now.rate[:, 0] * scale, now.step[:, 0] * scale, now.var, now.kind)
+    return SeasonalLevel(now.rate[:, 0] * scale, now.step[:, 0] * scale, now.var, now.kind)
 
 
 def levels(
@@ -89,7 +89,7 @@ def _level(
     known = np.isfinite(values).sum(axis=2)
     actual = np.where(known, np.nansum(values, axis=2), 0.0)
     ends = newest + history.window_s - np.arange(width - 1, -1, -1) * per * history.window_s
-    curve = history.habits.curve(signal, rows, ends - per * history.window_s // 2)
+    curve = history.seasonal.curve(signal, rows, ends - per * history.window_s // 2)
     expected = np.nan_to_num(curve.rate) * history.window_s * known
     good = (known * 2 >= per) & (expected > 0)
     ratio = np.where(good, actual / np.where(good, expected, 1.0), np.nan)
@@ -111,7 +111,7 @@ def _rate(
     middle = at + history.window_s // 2
     longest = 0 if quiet is None or not len(quiet) else int(quiet.max())
     back = np.arange(-(-longest // _STEP_S), -1, -1) * _STEP_S
-    curve = history.habits.curve(signal, rows, middle - back)
+    curve = history.seasonal.curve(signal, rows, middle - back)
     inside = back[None, :] <= (0 if quiet is None else quiet[:, None])
     low, high = (
         np.where(inside, bound(curve.rate, curve.step), 0.0).sum(axis=1) / inside.sum(axis=1)

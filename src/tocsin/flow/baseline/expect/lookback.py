@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S, SketchPast
+from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S, SketchHistory
 from tocsin.flow.baseline.stats import sketch
 
 #: 15 minutes to two hours: the baseline begins where the longest look ends.
@@ -56,14 +56,14 @@ def above(
     return beyond, n
 
 
-def yesterday(graded: Graded, past: SketchPast, rows: np.ndarray) -> sketch.Sketches:
+def yesterday(graded: Graded, past: SketchHistory, rows: np.ndarray) -> sketch.Sketches:
     """What each row saw around the same time yesterday, without what was anomalous."""
     since = graded.at - DAY_S - _AROUND_S
     parts = past.quarters(since // QUARTER_S * QUARTER_S, graded.end - DAY_S + _AROUND_S)
     return sketch.add([part.only(rows) for part in parts])
 
 
-def before(graded: Graded, past: SketchPast, rows: np.ndarray) -> sketch.Sketches:
+def before(graded: Graded, past: SketchHistory, rows: np.ndarray) -> sketch.Sketches:
     """What each row saw in the last three hours of the baseline."""
     since = graded.at - LONGEST_S - _BEFORE_S
     return sketch.add([part.only(rows) for part in past.quarters(since)])

@@ -1,4 +1,4 @@
-"""Which series in quarantine have found a new level, window by window (see `history/level_shifts.py`)."""
+"""Which series in quarantine have found a new level, window by window (`level_shifts.py`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def note(
         hastened: says whether a marked shift was acknowledged, or is explained by a change.
     """
     history, at = graded.history, graded.at
-    before = history.levels.encode()
+    before = history.level_shifts.encode()
     for signal in history.signals:
         rows = excluded.get(signal, np.empty(0, np.int64))
         if len(rows):
@@ -33,21 +33,21 @@ def note(
             for row, windows in zip(rows.tolist(), run.tolist(), strict=True):
                 if windows + 1 >= level_shifts.RUN:
                     _step(graded, signal, row, windows, hastened)
-    history.levels.settle(at)
-    after = history.levels.encode()
+    history.level_shifts.settle(at)
+    after = history.level_shifts.encode()
     return {level_shifts.BLOB: after} if after != before else {}
 
 
 def _step(graded: Graded, signal: str, row: int, run: int, hastened: Hastened) -> None:
     history, at = graded.history, graded.at
     key = signal, history.catalog.names[row]
-    shift = history.levels.note(key, at, run * history.window_s)
+    shift = history.level_shifts.note(key, at, run * history.window_s)
     if not shift.marked and _is_new_level(graded, signal, row, run):
-        shift = history.levels.mark(key, at)
+        shift = history.level_shifts.mark(key, at)
     if level_shifts.is_due(signal, shift, at) or (
         shift.marked and hastened(signal, row, shift.since)
     ):
-        history.levels.accept(key, at, _factor(graded, signal, row, run))
+        history.level_shifts.accept(key, at, _factor(graded, signal, row, run))
         history.readmit(signal, row, shift.since)
 
 
@@ -74,7 +74,7 @@ def _factor(graded: Graded, signal: str, row: int, run: int) -> float:
     history = graded.history
     values = _windows(graded, signal, row, run + 1)
     times = graded.at - np.arange(len(values) - 1, -1, -1) * history.window_s
-    curve = history.habits.curve(signal, np.array([row]), times + history.window_s // 2)
+    curve = history.seasonal.curve(signal, np.array([row]), times + history.window_s // 2)
     if not curve.kind[0]:
         return 0.0
     ratio = np.log(values + 0.5) - np.log(curve.rate[0] * history.window_s + 0.5)

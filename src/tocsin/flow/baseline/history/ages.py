@@ -8,7 +8,7 @@ from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.history.window_ring import Slide
 
 
-class Lives:
+class SeriesAges:
     """See the module. A row without a life was never seen, or is given back.
 
     `window_s` is the length of a window, `fine_s` how long single windows are kept,

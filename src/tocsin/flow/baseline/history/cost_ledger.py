@@ -27,7 +27,7 @@ _HOUR_S, _DAY_S, _KEEP_DAYS = 3_600, 86_400, 33
 _DIMS: Final = {v.name: v.dims for v in VIEWS if v.name.startswith("calls_by_") and not v.needs}
 
 
-class Ledger:
+class CostLedger:
     """See the module. Times are epoch s, money is integer nano-USD."""
 
     def __init__(self, budgets: Sequence[CostBudget] = ()) -> None:

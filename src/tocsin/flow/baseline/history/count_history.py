@@ -36,7 +36,7 @@ _INDEX = {s: [_FIELDS.index(field) for field in fields] for s, fields in SIGNAL_
 Excluded = Mapping[str, np.ndarray]  # signal -> rows not to learn from
 
 
-class CountPast:
+class CountHistory:
     """See the module.
 
     `signals` are keys of SIGNAL_FIELDS, `windows` and `quarters` how many are kept.

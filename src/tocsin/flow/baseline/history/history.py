@@ -22,13 +22,13 @@ import numpy as np
 
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.frames import decode, encode
-from tocsin.flow.baseline.history.ages import Lives
+from tocsin.flow.baseline.history.ages import SeriesAges
 from tocsin.flow.baseline.history.blobs import PARTIAL, Names, Stored
 from tocsin.flow.baseline.history.calendars import HOUR_S, Calendar
-from tocsin.flow.baseline.history.count_history import SHARE, CountPast, Excluded
-from tocsin.flow.baseline.history.level_shifts import Levels
-from tocsin.flow.baseline.history.seasonal import Habits
-from tocsin.flow.baseline.history.sketch_history import QUARTER_S, SKETCH_PREFIX, SketchPast
+from tocsin.flow.baseline.history.count_history import SHARE, CountHistory, Excluded
+from tocsin.flow.baseline.history.level_shifts import LevelShifts
+from tocsin.flow.baseline.history.seasonal import SeasonalProfile
+from tocsin.flow.baseline.history.sketch_history import QUARTER_S, SKETCH_PREFIX, SketchHistory
 from tocsin.flow.baseline.history.weeks import Kept, Weeks, kept_of, statistics, sum_of_quarters
 from tocsin.types import WindowFrame
 
@@ -61,12 +61,12 @@ class History:
         self.catalog = Catalog()
         self.last: int | None = None  # start of the newest learned window
         self.last_quarter: int | None = None  # start of the newest closed quarter
-        self._lives = Lives(window_s, MINUTES_S, QUARTERS)
+        self._ages = SeriesAges(window_s, MINUTES_S, QUARTERS)
         self._stored = Stored(window_s)
-        self.counts = CountPast(window_s, self.signals, self.width, QUARTERS)
+        self.counts = CountHistory(window_s, self.signals, self.width, QUARTERS)
         known = views or {}
         self.sketches = {
-            name: SketchPast(name, window_s, QUARTERS, self.catalog, read)
+            name: SketchHistory(name, window_s, QUARTERS, self.catalog, read)
             for name, read in sketches.items()
         }
         #: Those with a baseline; the cells of traces are asked for by the minute only.
@@ -80,8 +80,8 @@ class History:
                 views,
             ),
         )
-        self.levels = Levels()
-        self.habits = Habits(self.weeks, self.levels)
+        self.level_shifts = LevelShifts()
+        self.seasonal = SeasonalProfile(self.weeks, self.level_shifts)
         self._evaluated: set[int] = set()  # quarters of the running hour that are whole
 
     # ---- reading -----------------------------------------------------------------------
@@ -91,12 +91,12 @@ class History:
 
         A series that paused for longer than a day is as old as its weeks are.
         """
-        age: np.ndarray = np.maximum(self._lives.age(rows, at), self.weeks.age(rows, at))
+        age: np.ndarray = np.maximum(self._ages.age(rows, at), self.weeks.age(rows, at))
         return age
 
     def silent_s(self, rows: np.ndarray, at: int) -> np.ndarray:
         """Seconds known to be without an event up to `at`; a long time to the quarter-hour."""
-        return self._lives.silent_s(rows, at)
+        return self._ages.silent_s(rows, at)
 
     # ---- learning ----------------------------------------------------------------------
 
@@ -105,11 +105,11 @@ class History:
         blobs: dict[str, bytes | None] = {}
         if self.last is None:
             if self.last_quarter is None or start > self.last_quarter + QUARTER_S:
-                self._lives.known_from = start
+                self._ages.known_from = start
             return blobs
         at = self.last + self.window_s
         if at < start:
-            self._lives.known_from = start
+            self._ages.known_from = start
         at = max(at, start - (QUARTERS + 1) * QUARTER_S)  # no longer than all that is kept
         while at < start:
             self.counts.pass_to(at)
@@ -132,7 +132,7 @@ class History:
         blobs = self.reach(frame.start)
         names = self.catalog.names
         still = self._still_out(excluded, frame.start, self.window_s)
-        self.counts.push_window(frame, rows, self._lives.born(len(names)), still)
+        self.counts.push_window(frame, rows, self._ages.born(len(names)), still)
         out = {signal: sorted(names[row] for row in found) for signal, found in excluded.items()}
         blobs |= self._stored.put(frame, out)
         for past in self.sketches.values():
@@ -145,7 +145,7 @@ class History:
     def restore(self, blobs: Mapping[str, bytes]) -> None:
         """Live through the stored past: old quarter-hours, then windows. Only when empty."""
         self.weeks.restore(blobs)
-        self.levels.restore(blobs)
+        self.level_shifts.restore(blobs)
         minutes = sorted(int(key[2:]) for key in blobs if key.startswith("m:"))
         first = minutes[0] // QUARTER_S * QUARTER_S if minutes else None
         quarters = sorted(int(key[2:]) for key in blobs if key.startswith("q:"))
@@ -163,15 +163,15 @@ class History:
         """The row of each series; a new one gets a row, and is born when it is learned."""
         rows = self.catalog.rows(series)
         size = len(self.catalog)
-        if size > len(self._lives):
-            self._lives.grow(size)
-            self.counts.grow(len(self._lives))
+        if size > len(self._ages):
+            self._ages.grow(size)
+            self.counts.grow(len(self._ages))
         return rows
 
     def readmit(self, signal: str, row: int, since: int) -> None:
         """Learn from what was in quarantine since a window: a level shift was accepted."""
         self.counts.readmit(signal, row, since)
-        self.habits.forget()
+        self.seasonal.forget()
 
     def _known(self, excluded: Names) -> Excluded:
         """The rows to keep out. A series may be excluded for long after its last event: where
@@ -181,7 +181,7 @@ class History:
 
     def _still_out(self, excluded: Excluded, start: int, seconds: int) -> Excluded:
         """What no accepted level shift readmits."""
-        names, readmits = self.catalog.names, self.levels.readmits
+        names, readmits = self.catalog.names, self.level_shifts.readmits
         return {
             signal: np.array(
                 [r for r in rows.tolist() if not readmits(signal, names[r], start, seconds)],
@@ -193,7 +193,7 @@ class History:
 
     def _enter(self, frame: WindowFrame) -> np.ndarray:
         rows = self.rows(frame.series)
-        self._lives.see(rows, frame.start, frame.start + frame.seconds)
+        self._ages.see(rows, frame.start, frame.start + frame.seconds)
         return rows
 
     def _close_quarter(self, start: int) -> dict[str, bytes | None]:
@@ -212,15 +212,15 @@ class History:
         start, rows = frame.start, self.rows(frame.series)
         while self.last_quarter is not None and self.last_quarter + QUARTER_S < start:
             self.counts.pass_quarter_to(self.last_quarter + QUARTER_S)
-            self._lives.close_quarter(np.empty(0, np.int64))
+            self._ages.close_quarter(np.empty(0, np.int64))
             self._age_out(self.last_quarter + QUARTER_S)
         # A quarter-hour in which a series was born, or some windows are unknown, is no total.
-        whole = self._lives.born(len(self.catalog), before=start) & (PARTIAL not in excluded)
+        whole = self._ages.born(len(self.catalog), before=start) & (PARTIAL not in excluded)
         if PARTIAL in excluded and self.last is None:  # restored; else it is known exactly
-            self._lives.known_from = start + QUARTER_S
+            self._ages.known_from = start + QUARTER_S
         out = self._still_out(self._known(excluded), start, QUARTER_S)
         self.counts.push_quarter(frame, rows, whole, out)
-        self._lives.close_quarter(rows)
+        self._ages.close_quarter(rows)
         for past in self._lasting.values():
             past.push_quarter(frame, rows, excluded)
         if PARTIAL not in excluded:
@@ -248,10 +248,10 @@ class History:
         for past in self._lasting.values():
             past.age_out(start)
         oldest = start - (QUARTERS - 1) * QUARTER_S
-        gone = self._lives.forget(oldest)
+        gone = self._ages.forget(oldest)
         if len(gone):
             self.counts.clear(gone)
             self.catalog.forget(gone.tolist())
-        rows, unknown = self._lives.shorten(oldest)
+        rows, unknown = self._ages.shorten(oldest)
         if len(rows):
             self.counts.unknown(rows, unknown)

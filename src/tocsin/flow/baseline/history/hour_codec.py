@@ -18,7 +18,7 @@ UNKNOWN, ZERO, _MOST = 0xFFFF, 0x7FFF, 0xFFFE
 _LOG_STEPS, _LINEAR_STEPS = 800.0, 1_200.0
 
 
-class Block:
+class HourBlock:
     """The codes of one signal, uint16 [rows, HOURS]; hour `h` is column `h % HOURS`."""
 
     def __init__(self, name: str, views: frozenset[str] | None) -> None:

@@ -38,7 +38,7 @@ _SETTLED, _CALM = 1.5, 0.25
 Key = tuple[str, str]  # signal, series
 
 
-class Shift(msgspec.Struct, frozen=True, array_like=True):
+class LevelShift(msgspec.Struct, frozen=True, array_like=True):
     """One shift. Times are starts of windows, epoch s; 0 = not yet."""
 
     since: int
@@ -52,12 +52,12 @@ class Shift(msgspec.Struct, frozen=True, array_like=True):
         return bool(self.accepted) and self.since < start + seconds and start <= self.accepted
 
 
-class Levels:
+class LevelShifts:
     """The shifts of one shard."""
 
     def __init__(self) -> None:
-        self._open: dict[Key, Shift] = {}
-        self._accepted: dict[Key, tuple[Shift, ...]] = {}
+        self._open: dict[Key, LevelShift] = {}
+        self._accepted: dict[Key, tuple[LevelShift, ...]] = {}
 
     def readmits(self, signal: str, series: str, start: int, seconds: int) -> bool:
         """Whether something in quarantine is learned from after all."""
@@ -73,14 +73,14 @@ class Levels:
             for shift in shifts
         ]
 
-    def note(self, key: Key, at: int, run_s: int) -> Shift:
+    def note(self, key: Key, at: int, run_s: int) -> LevelShift:
         """A series is in quarantine again, for `run_s` seconds without a pause."""
         held = self._open.get(key)
-        shift = msgspec.structs.replace(held, newest=at) if held else Shift(at - run_s, at)
+        shift = msgspec.structs.replace(held, newest=at) if held else LevelShift(at - run_s, at)
         self._open[key] = shift
         return shift
 
-    def mark(self, key: Key, at: int) -> Shift:
+    def mark(self, key: Key, at: int) -> LevelShift:
         """The shift is a new level, as far as one can see."""
         self._open[key] = msgspec.structs.replace(self._open[key], marked=at)
         return self._open[key]
@@ -123,10 +123,10 @@ class Levels:
             self._accepted[key] = (*self._accepted.get(key, ()), shift)
 
 
-_Row = tuple[str, str, Shift]
+_Row = tuple[str, str, LevelShift]
 
 
-def is_due(signal: str, shift: Shift, at: int) -> bool:
+def is_due(signal: str, shift: LevelShift, at: int) -> bool:
     """Whether a shift has lasted so long that it is accepted whatever it looks like."""
     return at - shift.since >= (_SLOW_S if signal in _SLOW else _FAST_S)
 

@@ -44,7 +44,7 @@ class _Wire(msgspec.Struct, array_like=True):
     bank: bytes
 
 
-class ResidualPast:
+class ResidualHistory:
     """See the module. `reads`: signal (of SIGNAL_FIELDS) -> the views it is scored of."""
 
     def __init__(self, window_s: int, reads: Mapping[str, Collection[str]]) -> None:

@@ -1,9 +1,9 @@
 """What runs are like: how deep, wide, long and costly those were that have ended.
 
-Per service, and per agent that runs began with, the book keeps log-bucket counts of each
+Per service, and per agent that runs began with, the stats keeps log-bucket counts of each
 quantity in cells of six hours. A run is written into the cell in which it was found to be
 over; a judgement at time `t` reads only cells that ended an hour before `t`. By then
-everything of that cell has been seen, so what the book says depends on event time alone:
+everything of that cell has been seen, so what the stats says depends on event time alone:
 not on how the log was cut into flushes, and not on a restart in between. That holds while
 the partitions of the topic are within an hour of one another.
 
@@ -28,7 +28,7 @@ CELL_S: Final = 6 * 3600
 LAG_S: Final = 3600
 CELLS: Final = 14 * 4
 HELD_CELLS: Final = 7 * 4
-#: Fewer runs than this say nothing of their kind. A book has the runs of one shard only.
+#: Fewer runs than this say nothing of their kind. A stats has the runs of one shard only.
 MIN_RUNS: Final = 100
 #: With fewer, nobody has seen what one run in a thousand does: the largest, and a quarter.
 SURE: Final = 3000
@@ -73,7 +73,7 @@ _CODEC: Final = tuple[int, dict[str, Page]]
 
 
 @dataclass(slots=True)
-class RunBook:
+class RunStats:
     """See the module. Key of a page: env SEP service SEP agent; `` for all of a service."""
 
     _cells: dict[int, _Cell] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class RunBook:
             if key.startswith(PREFIX):
                 version, cell = msgspec.msgpack.decode(raw, type=_CODEC)
                 if version != VERSION:
-                    raise ValueError(f"run book of version {version}; this reads {VERSION}")
+                    raise ValueError(f"run stats of version {version}; this reads {VERSION}")
                 self._cells[int(key.removeprefix(PREFIX))] = cell
 
     def _pages(self, at_ms: int, env: str, service: str, agent: str) -> list[Page]:

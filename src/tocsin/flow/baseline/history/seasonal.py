@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S
-from tocsin.flow.baseline.history.level_shifts import Levels
+from tocsin.flow.baseline.history.level_shifts import LevelShifts
 from tocsin.flow.baseline.history.weeks import Weeks
 
 #: Kinds of habit, as in counts.BASELINES: none, hour of the day, hour of the week.
@@ -54,10 +54,10 @@ class Curve:
     kind: np.ndarray
 
 
-class Habits:
+class SeasonalProfile:
     """See the module; one a shard, beside its weeks."""
 
-    def __init__(self, weeks: Weeks, levels: Levels) -> None:
+    def __init__(self, weeks: Weeks, levels: LevelShifts) -> None:
         self._weeks, self._levels = weeks, levels
         self._slots: dict[tuple[str, int], _Slot] = {}
         self._typical: dict[str, tuple[int, np.ndarray]] = {}

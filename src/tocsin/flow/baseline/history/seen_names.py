@@ -26,7 +26,7 @@ KEEP_S: Mapping[str, int] = {
 _NEW_S = _DAY  # how long a name stays new
 
 
-class Known:
+class SeenNames:
     """Series -> first seen (0 = before the service was warm) and the last day it was seen."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ TRACES, TRACES_PREFIX = "traces", "u:"
 _PREFIX: Mapping[str, str] = {**SKETCH_PREFIX, TRACES: TRACES_PREFIX}
 
 
-class SketchPast:
+class SketchHistory:
     """See the module.
 
     `signal` is a key of SKETCH_PREFIX or TRACES; `quarters` is how many are kept; `views` are those

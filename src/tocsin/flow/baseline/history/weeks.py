@@ -25,7 +25,7 @@ import numpy as np
 
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S, Calendar
-from tocsin.flow.baseline.history.hour_codec import HOURS, UNKNOWN, ZERO, Block
+from tocsin.flow.baseline.history.hour_codec import HOURS, UNKNOWN, ZERO, HourBlock
 from tocsin.flow.baseline.stats import sketch
 from tocsin.types import split_series
 
@@ -51,7 +51,7 @@ class Weeks:
     def __init__(self, catalog: Catalog, calendar: Calendar, kept: Kept) -> None:
         self.calendar = calendar
         self._catalog = catalog
-        self._blocks = {name: Block(name, views) for name, views in kept.items()}
+        self._blocks = {name: HourBlock(name, views) for name, views in kept.items()}
         self._row: dict[str, int] = {}
         self._free: list[int] = []
         self._seen = np.empty(0, np.int64)  # newest hour with events

@@ -71,7 +71,7 @@ def _slope(sums: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class ResidualBlock:
     """What the views say of a block [rows, T], and what the next lesson needs of it."""
 
     seen: np.ndarray  # bool
@@ -112,7 +112,9 @@ def _bridge(
     return filled
 
 
-def look(shape: Shape, state: State, learnt: Learnt, x: np.ndarray, tick: int) -> Block:
+def residuals(
+    shape: Shape, state: State, learnt: Learnt, x: np.ndarray, tick: int
+) -> ResidualBlock:
     """Views of `x` [rows, T] that begins at `tick`; moves the running part of the state."""
     seen, ticks = ~np.isnan(x), tick + np.arange(x.shape[1])
     slots = season.slot_of(shape, ticks)
@@ -155,7 +157,7 @@ def look(shape: Shape, state: State, learnt: Learnt, x: np.ndarray, tick: int) -
         "p_d2": far_move,
         "p_z": np.clip(z1, -99.0, 99.0),
     }
-    return Block(
+    return ResidualBlock(
         seen=seen,
         z=np.stack((jump, new_jump, e2 / sigma2, slower, away), 1),
         expected=expected,

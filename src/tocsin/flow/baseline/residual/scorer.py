@@ -132,7 +132,7 @@ class ResidualBank:
         if len(born):
             residual_views.start(shape, state, born, x[born, 0], self.tick)
             self._refresh()
-        block = residual_views.look(shape, state, self._learnt, x, self.tick)
+        block = residual_views.residuals(shape, state, self._learnt, x, self.tick)
         places = tail_fit.place(np.abs(block.z))
         above = block.z > 0
         odd = self._mean(places, above)

@@ -22,7 +22,7 @@ _MIN_N = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RatioBaseline:
     """What a ratio was, one entry a series: on the log scale.
 
     `sd` is how much it differs from quarter to quarter; of counts, beyond Poisson. `weight` is
@@ -37,7 +37,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class RatioShift:
     """How far a ratio is from its past, on the log scale, NaN where no past is known.
 
     `error` is the standard error of `rise`, with `df` degrees of freedom.
@@ -66,7 +66,7 @@ def log_ratio(above: np.ndarray, below: np.ndarray, *, is_count: bool) -> np.nda
     return np.where(known, np.log(quotient), np.nan)
 
 
-def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: bool) -> Past:
+def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: bool) -> RatioBaseline:
     """What a ratio was, from quarter-hours [series, quarters]; NaN = not to be learned from.
 
     Args:
@@ -87,7 +87,7 @@ def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: boo
         scatter -= np.where(known, 1 / (np.nan_to_num(above) + 0.5), 0.0)
     var = np.maximum(scatter.sum(axis=1) / (safe - 1), 0.0)
     weight = np.where(known, below, 0.0).sum(axis=1) / safe
-    return Past(
+    return RatioBaseline(
         np.where(enough, mean, np.nan),
         np.where(enough, np.maximum(np.sqrt(var), SD_MIN), np.nan),
         np.where(enough, weight, np.nan),
@@ -95,7 +95,9 @@ def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: boo
     )
 
 
-def shift(above: np.ndarray, below: np.ndarray, past: Past, *, is_count: bool) -> Shift:
+def shift(
+    above: np.ndarray, below: np.ndarray, past: RatioBaseline, *, is_count: bool
+) -> RatioShift:
     """A window's ratio against its past: the t prediction interval of one more quarter-hour.
 
     A window with less below than a usual quarter scatters more, by as much as sampling may
@@ -107,7 +109,7 @@ def shift(above: np.ndarray, below: np.ndarray, past: Past, *, is_count: bool) -
     if is_count:
         var = var + 1 / np.maximum(np.exp(past.mean) * below, 0.5)
     known = np.maximum(past.n, MIN_QUARTERS)
-    return Shift(rise, np.sqrt(var * (1 + 1 / known)), known - 1)
+    return RatioShift(rise, np.sqrt(var * (1 + 1 / known)), known - 1)
 
 
 def drift(n: np.ndarray, mean: np.ndarray, var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

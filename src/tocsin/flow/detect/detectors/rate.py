@@ -77,7 +77,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class UsualRate:
     """Failures and calls of each row over the last day up to an hour ago, and how they wander."""
 
     k: np.ndarray
@@ -105,11 +105,11 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     usual = np.full(len(rows), np.nan)
     if breach.any():
         these = np.flatnonzero(breach)
-        habit, mine = _habit(rule, graded, rows[these]), counts.only(these)
-        usual[these] = habit.rate
+        usual_rate, mine = _usual_rate(rule, graded, rows[these]), counts.only(these)
+        usual[these] = usual_rate.rate
         k, n, _ = mine.spoken(limit, width[these])
-        breach[these] = sure[these] & _beyond(rule, habit, k, n)
-        breach[these] |= risen(rule, mine, habit, width[these])
+        breach[these] = sure[these] & _beyond(rule, usual_rate, k, n)
+        breach[these] |= risen(rule, mine, usual_rate, width[these])
     return _verdicts(rule, graded, rows, (counts, width), usual, breach)
 
 
@@ -153,7 +153,7 @@ def shortest(rule: RuleSpec, counts: Counts, looks: tuple[int, ...]) -> np.ndarr
     return width
 
 
-def risen(rule: RuleSpec, counts: Counts, habit: Habit, width: np.ndarray) -> np.ndarray:
+def risen(rule: RuleSpec, counts: Counts, usual_rate: UsualRate, width: np.ndarray) -> np.ndarray:
     """Which rows with a known past fail surely more than `risen` times as often as they did.
 
     `width` are the windows of each that lie above the threshold. No row where `risen` is 0.
@@ -161,17 +161,19 @@ def risen(rule: RuleSpec, counts: Counts, habit: Habit, width: np.ndarray) -> np
     if rule.effect["risen"] <= 0:
         return np.zeros(len(width), bool)
     k, n = (part[:, -counts.short :].sum(axis=1) for part in (counts.k, counts.n))
-    found: np.ndarray = habit.known & ~counts.few & (k > rule.effect["rate"] * n)  # it is so now
+    found: np.ndarray = (
+        usual_rate.known & ~counts.few & (k > rule.effect["rate"] * n)
+    )  # it is so now
     these = np.flatnonzero(found)
     if not len(these):
         return found
     k, n = counts.k[these], counts.n[these]
-    most = (habit.k[these] + _UNSEEN) / np.maximum(habit.n[these], 1.0)
+    most = (usual_rate.k[these] + _UNSEEN) / np.maximum(usual_rate.n[these], 1.0)
     null = np.minimum(np.maximum(rule.effect["risen"], _times(rule, most)) * most, _SURELY)
     found[these] = rates.log_e_detector(k, n, null) >= np.log(rule.evidence["risen_e"])
     newest = np.arange(k.shape[1])[::-1] < width[these, None]
     seen = ((k * newest).sum(axis=1), (n * newest).sum(axis=1))
-    p = tails.beta_binomial_upper(*seen, most, habit.rho[these])
+    p = tails.beta_binomial_upper(*seen, most, usual_rate.rho[these])
     found[these] &= p <= rule.evidence["usual_p"]
     return found
 
@@ -180,22 +182,24 @@ def _looks(graded: Graded) -> tuple[int, ...]:
     return tuple(dict.fromkeys(windows_of(graded, seconds) for seconds in _RISEN_S))
 
 
-def _habit(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Habit:
+def _usual_rate(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> UsualRate:
     before = graded.at - _LAG_S
     k = graded.history.counts.quarters(rule.signal, rows, before)
     n = np.where(np.isnan(k), np.nan, graded.history.counts.quarters("n", rows, before))
     of_day = np.nansum(n, axis=1)
     known = of_day >= rule.volume["baseline"]
-    return Habit(np.nansum(k, axis=1), of_day, rates.dispersion(k, n), known)
+    return UsualRate(np.nansum(k, axis=1), of_day, rates.dispersion(k, n), known)
 
 
-def _beyond(rule: RuleSpec, habit: Habit, failed: np.ndarray, calls: np.ndarray) -> np.ndarray:
+def _beyond(
+    rule: RuleSpec, usual_rate: UsualRate, failed: np.ndarray, calls: np.ndarray
+) -> np.ndarray:
     """Who is beyond the usual, where `times` asks for it and the usual is known."""
     beyond = np.ones(len(failed), bool)
-    held = np.flatnonzero(habit.known & (rule.effect["times"] > 0))
+    held = np.flatnonzero(usual_rate.known & (rule.effect["times"] > 0))
     if len(held):
-        usual = habit.rate[held]
-        p = tails.beta_binomial_upper(failed[held], calls[held], usual, habit.rho[held])
+        usual = usual_rate.rate[held]
+        p = tails.beta_binomial_upper(failed[held], calls[held], usual, usual_rate.rho[held])
         often = failed[held] >= _times(rule, usual) * usual * np.maximum(calls[held], 1.0)
         beyond[held] = often & (p <= rule.evidence["usual_p"])
     return beyond

@@ -149,7 +149,7 @@ def _denominators(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarra
     return per
 
 
-def _day(rule: RuleSpec, graded: Graded, now: _Sums) -> ratios.Past:
+def _day(rule: RuleSpec, graded: Graded, now: _Sums) -> ratios.RatioBaseline:
     history, before = graded.history, graded.at - _LAG_S
     blocks = max(1, int(rule.effect["width_s"]) // QUARTER_S)  # as wide as what is judged
     above, below = (
@@ -167,13 +167,13 @@ def _merged(quarters: np.ndarray, blocks: int) -> np.ndarray:
     return merged
 
 
-def _only(shift: ratios.Shift, kept: np.ndarray) -> ratios.Shift:
-    return ratios.Shift(shift.rise[kept], shift.error[kept], shift.df[kept])
+def _only(shift: ratios.RatioShift, kept: np.ndarray) -> ratios.RatioShift:
+    return ratios.RatioShift(shift.rise[kept], shift.error[kept], shift.df[kept])
 
 
 def _geometric(
     rule: RuleSpec, graded: Graded, rows: np.ndarray
-) -> tuple[ratios.Shift, np.ndarray, np.ndarray]:
+) -> tuple[ratios.RatioShift, np.ndarray, np.ndarray]:
     """The shift of the mean log of tokens a call; what it was, and what it is."""
     past = graded.history.sketches[rule.signal]
     width = np.full(len(rows), int(rule.effect["width_s"]))
@@ -189,7 +189,7 @@ def _geometric(
     ready = (now.n >= rule.volume["n"]) & (quarters >= ratios.MIN_QUARTERS)
     rise = np.where(ready, now.mean - day.mean, np.nan)
     error = np.sqrt(sampling + drift**2 * (1 + 1 / np.maximum(quarters, 1)))
-    return ratios.Shift(rise, error, np.maximum(quarters - 1, 1)), day.mean, now.mean
+    return ratios.RatioShift(rise, error, np.maximum(quarters - 1, 1)), day.mean, now.mean
 
 
 def _weeks(rule: RuleSpec, graded: Graded, now: _Sums) -> np.ndarray:
@@ -215,7 +215,7 @@ def _verdicts(
     rule: RuleSpec,
     graded: Graded,
     now: _Sums,
-    found: tuple[ratios.Shift, np.ndarray, np.ndarray],
+    found: tuple[ratios.RatioShift, np.ndarray, np.ndarray],
     weekly: np.ndarray,
 ) -> Verdicts:
     shift, usual_log, value_log = found

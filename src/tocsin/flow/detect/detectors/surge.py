@@ -1,7 +1,7 @@
 """A total over an hour far above what the clock expects of it: a rise too slow for a spike.
 
-Expected is the habit of these minutes (`baseline/expect/local_level.py`); without one nothing is said:
-yesterday may have been a Sunday. It must also be the record of a week: a monthly job is news,
+Expected is the habit of these minutes (`baseline/expect/local_level.py`); without one nothing is
+said: yesterday may have been a Sunday. It must also be the record of a week: a monthly job is news,
 Monday's is none. An hour varies less than its minutes do; how much less is taken from its habit,
 else from the minutes as if they came in lumps of six.
 """
@@ -74,7 +74,7 @@ def _expected(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
     quiet = np.full(len(rows), (windows - 1) * history.window_s)
     found = expect(history, rule.signal, rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
     size = found.size * windows / max(_LUMP * 60 / history.window_s, 1.0)
-    habit = history.habits.curve(rule.signal, rows, np.array([graded.at]))
+    habit = history.seasonal.curve(rule.signal, rows, np.array([graded.at]))
     size = np.where(habit.kind > 0, np.minimum(size, 1 / np.nan_to_num(habit.var, nan=1.0)), size)
     return replace(
         found,

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunBook, known_at
+from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats, known_at
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.run_findings import Broken, at_each, tell
 from tocsin.flow.detect.runs.run_settings import RunRule
@@ -22,7 +22,7 @@ _NANO: Final = 1_000_000_000
 _QUANTITIES: Final[tuple[Quantity, ...]] = ("tokens", "cost", "steps")
 
 
-def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
+def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """Runs that burn tokens or money in a circle, and runs beyond a cap. See `effect`."""
     findings: list[Finding] = []
     if not seen.traces:
@@ -35,17 +35,19 @@ def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Fin
         who = reader.name(label)
         key = (who.env, who.service, known_at(at_ms))
         if key not in limits:
-            limits[key] = _Limits(rule.effect, book, who, at_ms)
+            limits[key] = _Limits(rule.effect, stats, who, at_ms)
         if limits[key].far(*totals):
-            findings += _judge(rule, seen, i, reader, book)
+            findings += _judge(rule, seen, i, reader, stats)
     return findings
 
 
 class _Limits:
     """What a run of a service may use, by what was known at an instant; inf = no limit."""
 
-    def __init__(self, effect: Mapping[str, float], book: RunBook, who: Names, at_ms: int) -> None:
-        self.levels = {q: book.level(at_ms, who.env, who.service, q) for q in _QUANTITIES}
+    def __init__(
+        self, effect: Mapping[str, float], stats: RunStats, who: Names, at_ms: int
+    ) -> None:
+        self.levels = {q: stats.level(at_ms, who.env, who.service, q) for q in _QUANTITIES}
         self.most = {q: limit(effect, q, level) for q, level in self.levels.items()}
         self.cap: dict[Quantity, float] = {
             "tokens": effect["cap_tokens"] or np.inf,
@@ -70,14 +72,14 @@ def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) 
     return max(effect["ratio"] * level.p50, level.p999)
 
 
-def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, book: RunBook) -> list[Finding]:
+def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, stats: RunStats) -> list[Finding]:
     steps = seen.of(i)
     names = reader.names(steps)
     findings: list[Finding] = []
     ends = ROOTS[steps["kind"]] & (steps["parent"] == 0)
     # Nor is anything told of the ms of an end: what else ends in it may come before or after.
     at_end = np.isin(steps["end_ms"], steps["end_ms"][ends])
-    for broken in _broken(rule.effect, seen, i, steps, names[-1], book):
+    for broken in _broken(rule.effect, seen, i, steps, names[-1], stats):
         where = ~at_end if broken.where is None else ~at_end & broken.where
         told = tell(rule, seen.traces[i], steps, names, replace(broken, where=where))
         findings += told
@@ -126,9 +128,9 @@ def loop_score(steps: np.ndarray) -> np.ndarray:
 
 
 def _broken(
-    effect: Mapping[str, float], seen: Rings, i: int, steps: np.ndarray, who: Names, book: RunBook
+    effect: Mapping[str, float], seen: Rings, i: int, steps: np.ndarray, who: Names, stats: RunStats
 ) -> Iterator[Broken]:
-    limits = at_each(steps["end_ms"], lambda at_ms: _Limits(effect, book, who, at_ms))
+    limits = at_each(steps["end_ms"], lambda at_ms: _Limits(effect, stats, who, at_ms))
     count, tokens, cost = so_far(seen, i, steps)
     flat = np.ones(len(steps))
     absolute: list[Level | None] = [None] * len(steps)

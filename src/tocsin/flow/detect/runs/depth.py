@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunBook
+from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.run_findings import Broken, tell
 from tocsin.flow.detect.runs.run_settings import RunRule
@@ -23,7 +23,7 @@ def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) 
     return max(effect["depth"], level.p999 if level else 0)
 
 
-def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
+def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """Runs deeper than `effect.depth` and than one in a thousand of their agent's."""
     floor, worse = rule.effect["depth"], rule.effect["critical"]
     findings: list[Finding] = []
@@ -35,8 +35,8 @@ def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Fin
         if depth[-1] <= floor:
             continue
         levels = [
-            book.level(at_ms, who.env, who.service, "depth", who.agent)
-            or book.level(at_ms, who.env, who.service, "depth")
+            stats.level(at_ms, who.env, who.service, "depth", who.agent)
+            or stats.level(at_ms, who.env, who.service, "depth")
             for at_ms, who in zip(steps["end_ms"].tolist(), names, strict=True)
         ]
         bound = np.array([limit(rule.effect, "depth", level) for level in levels])

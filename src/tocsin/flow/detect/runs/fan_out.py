@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunBook
+from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.run_findings import Broken, at_each, tell
 from tocsin.flow.detect.runs.run_settings import RunRule
@@ -26,7 +26,7 @@ def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) 
     return max(effect[_FLOORS[quantity]], effect["ratio"] * level.p99 if level else 0)
 
 
-def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
+def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """Runs wider than `children`, or with more than `agents`, and than theirs mostly are."""
     effect = rule.effect
     kind = seen.steps["kind"]
@@ -44,7 +44,7 @@ def judge(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Fin
         )
         for quantity, observed in shapes:
             if observed[-1] > effect[_FLOORS[quantity]]:
-                broken = _broken(effect, quantity, observed, steps, names, book)
+                broken = _broken(effect, quantity, observed, steps, names, stats)
                 findings += tell(rule, seen.traces[i], steps, names, broken)
     return findings
 
@@ -61,11 +61,11 @@ def has_called(seen: Rings, run: int, steps: np.ndarray) -> bool:
 
 def _broken(
     effect: Mapping[str, float], quantity: Quantity, observed: np.ndarray, steps: np.ndarray,
-    names: Sequence[Names], book: RunBook,
+    names: Sequence[Names], stats: RunStats,
 ) -> Broken:  # fmt: skip
     who = names[-1]
     levels = at_each(
-        steps["end_ms"], lambda at_ms: book.level(at_ms, who.env, who.service, quantity)
+        steps["end_ms"], lambda at_ms: stats.level(at_ms, who.env, who.service, quantity)
     )
     bound = np.array([limit(effect, quantity, level) for level in levels])
     return Broken(

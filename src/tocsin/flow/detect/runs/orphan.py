@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tocsin.flow.baseline.history.run_stats import SURE, Level, RunBook
+from tocsin.flow.baseline.history.run_stats import SURE, Level, RunStats
 from tocsin.flow.detect.runs.pauses import Pause
 from tocsin.flow.detect.runs.run_findings import BASELINE
 from tocsin.flow.detect.runs.run_settings import RunRule
 from tocsin.types import NONE, Finding, join_series
 
 
-def limit_ms(rule: RunRule, pause: Pause, book: RunBook) -> int:
+def limit_ms(rule: RunRule, pause: Pause, stats: RunStats) -> int:
     """How long a run may stand still before it is an orphan."""
-    level = _level(pause, book)
+    level = _level(pause, stats)
     seconds = max(rule.effect["silent_s"], rule.effect["ratio"] * level.p999 if level else 0)
     return int(seconds * 1_000)
 
 
-def _level(pause: Pause, book: RunBook) -> Level | None:
-    return book.level(pause.since_ms, pause.env, pause.service, "seconds")
+def _level(pause: Pause, stats: RunStats) -> Level | None:
+    return stats.level(pause.since_ms, pause.env, pause.service, "seconds")
 
 
 def judge(
-    rule: RunRule, pauses: Iterable[tuple[str, Pause]], since_ms: int, upto_ms: int, book: RunBook
+    rule: RunRule, pauses: Iterable[tuple[str, Pause]], since_ms: int, upto_ms: int, stats: RunStats
 ) -> list[Finding]:
     """What windows that close in (since_ms, upto_ms] say of runs that stand still.
 
@@ -35,27 +35,27 @@ def judge(
     """
     findings: list[Finding] = []
     for trace, pause in pauses:
-        silent_ms = limit_ms(rule, pause, book)
-        if not pause.lasts(silent_ms) or not _ends(rule, pause, book):
+        silent_ms = limit_ms(rule, pause, stats)
+        if not pause.lasts(silent_ms) or not _ends(rule, pause, stats):
             continue
         if since_ms < pause.since_ms + silent_ms <= upto_ms:
-            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, book, breach=True))
+            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, stats, breach=True))
         if since_ms < pause.until_ms <= upto_ms:
-            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, book, breach=False))
+            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, stats, breach=False))
     return findings
 
 
-def _ends(rule: RunRule, pause: Pause, book: RunBook) -> bool:
+def _ends(rule: RunRule, pause: Pause, stats: RunStats) -> bool:
     """Whether the runs of this service are known to end."""
-    ended, left = book.ends(pause.since_ms, pause.env, pause.service)
+    ended, left = stats.ends(pause.since_ms, pause.env, pause.service)
     return ended >= rule.effect["ended"] and left <= rule.effect["left"] * (ended + left)
 
 
 def _finding(
-    rule: RunRule, trace: str, pause: Pause, upto_ms: int, silent_ms: int, book: RunBook, *,
+    rule: RunRule, trace: str, pause: Pause, upto_ms: int, silent_ms: int, stats: RunStats, *,
     breach: bool,
 ) -> Finding:  # fmt: skip
-    level = _level(pause, book)
+    level = _level(pause, stats)
     group = {"env": pause.env, "service": pause.service, "agent": pause.agent, "trace_id": trace}
     who = "A run" if pause.agent == NONE else f"A run of agent {pause.agent}"
     doing = "" if pause.act == NONE else f" after {pause.act}"

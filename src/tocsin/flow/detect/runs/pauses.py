@@ -1,7 +1,7 @@
 """The pauses that the rings of runs show: where no step came for a while, or may never come.
 
 A run that moved stands still at its last step, as far as a look can tell. If that may be its
-end, the pause carries what the run came to, for the book.
+end, the pause carries what the run came to, for the stats.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _came_to(tidy: Rings, last: np.ndarray, reader: Reader) -> list[tuple[int, .
 
 
 def _width(tidy: Rings, shape: Shapes) -> np.ndarray:
-    """The fan-out of each run as the book learns it, see `_shape`: int64 [runs]."""
+    """The fan-out of each run as the stats learns it, see `_shape`: int64 [runs]."""
     kind = tidy.steps["kind"]
     rows = np.flatnonzero(MODEL_CALLS[kind] | CALLED[kind])
     owner, called = tidy.owner[rows], CALLED[kind[rows]]

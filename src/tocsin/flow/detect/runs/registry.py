@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tocsin.flow.baseline.history.run_stats import RunBook
+from tocsin.flow.baseline.history.run_stats import RunStats
 from tocsin.flow.detect.runs import burn, depth, fan_out, loop
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.run_settings import RunRule
 from tocsin.flow.detect.runs.step_ring import Rings
 from tocsin.types import Finding
 
-Judge = Callable[[RunRule, Rings, Reader, RunBook], list[Finding]]
+Judge = Callable[[RunRule, Rings, Reader, RunStats], list[Finding]]
 
 
-def _loop(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
-    del book  # a loop is one whatever other runs did
+def _loop(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
+    del stats  # a loop is one whatever other runs did
     return loop.judge(rule, seen, reader)
 
 
@@ -34,12 +34,12 @@ RUNS: Mapping[str, Judge] = {
 }
 
 
-def judge_seen(rule: RunRule, seen: Rings, reader: Reader, book: RunBook) -> list[Finding]:
+def judge_seen(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """What one of these rules says of the runs of a look.
 
-    Without a level in the `book` nothing is known of other runs, and only absolute limits hold.
+    Without a level in the `stats` nothing is known of other runs, and only absolute limits hold.
 
     Raises:
         RuleError: the rule has a key nobody reads.
     """
-    return RUNS[rule.detector](rule, seen, reader, book) if seen.traces else []
+    return RUNS[rule.detector](rule, seen, reader, stats) if seen.traces else []

@@ -53,7 +53,7 @@ _Value = TypeVar("_Value")
 
 
 def at_each(end_ms: np.ndarray, known: Callable[[int], _Value]) -> list[_Value]:
-    """`known(at_ms)` at each step; asked anew only where the book may say something else."""
+    """`known(at_ms)` at each step; asked anew only where the stats may say something else."""
     cells: dict[int, _Value] = {}
     values = []
     for at_ms in end_ms.tolist():

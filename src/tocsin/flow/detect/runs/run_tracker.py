@@ -1,4 +1,4 @@
-"""All that a shard knows of runs: the rules on them, those that are waited for, and the book.
+"""All that a shard knows of runs: the rules on them, those that are waited for, and the stats.
 
 `see` takes note of runs that moved, `judge` says what the rules say of them, `close` lets the
 time of a closed window pass. What outlasts a call is in `blobs`:
@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.history.run_stats import QUANTITIES, RunBook
+from tocsin.flow.baseline.history.run_stats import QUANTITIES, RunStats
 from tocsin.flow.detect.runs import burn, depth, fan_out, loop, orphan
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.pauses import LEFT_MS, Pause, Shown, shown
@@ -51,7 +51,7 @@ def _read(
     return _Moved(runs, seen, reader, found, shown(seen, reader, looped))
 
 
-class RunTrack:
+class RunTracker:
     """See the module. One a shard."""
 
     def __init__(self, rules: Sequence[RuleSpec]) -> None:
@@ -60,7 +60,7 @@ class RunTrack:
         self._orphans = [rule for rule in rules if rule.detector == "orphan"]
         self._limits = [rule for rule in self.rules if rule.detector in _LIMITS]
         self._waiting = Waiting()
-        self.book = RunBook()
+        self.stats = RunStats()
         self._closed_ms = 0
         self._moved: _Moved | None = None
 
@@ -71,7 +71,7 @@ class RunTrack:
             ValueError: a blob of another version.
         """
         self._waiting.restore(blobs)
-        self.book.restore(blobs)
+        self.stats.restore(blobs)
         self._closed_ms = closed_ms
 
     def see(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> None:
@@ -97,7 +97,7 @@ class RunTrack:
         for rule in self.rules:
             known = moved.loops.get(rule.id)
             if known is None:
-                known = judge_seen(rule, moved.seen, moved.reader, self.book)
+                known = judge_seen(rule, moved.seen, moved.reader, self.stats)
             findings += known
         return findings
 
@@ -110,25 +110,25 @@ class RunTrack:
     def close(self, end_ms: int) -> list[Finding]:
         """Pass the time up to a window's end; what the rules say of runs that stand still."""
         since_ms, self._closed_ms = self._closed_ms, max(self._closed_ms, end_ms)
-        unended = self._waiting.pass_time(since_ms, end_ms, self.book, self._broke, self._patience)
+        unended = self._waiting.pass_time(since_ms, end_ms, self.stats, self._broke, self._patience)
         return [
             finding
             for rule in self._orphans
-            for finding in orphan.judge(rule, unended, since_ms, end_ms, self.book)
+            for finding in orphan.judge(rule, unended, since_ms, end_ms, self.stats)
         ]
 
     def blobs(self) -> dict[str, bytes | None]:
         """What has changed since the last call; None deletes a blob."""
-        return {**self._waiting.blobs(), **self.book.blobs(self._closed_ms)}
+        return {**self._waiting.blobs(), **self.stats.blobs(self._closed_ms)}
 
     def _patience(self, pause: Pause) -> int:
-        waits = [orphan.limit_ms(rule, pause, self.book) for rule in self._orphans]
+        waits = [orphan.limit_ms(rule, pause, self.stats) for rule in self._orphans]
         return max([LEFT_MS, *waits])
 
     def _broke(self, pause: Pause) -> bool:
         """Whether a run that is over went beyond what is known of its kind."""
         for quantity, value in zip(QUANTITIES, pause.values, strict=True):
-            level = self.book.level(pause.since_ms, pause.env, pause.service, quantity)
+            level = self.stats.level(pause.since_ms, pause.env, pause.service, quantity)
             for rule in self._limits if level else ():
                 if value > _LIMITS[rule.detector](rule.effect, quantity, level):
                     return True

@@ -4,7 +4,7 @@ Every run that moved is here with the last step it made, and with the long pause
 shows. When windows close, time passes over it:
 
 - a run whose last step may be its end (an agent or workflow that ended), with nothing after
-  it for two minutes, is *over*: the book learns it;
+  it for two minutes, is *over*: the stats learns it;
 - a run that made another step last, and none for the limit of an orphan rule, is *left*.
 
 A pause is judged at its own instant of event time, whether the step that ended it is known
@@ -23,7 +23,7 @@ from typing import Final
 
 import msgspec
 
-from tocsin.flow.baseline.history.run_stats import RunBook
+from tocsin.flow.baseline.history.run_stats import RunStats
 from tocsin.flow.detect.runs.pauses import LEFT_MS, OVER_MS, Pause, Shown
 
 PREFIX: Final = "r:o:"
@@ -54,7 +54,7 @@ class Waiting:
             self._put(trace, pauses)
 
     def pass_time(
-        self, since_ms: int, upto_ms: int, book: RunBook, broke: Callable[[Pause], bool],
+        self, since_ms: int, upto_ms: int, stats: RunStats, broke: Callable[[Pause], bool],
         limit_ms: Callable[[Pause], int],
     ) -> list[tuple[str, Pause]]:  # fmt: skip
         """Let the windows of (since_ms, upto_ms] close: learn from runs that are done.
@@ -75,7 +75,7 @@ class Waiting:
                 else:
                     unended.append((trace, pause))
                     done_ms = pause.since_ms + limit_ms(pause)
-                self._learn(pause, since_ms, upto_ms, book, broke)
+                self._learn(pause, since_ms, upto_ms, stats, broke)
                 if (pause.until_ms or done_ms) > upto_ms:
                     left.append(pause)
             if len(left) < len(pauses):
@@ -83,7 +83,7 @@ class Waiting:
         return unended
 
     def _learn(
-        self, pause: Pause, since_ms: int, upto_ms: int, book: RunBook,
+        self, pause: Pause, since_ms: int, upto_ms: int, stats: RunStats,
         broke: Callable[[Pause], bool],
     ) -> None:  # fmt: skip
         lasted = OVER_MS if pause.over else LEFT_MS
@@ -92,9 +92,9 @@ class Waiting:
             return
         where = (pause.env, pause.service, pause.agent)
         if pause.over and not pause.looped:
-            book.learn(at_ms, *where, pause.values, held=broke(pause))
+            stats.learn(at_ms, *where, pause.values, held=broke(pause))
         else:
-            book.note(at_ms, *where, ended=pause.over)
+            stats.note(at_ms, *where, ended=pause.over)
 
     def _put(self, trace: str, pauses: list[Pause]) -> None:
         if pauses != self.pauses.get(trace, []):
