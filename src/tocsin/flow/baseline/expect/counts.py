@@ -5,8 +5,7 @@ on the hour of the day, of working days or of weekends (`history/seasonal.py`), 
 local level: how the last hour stood to its own habit. Else the last three hours of windows; where
 too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which is
 a state of its own and never "normal". Without a habit, from a day of age on, the same time
-yesterday
-(a quarter-hour either way) widens the expectation in both directions: a spike must
+yesterday (a quarter-hour either way) widens the expectation in both directions: a spike must
 stand out from both, and so must a silence, so that a nightly batch or a quiet lunch hour is no
 alarm on its second day. So does, on a holiday, what the last hours were.
 """
