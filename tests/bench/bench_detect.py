@@ -16,7 +16,7 @@ import numpy as np
 from tocsin.flow.baseline.frames import sum_by_key
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.detect.runs.run_tracker import RunTracker
+from tocsin.flow.detect.run_tracker import RunTracker
 from tocsin.flow.rule_tests.runs import run_case, steps_of
 from tocsin.flow.rule_tests.series import EPOCH
 from tocsin.flow.rule_tests.weeks import blobs_of

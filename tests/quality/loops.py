@@ -24,10 +24,10 @@ from typing import cast
 import numpy as np
 
 from quality.watchman import wilson
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.detect.runs.run_tracker import RunTracker
+from tocsin.flow.detect.run_tracker import RunTracker
 from tocsin.flow.rule_tests.runs import EPOCH_MS, run_case, steps_of
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.windows.fold_runs import fold_runs
 from tocsin.types import RING, RUN_HEADER, RUN_VERSION, ChangedRun, Finding
 from unit.decode_samples import decode_values
@@ -227,7 +227,7 @@ def noisy(words: Words, noise: str, period: int, rng: random.Random) -> Words:
 
 
 def breaches(
-    words: Words, shake: random.Random | None = None, rules: Sequence[RuleSpec] = (LOOP,)
+    words: Words, shake: random.Random | None = None, rules: Sequence[Rule] = (LOOP,)
 ) -> list[Finding]:
     """Breaches of a run, the earliest first; `shake` delivers it out of order, some of it twice."""
     run, labels = run_case(" ".join(words))

@@ -9,8 +9,8 @@ import numpy as np
 
 from quality.fleet import Fleet
 from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import WindowFrame
 
@@ -47,7 +47,7 @@ def watch(
     fleet: Fleet,
     windows: Iterable[int],
     *,
-    rules: Sequence[RuleSpec] | None = None,
+    rules: Sequence[Rule] | None = None,
     settings: DetectSettings | None = None,
     change: Callable[[int, WindowFrame], WindowFrame | None] | None = None,
     progress: Progress | None = None,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tocsin.demo.check import GRACE_MS, KIND_OF_DETECTOR, Alarm, AlarmKind, score
 from tocsin.demo.incidents import KINDS, Incident
-from tocsin.flow.rules.keys import DETECTORS
+from tocsin.flow.detect.registry import DETECTORS
 
 SPIKE = Incident("spike", "checkout", 1_000_000, 1_300_000, 12.0)
 LOOP = Incident("loop", "support", 2_000_000, 2_600_000, 8.0)

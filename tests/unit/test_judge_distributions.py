@@ -17,7 +17,7 @@ from tocsin.flow.baseline.stats.sketch import Sketches
 from tocsin.flow.detect.detectors import slo
 from tocsin.flow.detect.equivalence import log_ratio
 from tocsin.flow.detect.load_rules import load_rules, parse_rule
-from tocsin.flow.rules.options import check
+from tocsin.flow.rules.options import slos_of
 from tocsin.flow.rules.spec import RuleError
 from tocsin.flow.windows.fold import bucket
 from tocsin.run.watch import detect_settings
@@ -97,8 +97,8 @@ def test_where_keeps_what_matches_in_every_dimension_as_series_come_and_go() -> 
         ("where: {tool: [a]}", "where.tool is not a dimension"),
         ("options: {strata: {calls_by_model: calls_by_route}}", "is no finer"),
         ("options: {strata: {calls_by_mode: calls_by_route}}", "is unknown"),
-        ("options: {flat: {sgnal: ttft}}", "sgnal"),
-        ("options: {flat: {signal: n}}", "is no distribution"),
+        ("options: {equivalence: {sgnal: ttft}}", "sgnal"),
+        ("options: {equivalence: {signal: n}}", "is no distribution"),
         ("options: {max_ms: {a: 3}}", "options.max_ms is not read"),
     ],
 )
@@ -148,6 +148,6 @@ def test_every_objective_that_may_be_written_is_read_by_one_rule(
     asked = [rule.model_copy(update={"options": {"slos": [given]}}) for rule in rules]
     if signal == "ttft" and names & {"tool", "stage"}:
         with pytest.raises(ValueError, match="first token"):
-            check({"slos": [given]})
+            slos_of({"slos": [given]})
     else:
         assert sum(bool(slo.reads(rule)) for rule in asked) == 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.rule_tests.series import EPOCH, frames_of
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import ChangedSeries, WindowFrame
 
@@ -32,7 +32,7 @@ def told(events: list[AlertEvent]) -> list[bytes]:
 
 def run(
     frames: list[WindowFrame],
-    rules: tuple[RuleSpec, ...] = RULES,
+    rules: tuple[Rule, ...] = RULES,
     settings: DetectSettings = SETTINGS,
     restart_every: int = 0,
     early: bool = False,

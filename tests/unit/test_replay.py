@@ -13,8 +13,8 @@ from native import encode, fleet
 from spans import T0_NS, span
 from tocsin.config import Config
 from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.run.replay import Tally, replay
 from tocsin.run.replay import engine as module
 
@@ -30,7 +30,7 @@ OF_RUNS = tuple(rule for rule in RULES if rule.id.startswith("run_"))
 
 
 def replayed(
-    values: Iterable[bytes], rules: tuple[RuleSpec, ...] = RULES, **settings: object
+    values: Iterable[bytes], rules: tuple[Rule, ...] = RULES, **settings: object
 ) -> list[AlertEvent]:
     async def run() -> list[AlertEvent]:
         config = Config(**settings)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import SHIPPED, load_rules, parse_rule
 from tocsin.flow.rule_tests.series import (
     EPOCH,
@@ -17,7 +18,7 @@ from tocsin.flow.rule_tests.series import (
     parse_points,
     run_test,
 )
-from tocsin.flow.rules.spec import RuleError, RuleSpec, RuleTest
+from tocsin.flow.rules.spec import RuleError, RuleTest
 from tocsin.types import join_series
 
 RULES = load_rules()
@@ -33,15 +34,15 @@ runbook: [look]
 @pytest.mark.parametrize(
     ("rule", "test"),
     [(rule, test) for rule in RULES for test in rule.tests],
-    ids=lambda value: value.id if isinstance(value, RuleSpec) else value.name,
+    ids=lambda value: value.id if isinstance(value, Rule) else value.name,
 )
-def test_the_inline_test_holds(rule: RuleSpec, test: RuleTest) -> None:
+def test_the_inline_test_holds(rule: Rule, test: RuleTest) -> None:
     result = run_test(rule, test)
     assert result.passed, result.why
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_a_shipped_rule_has_a_runbook_and_a_firing_and_a_silent_test(rule: RuleSpec) -> None:
+def test_a_shipped_rule_has_a_runbook_and_a_firing_and_a_silent_test(rule: Rule) -> None:
     assert {test.expect for test in rule.tests} == {"fires", "silent"}
     assert len(rule.runbook) >= 2
     assert all(step.endswith(".") or "," in step or ";" in step for step in rule.runbook)
@@ -68,7 +69,7 @@ def test_the_headline_rules_are_there() -> None:
         ("every: 0", "every: "),
         ("version: 2", "version: "),
         ("runbook: []", "runbook: "),
-        ("detector: magic", "detector 'magic' is unknown; known: spike"),
+        ("detector: magic", "detector 'magic' is unknown; known: budget, burn"),
         ("views: []", "views is empty"),
         (
             "detector: surge\neffect: {width_s: 14400}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -14,12 +15,12 @@ from hypothesis import strategies as st
 
 from tocsin.flow.alerts import AlertState, advance
 from tocsin.flow.alerts.contract import AlertEvent
-from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.detect.runs.run_settings import run_settings
-from tocsin.flow.detect.runs.run_tracker import RunTracker
+from tocsin.flow.detect.detector import Rule
+from tocsin.flow.detect.load_rules import load_rules, parse_rule
+from tocsin.flow.detect.run_tracker import RunTracker
 from tocsin.flow.policies import policies_of
 from tocsin.flow.rule_tests.runs import expand, run_case, steps_of
-from tocsin.flow.rules.spec import RuleError, RuleSpec, RuleTest
+from tocsin.flow.rules.spec import RuleError, RuleTest
 from tocsin.flow.windows.fold_runs import fold_runs
 from tocsin.types import (
     NANO,
@@ -252,15 +253,21 @@ def test_a_state_that_is_no_run_stops_loudly() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"effect": {"repeats": 3.0}}, {"effect": {"repeat": 1.0}}, {"options": {"x": 1}}]
+    ("change", "why"),
+    [
+        ("effect: {repeats: 3}", "effect.repeats is not read by detector 'loop'; known: repeat, "),
+        ("effect: {repeat: 1}", "effect: counts of a loop start at 2"),
+        ("options: {x: 1}", "options.x is not read by detector 'loop'; known: poll_tools"),
+    ],
 )
-def test_a_loop_rule_with_a_key_nobody_reads_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(RuleError, match="runaway_loop"):
-        run_settings(RULE.model_copy(update=change))
+def test_a_loop_rule_with_a_key_nobody_reads_is_refused(change: str, why: str) -> None:
+    text = f"title: t\nkpi: depth\ndetector: loop\nrunbook: [r]\n{change}\n"
+    with pytest.raises(RuleError, match=re.escape(f"mine.yaml: {why}")):
+        parse_rule(text, "mine", "mine.yaml")
 
 
 def test_thresholds_and_groups_are_the_rules() -> None:
-    strict: RuleSpec = RULE.model_copy(
+    strict: Rule = RULE.model_copy(
         update={"effect": {"repeat": 2.0}, "group_by": ("service", "family", "trace_id")}
     )
     run, labels = run_case("search(q)=none x2")

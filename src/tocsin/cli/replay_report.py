@@ -16,8 +16,8 @@ from rich.table import Table
 from tocsin.cli.replay_chart import Recorder, page
 from tocsin.config import Config
 from tocsin.flow.alerts.contract import AlertEvent
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.notify.sinks.stdout import StdoutSink
 from tocsin.run.backends import open_bus, open_store
 from tocsin.run.change_feed import told_since
@@ -50,7 +50,7 @@ class _Show:
     """Everything a replay gives while it runs."""
 
     asked: Asked
-    rule_sets: list[tuple[RuleSpec, ...]]
+    rule_sets: list[tuple[Rule, ...]]
     tally: Tally = field(default_factory=Tally)
     reports: list[Report] = field(default_factory=list)
     recorder: Recorder | None = None

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tocsin.flow.alerts.policy import STALE_S, Policy
-from tocsin.flow.rules.keys import DETECTORS
-from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.detect.detector import Rule, RunDetector
 
 
-def policy_of(rule: RuleSpec, window_s: int = 60) -> Policy:
+def policy_of(rule: Rule, window_s: int = 60) -> Policy:
     """The policy a rule states; `window_s` is the width of the pipeline's windows."""
-    runs = DETECTORS[rule.detector].of == "runs"
+    runs = isinstance(rule.judged_by, RunDetector)
     step_s = window_s * rule.every
     stale_s = rule.effect.get("idle_s", 900) if runs else max(STALE_S, 4 * step_s)
     return Policy(
@@ -29,6 +28,6 @@ def policy_of(rule: RuleSpec, window_s: int = 60) -> Policy:
     )
 
 
-def policies_of(rules: Iterable[RuleSpec], window_s: int = 60) -> dict[str, Policy]:
+def policies_of(rules: Iterable[Rule], window_s: int = 60) -> dict[str, Policy]:
     """The policies of these rules, by rule id."""
     return {rule.id: policy_of(rule, window_s) for rule in rules}

@@ -32,11 +32,11 @@ from tocsin.flow.baseline.history.cost_ledger import CostLedger
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
 from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.residual_history import ResidualHistory
-from tocsin.flow.detect.detectors.unexpected import is_warm
+from tocsin.flow.detect.detector import Rule, with_configuration
 from tocsin.flow.detect.evaluate import judge, judge_open, residuals, signals, sketches, weekly
-from tocsin.flow.detect.runs.run_tracker import RunTracker
+from tocsin.flow.detect.run_tracker import RunTracker
+from tocsin.flow.detect.service_age import is_warm
 from tocsin.flow.policies import policies_of
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.flow.windows.views import MONOTONE
 from tocsin.types import (
     ChangedRun,
@@ -89,10 +89,10 @@ class ShardDetector:
 
     observer: Observer | None = None
 
-    def __init__(self, shard: int, rules: Sequence[RuleSpec], settings: DetectSettings) -> None:
+    def __init__(self, shard: int, rules: Sequence[Rule], settings: DetectSettings) -> None:
         self.shard = shard
         self._settings = settings
-        self._rules = tuple(_configured(rule, settings) for rule in rules)
+        self._rules = tuple(with_configuration(rule, settings) for rule in rules)
         self._policies = policies_of(self._rules, settings.window_s)
         self._policies[self_alert.POLICY.rule] = self_alert.POLICY
         self._runs = RunTracker(self._rules)
@@ -314,13 +314,3 @@ class ShardDetector:
         if rang is not None:
             blobs[governor.BLOB] = rang
         return Outcome(events, blobs)
-
-
-def _configured(rule: RuleSpec, settings: DetectSettings) -> RuleSpec:
-    """The rule with what the configuration adds to its options."""
-    more = {"loop": ("poll_tools", settings.poll_tools), "slo": ("slos", settings.slos)}
-    name, added = more.get(rule.detector, ("", ()))
-    if not added:
-        return rule
-    options = {**rule.options, name: [*rule.options.get(name, ()), *added]}
-    return rule.model_copy(update={"options": options})

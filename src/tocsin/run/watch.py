@@ -16,7 +16,7 @@ from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.alerts import Budget
 from tocsin.flow.baseline.history.calendars import Calendar
-from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.run.change_feed import ChangeFeed
 from tocsin.run.tick import Fenced, ShardOwner
@@ -37,7 +37,7 @@ class Watch:
         store: Store,
         clock: Clock,
         metrics: m.Metrics,
-        rules: tuple[RuleSpec, ...],
+        rules: tuple[Rule, ...],
         changes: ChangeFeed | None = None,
     ) -> None:
         self._config, self._store, self._clock, self._metrics = config, store, clock, metrics

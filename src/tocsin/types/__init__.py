@@ -7,6 +7,8 @@ nano-USD. `at` is event time, `now` is the clock. The event time of a span is it
 
 from __future__ import annotations
 
+from tocsin.types.arrays import Bools, Floats, Ints
+from tocsin.types.baselines import Baseline
 from tocsin.types.changes import EVERY, Change, ChangeKind
 from tocsin.types.findings import SEVERITIES, Contributor, Finding, Severity, Status
 from tocsin.types.hours import QuietHours
@@ -37,6 +39,7 @@ from tocsin.types.shards import (
     WindowFrame,
 )
 from tocsin.types.spans import MODEL_CALL_KINDS, SPAN_SCHEMA, Decoded, Kind, Reason, Record, Reject
+from tocsin.types.units import Unit
 
 __all__ = [
     "BUDGETED",
@@ -58,6 +61,8 @@ __all__ = [
     "STEP_HAS_ARGS",
     "STEP_HAS_RESULT",
     "STEP_TIMEOUT",
+    "Baseline",
+    "Bools",
     "Change",
     "ChangeKind",
     "ChangedRun",
@@ -67,6 +72,8 @@ __all__ = [
     "Decoded",
     "Fence",
     "Finding",
+    "Floats",
+    "Ints",
     "Kind",
     "Look",
     "MergeReply",
@@ -81,6 +88,7 @@ __all__ = [
     "ShardFlush",
     "Slo",
     "Status",
+    "Unit",
     "WindowDelta",
     "WindowFrame",
     "join_series",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from tocsin.flow.alerts.policy import Policy
-from tocsin.types import Finding, join_series
+from tocsin.types import Finding, Unit, join_series
 
 POLICY: Final = Policy(
     rule="pipeline_stalled",
@@ -53,7 +53,7 @@ def stalled(low_ms: int, behind_ms: int, after_ms: int, *, is_open: bool) -> Fin
         clear=clear,
         severity="critical",
         signal="watermark",
-        unit="s",
+        unit=Unit.SECONDS,
         # What is told must not depend on the moment of the look.
         observed=after_ms / 1_000,
         expected=None,

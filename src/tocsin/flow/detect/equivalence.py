@@ -1,6 +1,6 @@
-"""What must have stayed as it was: a rule's `flat` option.
+"""What must have stayed as it was: a rule's `equivalence` option.
 
-    flat: {signal: duration, q: 0.95, band: 0.1, sure: 0.95}
+    equivalence: {signal: duration, q: 0.95, band: 0.1, sure: 0.95}
 
 asks that the quantile of that signal (the rule's own, if it is left out) lies within `band`
 of the last day's. With `sure` it must be shown: both ends of a two-sided interval lie inside,
@@ -15,24 +15,26 @@ from scipy.special import ndtri
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
-from tocsin.flow.rules.options import flat_of
+from tocsin.flow.rules.options import equivalence_of
 from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Bools, Ints
 
-#: Fewer observations show nothing, flat or not.
+#: Fewer observations show nothing, equivalence or not.
 _LEAST_N = 100
 
 
-def is_flat(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -> np.ndarray:
+def is_equivalent(rule: RuleSpec, graded: Graded, rows: Ints, width: Ints) -> Bools:
     """Which rows stayed as they were over their widths; all where a rule asks nothing."""
-    flat = flat_of(rule.options)
-    if flat is None or not len(rows):
+    asked = equivalence_of(rule.options)
+    if asked is None or not len(rows):
         return np.ones(len(rows), bool)
-    signal = flat.signal or rule.signal
+    signal = asked.signal or rule.signal
     now = lookback.merged(graded, signal, rows, width)
     base = graded.history.sketches[signal].baseline
     known = (sketch.counts(now, rows) >= _LEAST_N) & (sketch.counts(base, rows) >= _LEAST_N)
-    low, high = log_ratio(now, base, rows, flat.q, float(ndtri(flat.sure)) if flat.sure else 0.0)
-    inside: np.ndarray = known & (low >= np.log1p(-flat.band)) & (high <= np.log1p(flat.band))
+    z = float(ndtri(asked.sure)) if asked.sure else 0.0
+    low, high = log_ratio(now, base, rows, asked.q, z)
+    inside: Bools = known & (low >= np.log1p(-asked.band)) & (high <= np.log1p(asked.band))
     return inside
 
 

@@ -17,27 +17,27 @@ from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
 from tocsin.flow.baseline.history.sketch_history import SKETCH_PREFIX, TRACES
-from tocsin.flow.detect.detectors.registry import WINDOWED
+from tocsin.flow.detect.detector import Rule, WindowDetector
+from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, fold
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Finding
 
 Judged = tuple[list[Finding], dict[str, np.ndarray]]
 
 
-def signals(rules: Sequence[RuleSpec]) -> tuple[str, ...]:
+def signals(rules: Sequence[Rule]) -> tuple[str, ...]:
     """The count signals that the rules' baselines are made of."""
     read = [signal for rule in rules for signal in (rule.signal, *_reads(rule))]
     return tuple(dict.fromkeys(signal for signal in read if signal in SIGNAL_FIELDS))
 
 
-def _reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
+def _reads(rule: Rule) -> Mapping[str, Collection[str]]:
     """The signals a rule reads, and of which views."""
-    detector = WINDOWED.get(rule.detector)
-    return detector.reads(rule) if detector is not None else {}
+    detector = rule.judged_by
+    return detector.reads(rule) if isinstance(detector, WindowDetector) else {}
 
 
-def sketches(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
+def sketches(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
     """The distributions that the rules read, and the views each is read of."""
     read: dict[str, set[str]] = {}
     for rule in rules:
@@ -47,16 +47,16 @@ def sketches(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
     return {signal: frozenset(views) for signal, views in sorted(read.items())}
 
 
-def residuals(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
+def residuals(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
     """The signals whose every value is scored by the residual bank, and of which views."""
     read: dict[str, set[str]] = {}
     for rule in rules:
-        if rule.detector == "residual":
+        if isinstance(rule.judged_by, WindowDetector) and rule.judged_by.scores_residuals:
             read.setdefault(rule.signal, set()).update(rule.views)
     return {signal: frozenset(views) for signal, views in sorted(read.items())}
 
 
-def weekly(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
+def weekly(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
     """The views of which the past is kept by the hour: of each signal, and of `n` all of them."""
     views: dict[str, set[str]] = {"n": set()}
     for rule in rules:
@@ -75,7 +75,7 @@ def weekly(rules: Sequence[RuleSpec]) -> dict[str, frozenset[str]]:
 
 
 def judge(
-    rules: Sequence[RuleSpec], graded: Graded, watched: Mapping[str, set[Group]] | None = None
+    rules: Sequence[Rule], graded: Graded, watched: Mapping[str, set[Group]] | None = None
 ) -> Judged:
     """Findings of a closed window, and the rows to keep out of each baseline.
 
@@ -89,11 +89,13 @@ def judge(
     number = graded.at // graded.history.window_s + 1
     catalog, watched = graded.history.catalog, watched or {}
     for rule in rules:
-        detector = WINDOWED.get(rule.detector)
-        if detector is None or number % rule.every or not catalog.has(rule.views):
+        detector = rule.judged_by
+        if not isinstance(detector, WindowDetector):
+            continue
+        if number % rule.every or not catalog.has(rule.views):
             continue
         groups = watched.get(rule.id, set())
-        said = detector.judge(rule, graded, groups)
+        said = detector.judge(Series.of(rule, graded, frozenset(groups)))
         if said is NOTHING:
             continue
         findings += fold(rule, graded, said, groups)
@@ -107,7 +109,7 @@ def judge(
 
 
 def judge_open(
-    rules: Sequence[RuleSpec],
+    rules: Sequence[Rule],
     graded: Graded,
     rows: np.ndarray,
     columns: Mapping[str, np.ndarray],
@@ -122,8 +124,10 @@ def judge_open(
     """
     findings: list[Finding] = []
     for rule in rules:
-        detector = WINDOWED.get(rule.detector)
-        if detector is None or detector.judge_open is None or rule.persistence.m > 1:
+        detector = rule.judged_by
+        if not isinstance(detector, WindowDetector) or detector.judge_open is None:
+            continue
+        if rule.persistence.m > 1:
             continue
         catalog, view = graded.history.catalog, rule.views[0]
         these = np.flatnonzero(catalog.in_view(rows, view))
@@ -131,8 +135,7 @@ def judge_open(
             these = these[np.isin(rows[these], catalog.matching(view, rule.where))]
         if not len(these):
             continue
-        said = detector.judge_open(
-            rule, graded, rows[these], columns[rule.signal][these], columns["n"][these]
-        )
+        series = Series(rule, graded, rows[these])
+        said = detector.judge_open(series, columns[rule.signal][these], columns["n"][these])
         findings += fold(rule, graded, said, set())
     return findings

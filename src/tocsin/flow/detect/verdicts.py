@@ -10,48 +10,124 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from tocsin.flow.baseline.catalog import Group
-from tocsin.flow.baseline.expect.counts import BASELINES
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import spoils
 from tocsin.flow.rules.spec import DIMS, RuleSpec
-from tocsin.types import Contributor, Finding, Severity, join_series, split_series
+from tocsin.types import (
+    Baseline,
+    Bools,
+    Contributor,
+    Finding,
+    Floats,
+    Ints,
+    Severity,
+    Unit,
+    join_series,
+    split_series,
+)
 
 _MIN_PART, _MOST_PARTS = 0.03, 5
 _HOME = ("env", "service")  # the dimensions every series has
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """Columns, one entry a judged series. `breach` holds effect, evidence and volume."""
+    """What a detector says: columns, one entry a judged series. Made by `Verdicts.of`.
 
-    rows: np.ndarray
-    breach: np.ndarray
-    clear: np.ndarray
-    observed: np.ndarray
-    expected: np.ndarray
-    bound: np.ndarray
-    n: np.ndarray
-    p: np.ndarray  # NaN for structural rules
-    score: np.ndarray  # 1.0 is the edge
-    baseline: np.ndarray  # index into BASELINES
+    Attributes:
+        rows: the series, as rows of the catalog.
+        breach: effect, evidence and volume all hold.
+        clear: the clear condition holds.
+        observed: the value judged, in `unit`.
+        expected: what was expected of it; NaN = nothing is.
+        bound: the value from which on it breaches; NaN = not known.
+        n: events that the value is made of.
+        p: calibrated tail probability; NaN for structural rules.
+        score: how far beyond the bound; 1.0 is the edge.
+        baseline: a `Baseline` each.
+        unit: of the three values, for a reader.
+        sentence: entry -> what a person reads.
+        severity: one an entry; None = the rule's.
+        top: entry -> what drives it; None = not asked.
+        at_least: the window is still open: `observed` can only grow.
+        reach_s: how far each looked back; None = its window only.
+        suspect: no breach, but nothing to learn from either; None = as `breach` says.
+        spoilt: the rows not to learn from, where they are not `rows`.
+    """
+
+    rows: Ints
+    breach: Bools
+    clear: Bools
+    observed: Floats
+    expected: Floats
+    bound: Floats
+    n: Ints
+    p: Floats
+    score: Floats
+    baseline: Ints
     unit: str
-    say: Callable[[int], str]  # the sentence for entry i
-    severity: tuple[Severity, ...] | None = None  # one an entry; None = the rule's
-    top: Callable[[int], tuple[Contributor, ...]] | None = None
+    sentence: Callable[[int], str]
+    severity: tuple[Severity, ...] | None
+    top: Callable[[int], tuple[Contributor, ...]] | None
     at_least: bool = False
-    reach_s: np.ndarray | None = None  # how far each looked back; None = its window only
-    suspect: np.ndarray | None = None  # no breach, but nothing to learn from either
-    spoilt: np.ndarray | None = None  # the rows not to learn from, where they are not `rows`
+    reach_s: Ints | None
+    suspect: Bools | None
+    spoilt: Ints | None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Ints,
+        *,
+        breach: Bools,
+        clear: Bools,
+        observed: Floats,
+        unit: str,
+        sentence: Callable[[int], str],
+        score: Floats,
+        n: Ints,
+        expected: Floats | None = None,
+        bound: Floats | None = None,
+        p: Floats | None = None,
+        baseline: Ints | Baseline = Baseline.NONE,
+        severity: tuple[Severity, ...] | None = None,
+        top: Callable[[int], tuple[Contributor, ...]] | None = None,
+        reach_s: Ints | None = None,
+        suspect: Bools | None = None,
+        spoilt: Ints | None = None,
+    ) -> Self:
+        """Verdicts of a closed window; what is left out is not known (NaN), or not asked."""
+        unknown = np.full(len(rows), np.nan)
+        return cls(
+            rows=rows,
+            breach=breach,
+            clear=clear,
+            observed=observed,
+            expected=unknown if expected is None else expected,
+            bound=unknown if bound is None else bound,
+            n=n,
+            p=unknown if p is None else p,
+            score=score,
+            baseline=np.broadcast_to(np.asarray(baseline, np.int64), len(rows)),
+            unit=unit,
+            sentence=sentence,
+            severity=severity,
+            top=top,
+            reach_s=reach_s,
+            suspect=suspect,
+            spoilt=spoilt,
+        )
 
     def early(self) -> Verdicts:
         """The same of an open window: only what no later flush can change."""
         return replace(self, at_least=True, top=None)
 
-    def excluded(self, signal: str, graded: Graded) -> dict[str, np.ndarray]:
+    def excluded(self, signal: str, graded: Graded) -> dict[str, Ints]:
         """The rows that must not be learned from, by the key they are excluded under."""
         if self.spoilt is not None:
             return {signal: self.spoilt} if len(self.spoilt) else {}
@@ -64,18 +140,16 @@ class Verdicts:
         return spoils(signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s)
 
 
-_NONE = np.empty(0)
 #: Of no series at all: most rules of a calm window.
-NOTHING = Verdicts(
-    _NONE.astype(np.int64),
-    _NONE.astype(bool),
-    _NONE.astype(bool),
-    *(_NONE,) * 3,
-    _NONE.astype(np.int64),
-    *(_NONE,) * 2,
-    _NONE.astype(np.int64),
-    "",
-    lambda _: "",
+NOTHING = Verdicts.of(
+    np.empty(0, np.int64),
+    breach=np.empty(0, bool),
+    clear=np.empty(0, bool),
+    observed=np.empty(0),
+    unit=Unit.EVENTS,
+    sentence=lambda _: "",
+    score=np.empty(0),
+    n=np.empty(0, np.int64),
 )
 
 
@@ -132,9 +206,9 @@ def _finding(
         p=_number(said.p[i]),
         score=_number(said.score[i]) or 0.0,
         at_least=said.at_least,
-        baseline=BASELINES[int(said.baseline[i])],
+        baseline=Baseline(int(said.baseline[i])).text,
         confidence="low" if statistical and young else "normal",
-        summary=said.say(i),
+        summary=said.sentence(i),
         tokens_burnt=_total(graded, "tokens", row) if calls and not said.at_least else None,
         cost_burnt_nano=_total(graded, "cost", row) if calls and not said.at_least else None,
         top=said.top(i) if said.top and breach else (),

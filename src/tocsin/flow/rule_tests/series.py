@@ -64,10 +64,11 @@ from tocsin.flow.baseline.frames import canonical
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S, SKETCH_PREFIX, TRACES
 from tocsin.flow.baseline.stats.sketch import LOG_GAMMA
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import read_rules
 from tocsin.flow.rule_tests.runs import Look, looks
 from tocsin.flow.rule_tests.weeks import blobs_of
-from tocsin.flow.rules.spec import DIMS, RuleError, RuleSpec, RuleTest
+from tocsin.flow.rules.spec import DIMS, RuleError, RuleTest
 from tocsin.flow.shard import DetectSettings, ShardDetector
 from tocsin.types import QuietHours, WindowFrame, join_series
 
@@ -218,7 +219,7 @@ def _sketch(point: Point, counter: str) -> dict[str, int]:
     return {f"{prefix}{int(b)}": int(n) for b, n in zip(buckets, counts, strict=True)}
 
 
-def run_test(rule: RuleSpec, test: RuleTest) -> CaseResult:
+def run_test(rule: Rule, test: RuleTest) -> CaseResult:
     """Run one inline test through the live code path."""
     try:
         opened = list(_opened(rule, test))
@@ -228,7 +229,7 @@ def run_test(rule: RuleSpec, test: RuleTest) -> CaseResult:
     return CaseResult(rule.id, test.name, passed=not why, why=why)
 
 
-def _opened(rule: RuleSpec, test: RuleTest) -> Iterator[tuple[int, AlertEvent]]:
+def _opened(rule: Rule, test: RuleTest) -> Iterator[tuple[int, AlertEvent]]:
     """(evaluation, event) of whatever the rule says while it is bad, counted from 1."""
     calendar = Calendar(
         test.timezone, test.holidays, tuple(map(QuietHours.parse, test.quiet_hours))
@@ -301,7 +302,7 @@ def _complaint(test: RuleTest, opened: Sequence[tuple[int, AlertEvent]]) -> str:
     return ""
 
 
-def check_rule(rule: RuleSpec) -> list[CaseResult]:
+def check_rule(rule: Rule) -> list[CaseResult]:
     """Run a rule's tests; a rule without a firing and a silent one has failed already."""
     results = [run_test(rule, test) for test in rule.tests]
     for kind in ("fires", "silent"):

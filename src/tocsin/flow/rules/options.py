@@ -14,8 +14,8 @@ from tocsin.types import Slo
 _DIMS: Mapping[str, tuple[str, ...]] = {view.name: view.dims for view in VIEWS}
 
 
-class Flat(BaseModel):
-    """What must have stayed as it was: see `flat.py`."""
+class Equivalence(BaseModel):
+    """What must have stayed as it was: see `equivalence.py`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,17 +29,17 @@ _SLOS = TypeAdapter(tuple[Slo, ...])
 _LIMITS = TypeAdapter(dict[str, Annotated[float, Field(gt=0)]])
 
 
-def flat_of(options: Mapping[str, Any]) -> Flat | None:
-    """The `flat` option; None where nothing is asked. Raises ValueError."""
-    given = options.get("flat")
+def equivalence_of(options: Mapping[str, Any]) -> Equivalence | None:
+    """The `equivalence` option; None where nothing is asked. Raises ValueError."""
+    given = options.get("equivalence")
     if not given:
         return None
-    flat = Flat.model_validate(given)
-    if flat.signal is not None and flat.signal not in SKETCH_PREFIX:
+    equivalence = Equivalence.model_validate(given)
+    if equivalence.signal is not None and equivalence.signal not in SKETCH_PREFIX:
         known = ", ".join(SKETCH_PREFIX)
-        message = f"flat.signal {flat.signal!r} is no distribution; known: {known}"
+        message = f"equivalence.signal {equivalence.signal!r} is no distribution; known: {known}"
         raise ValueError(message)
-    return flat
+    return equivalence
 
 
 def strata_of(options: Mapping[str, Any]) -> Mapping[str, str]:
@@ -63,11 +63,3 @@ def slos_of(options: Mapping[str, Any]) -> tuple[Slo, ...]:
 def max_ms_of(options: Mapping[str, Any]) -> Mapping[str, float]:
     """The `max_ms` option: shell pattern -> the longest allowed, ms. Raises ValueError."""
     return _LIMITS.validate_python(options.get("max_ms") or {})
-
-
-def check(options: Mapping[str, Any]) -> None:
-    """Read every option that has a shape. Raises ValueError for the first that cannot be."""
-    flat_of(options)
-    strata_of(options)
-    slos_of(options)
-    max_ms_of(options)

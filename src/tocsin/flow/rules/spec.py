@@ -1,6 +1,6 @@
 """Rules are data: one YAML file each, the file's stem its id. This is rule contract v1.
 
-A rule binds a *detector* (how to look: a module of this package) to a signal and views
+A rule binds a *detector* (how to judge) to a signal and views
 (where), and states the four things every statistical alert needs:
 
 - `effect`: the threshold a person understands (ten times, twenty points, 20 %);
@@ -10,8 +10,8 @@ A rule binds a *detector* (how to look: a module of this package) to a signal an
 
 `clear` is its own, lower, level: an alert closes only when the level holds for `windows`
 evaluations in a row. `every` says how many windows lie between two evaluations. Values a
-file leaves out come from the detector's defaults below; keys nobody reads are refused,
-since a misspelt threshold is a threshold that is not there.
+file leaves out come from its detector's defaults; keys that the detector does not read are
+refused where the file is loaded (`detect/load_rules.py`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tocsin.flow.baseline.history.history import MINUTES_S
-from tocsin.flow.rules.keys import DETECTORS
-from tocsin.flow.rules.options import check
 from tocsin.flow.windows.views import VIEWS
 from tocsin.types import CostBudget, Severity, Slo
 
@@ -132,19 +130,9 @@ class RuleSpec(_Closed):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        keys = DETECTORS.get(self.detector)
-        if keys is None:
-            _fail(f"detector {self.detector!r} is unknown", DETECTORS)
-        for section in ("effect", "evidence", "volume", "options"):
-            allowed: Mapping[str, object] = getattr(keys, section)
-            for key in getattr(self, section):
-                if key not in allowed and not keys.open:
-                    _fail(f"{section}.{key} is not read by detector {self.detector!r}", allowed)
         if (width_s := self.effect.get("width_s", 0.0)) > MINUTES_S:
             message = f"effect.width_s is {width_s:g}; windows are kept for {MINUTES_S} s"
             raise ValueError(message)
-        if not keys.open:
-            check(self.options)
         for view in self.views + self.contributors:
             if view not in DIMS:
                 _fail(f"view {view!r} is unknown", DIMS)
@@ -155,8 +143,6 @@ class RuleSpec(_Closed):
             for dim in self.where:
                 if dim not in DIMS[view]:
                     _fail(f"where.{dim} is not a dimension of view {view!r}", DIMS[view])
-        if keys.of == "windows" and not self.views:
-            _fail("views is empty", DIMS)
         return self
 
 

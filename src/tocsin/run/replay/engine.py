@@ -21,7 +21,7 @@ from tocsin.config import Config
 from tocsin.flow.alerts.annotate import ChangeTable
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.history.run_stats import known_at
-from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.shard import Observer, ShardDetector
 from tocsin.flow.windows.event_time import TimeRules, watermark
 from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
@@ -70,7 +70,7 @@ class _Lane:
     async def open(
         cls,
         config: Config,
-        rules: tuple[RuleSpec, ...],
+        rules: tuple[Rule, ...],
         producer: Producer,
         partitions: Iterable[int],
         observer: Observer | None,
@@ -119,7 +119,7 @@ class Replay:
     async def open(
         cls,
         config: Config,
-        rule_sets: Sequence[tuple[RuleSpec, ...]],
+        rule_sets: Sequence[tuple[Rule, ...]],
         *,
         partitions: int = 1,
         observer: Observer | None = None,
@@ -228,7 +228,7 @@ class Replay:
 async def replay(
     values: Iterable[bytes],
     config: Config,
-    rules: tuple[RuleSpec, ...],
+    rules: tuple[Rule, ...],
     tally: Tally | None = None,
 ) -> AsyncIterator[AlertEvent]:
     """Yield the events that the records (one span message each) would have raised live."""

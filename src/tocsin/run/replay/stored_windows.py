@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from tocsin.config import Config
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.frames import decode
-from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.detect.detector import Rule
 from tocsin.flow.shard import Observer, ShardDetector
 from tocsin.run.replay.engine import Tally
 from tocsin.run.watch import detect_settings
@@ -23,7 +23,7 @@ _OLDER = ("q:", "d:", "k:")
 async def judge_past(
     store: Store,
     config: Config,
-    rule_sets: Sequence[tuple[RuleSpec, ...]],
+    rule_sets: Sequence[tuple[Rule, ...]],
     tally: Tally,
     *,
     observer: Observer | None = None,

@@ -21,6 +21,7 @@ from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import tails
+from tocsin.types import Baseline
 
 #: A median of fewer events than this a window is too coarse: take a trimmed mean.
 _SPARSE = 5.0
@@ -30,16 +31,6 @@ _UNSEEN = 1.0
 #: Signals that count events; the others are sums.
 COUNTED = frozenset({"n", "err", "to"})
 DAY_S = 86_400
-BASELINES = (
-    "none",
-    "last 3 h",
-    "last 24 h",
-    "last 3 h and same time yesterday",
-    "same time yesterday",
-    "same hour of earlier weeks",
-    "the hours before",
-    "same hour of earlier days",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,7 @@ class Expected:
 
     `low` and `high` bound the means the baselines give; `size` is the negative-binomial size
     of counts or the gamma shape of sums; `record` is the second largest learned window (one
-    burst may have been an incident, two are a habit); `baseline` indexes BASELINES.
+    burst may have been an incident, two are a habit); `baseline` is a `Baseline` each.
     """
 
     ready: np.ndarray
@@ -88,7 +79,8 @@ def expect(
     needed = min(_LOCAL, warmup)
     old = history.age(rows, at) >= min(warmup * history.window_s, DAY_S)
     mean, var, record, learned = _moments(values, is_count=signal == "n")
-    recent = _Recent(mean, _size(mean, var, signal), record, learned, (learned >= needed) * 1)
+    lately = np.where(learned >= needed, Baseline.LAST_3_HOURS, Baseline.NONE)
+    recent = _Recent(mean, _size(mean, var, signal), record, learned, lately)
     short = np.flatnonzero(learned < needed)
     if len(short):
         before = at - (history.window_s if quiet is None else int(quiet[short].min()))
@@ -98,26 +90,30 @@ def expect(
         recent.fill(short, day, history.per_quarter, signal)
     size, baseline = recent.size, recent.baseline
     low, high = recent.level.copy(), recent.level.copy()
-    if (baseline == 1).any():
+    if (baseline == Baseline.LAST_3_HOURS).any():
         yesterday = _yesterday(history, signal, rows, at)
-        known = ~np.isnan(yesterday).any(axis=1) & (baseline == 1)
+        known = ~np.isnan(yesterday).any(axis=1) & (baseline == Baseline.LAST_3_HOURS)
         low[known] = np.minimum(low[known], yesterday[known].min(axis=1))
         high[known] = np.maximum(high[known], yesterday[known].max(axis=1))
-        baseline = np.where(known, 3, baseline)
+        baseline = np.where(known, Baseline.LAST_3_HOURS_AND_YESTERDAY, baseline)
     habit = local_level.seasonal_level(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
     if habit is not None:
         # A sum that was always 0 (no price, no tokens told) says nothing about one that is not.
-        known = (habit.kind > 0) & ((habit.high > 0) | (signal in COUNTED))
-        free = known & (baseline > 0) & history.weeks.calendar.is_holiday(at)
+        known = (habit.kind != Baseline.NONE) & ((habit.high > 0) | (signal in COUNTED))
+        free = known & (baseline != Baseline.NONE) & history.weeks.calendar.is_holiday(at)
         # How wild its windows are cannot be seen from hours.
-        size = np.where(known & (baseline == 0), np.minimum(_UNSEEN, 1 / habit.var), size)
+        size = np.where(
+            known & (baseline == Baseline.NONE), np.minimum(_UNSEEN, 1 / habit.var), size
+        )
         low = np.select([free, known], [np.minimum(low, habit.low), habit.low], low)
         high = np.select([free, known], [np.maximum(high, habit.high), habit.high], high)
         floor = 0.5 * history.window_s / HOUR_S  # of an hour without an event
         low, high = np.where(known, np.maximum((low, high), floor), (low, high))
         baseline = np.where(known, habit.kind, baseline)
-    ready = old & (baseline > 0)
-    return Expected(ready, low, high, size, record, learned, np.where(ready, baseline, 0))
+    ready = old & (baseline != Baseline.NONE)
+    return Expected(
+        ready, low, high, size, record, learned, np.where(ready, baseline, Baseline.NONE)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +134,7 @@ class _Recent:
         self.size[short] = np.where(good, _size(mean, var, signal), self.size[short])
         self.record[short] = np.fmax(self.record[short], np.where(good, record / part, -1))
         self.learned[short] = np.where(good, learned * part, self.learned[short])
-        self.baseline[short] = np.where(good, 2, 0)
+        self.baseline[short] = np.where(good, Baseline.LAST_24_HOURS, Baseline.NONE)
 
 
 def _forget_newest(values: np.ndarray, columns: np.ndarray) -> None:

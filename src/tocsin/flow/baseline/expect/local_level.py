@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.baseline.history.history import History
-from tocsin.flow.baseline.history.seasonal import NONE, Curve
+from tocsin.flow.baseline.history.seasonal import Curve
+from tocsin.types import Baseline
 
 LEVEL_MIN, LEVEL_MAX = 0.5, 2.0
 _BLOCK_S = 300
@@ -30,7 +31,7 @@ class SeasonalLevel:
     low: np.ndarray
     high: np.ndarray
     var: np.ndarray
-    kind: np.ndarray  # habits.NONE where there is none
+    kind: np.ndarray  # Baseline.NONE where there is none
 
 
 def seasonal_level(
@@ -57,7 +58,7 @@ def seasonal_level(
     if history.last is None or not len(rows):
         return None
     now = _rate(history, signal, rows, at, quiet)
-    having = np.flatnonzero(now.kind != NONE)
+    having = np.flatnonzero(now.kind != Baseline.NONE)
     if not len(having):
         return None
     newest = history.last - skip * history.window_s

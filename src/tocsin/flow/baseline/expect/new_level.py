@@ -9,6 +9,7 @@ import numpy as np
 from tocsin.flow.baseline.expect.counts import expect
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history import level_shifts
+from tocsin.types import Baseline
 
 #: Of a row that has found a new level: whether it is accepted at once (signal, row, since).
 Hastened = Callable[[str, int, int], bool]
@@ -75,7 +76,7 @@ def _factor(graded: Graded, signal: str, row: int, run: int) -> float:
     values = _windows(graded, signal, row, run + 1)
     times = graded.at - np.arange(len(values) - 1, -1, -1) * history.window_s
     curve = history.seasonal.curve(signal, np.array([row]), times + history.window_s // 2)
-    if not curve.kind[0]:
+    if curve.kind[0] == Baseline.NONE:
         return 0.0
     ratio = np.log(values + 0.5) - np.log(curve.rate[0] * history.window_s + 0.5)
     return float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else 0.0

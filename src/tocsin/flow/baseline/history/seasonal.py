@@ -19,9 +19,8 @@ import numpy as np
 from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S
 from tocsin.flow.baseline.history.level_shifts import LevelShifts
 from tocsin.flow.baseline.history.weeks import Weeks
+from tocsin.types import Baseline
 
-#: Kinds of habit, as in counts.BASELINES: none, hour of the day, hour of the week.
-NONE, HOUR_OF_WEEK, HOUR_OF_DAY = 0, 5, 6
 _WEEKS, _DAYS = 6, 14
 _WEEKLY_AGE_S, _DAILY_AGE_S = 21 * DAY_S, 3 * DAY_S
 #: What a week counts, against the week after it.
@@ -51,7 +50,7 @@ class Curve:
     rate: np.ndarray  # float64 [rows, times]
     step: np.ndarray  # float64 [rows, times]
     var: np.ndarray  # variance of the log of an hour's total, between weeks
-    kind: np.ndarray
+    kind: np.ndarray  # a `Baseline` each
 
 
 class SeasonalProfile:
@@ -141,10 +140,11 @@ class SeasonalProfile:
         by_day, day_var, days_known = _median(daily)
         is_weekly = (age >= _WEEKLY_AGE_S) & (weeks_known >= 2) & (not calendar.is_holiday(at))
         is_daily = ~is_weekly & (age >= _DAILY_AGE_S) & (days_known >= 2)
+        kinds = [Baseline.HOUR_OF_WEEK, Baseline.HOUR_OF_DAY]
         return _Slot(
             np.append(np.select([is_weekly, is_daily], [by_week, by_day], np.nan), np.nan),
             np.append(np.select([is_weekly, is_daily], [week_var, day_var], np.nan), np.nan),
-            np.append(np.select([is_weekly, is_daily], [HOUR_OF_WEEK, HOUR_OF_DAY], NONE), NONE),
+            np.append(np.select([is_weekly, is_daily], kinds, Baseline.NONE), Baseline.NONE),
         )
 
     def _logs(self, signal: str, hours: np.ndarray, *, free: bool) -> np.ndarray:

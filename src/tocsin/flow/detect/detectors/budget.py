@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
-from tocsin.flow.baseline.expect.counts import BASELINES
 from tocsin.flow.baseline.expect.recent import total
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import budgets
 from tocsin.flow.baseline.stats.budgets import BURNS, NANO
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, drivers, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, drivers, name_of
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Contributor, CostBudget, Severity
+from tocsin.types import Baseline, Contributor, CostBudget, Severity, Unit
 
 _DAY_S, _HOUR_S = 86_400, 3_600
 _DAYS, _MIN_DAYS = 28, 14
@@ -49,11 +49,12 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     return {"cost": views, "unknown": views, "n": views}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series with a budget of the rule's kind, or for `day` without one."""
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     if rule.options["kind"] == "day":
-        bills = list(_dear_days(rule, graded, rows, watched))
+        bills = list(_dear_days(series))
     else:
         bill = _KINDS[rule.options["kind"]]
         held = _budgeted(graded, rows) if graded.ledger.budgets else ()
@@ -179,15 +180,14 @@ def _call(rule: RuleSpec, graded: Graded, row: int, budget: CostBudget) -> Bill 
     )
 
 
-def _dear_days(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, watched: set[Group]
-) -> Iterator[Bill]:
+def _dear_days(series: Series) -> Iterator[Bill]:
     """Series whose last 24 hours cost more than their days do."""
+    rule, graded, rows = series.rule, series.graded, series.rows
     names, ledger = graded.history.catalog.names, graded.ledger
     limits = [[b.daily_usd or b.monthly_usd for b in ledger.of(names[row])] for row in rows]
     mine = rows[[not any(found) for found in limits]] if len(rows) else rows
     now = graded.history.counts.day_total("cost", mine) + graded.current["cost"][mine]
-    wanted = (now >= rule.volume["usd"] * NANO) | is_watched(rule, graded, mine, watched)
+    wanted = (now >= rule.volume["usd"] * NANO) | series.at_rows(mine).is_alerting
     mine, now = mine[wanted], now[wanted]
     if not len(mine):
         return
@@ -222,12 +222,13 @@ _KINDS: Mapping[str, Callable[[RuleSpec, Graded, int, CostBudget], Bill | None]]
 def _verdicts(rule: RuleSpec, graded: Graded, bills: list[Bill]) -> Verdicts:
     rows = np.array([bill.row for bill in bills], np.int64)
     calls, unknown = (total(graded, s, rows, _HOUR_S) for s in ("n", "unknown"))
-    weekly = BASELINES.index("same hour of earlier weeks") if rule.options["kind"] == "day" else 0
+    is_day = rule.options["kind"] == "day"
+    baseline = Baseline.HOUR_OF_WEEK if is_day else Baseline.NONE
 
     def column(name: str) -> np.ndarray:
         return np.array([getattr(bill, name) for bill in bills], float)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         text = f"{name_of(graded, bills[i].row)}: {bills[i].text}"
         part = unknown[i] / max(calls[i], 1.0)
         return text + (f"; {part:.0%} of its calls have no known cost" if part > _UNKNOWN else "")
@@ -237,19 +238,30 @@ def _verdicts(rule: RuleSpec, graded: Graded, bills: list[Bill]) -> Verdicts:
             rule, graded, bills[i].row, lambda parts: total(graded, "cost", parts, _HOUR_S)
         )
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        column("breach").astype(bool),
-        column("clear").astype(bool),
-        column("observed"),
-        column("expected"),
-        column("bound"),
-        calls.astype(np.int64),
-        column("p"),
-        column("observed") / np.maximum(column("bound"), 1e-12),
-        np.full(len(bills), weekly),
-        "USD",
-        say,
-        tuple(bill.severity for bill in bills),
-        top,
+        breach=column("breach").astype(bool),
+        clear=column("clear").astype(bool),
+        observed=column("observed"),
+        expected=column("expected"),
+        bound=column("bound"),
+        n=calls.astype(np.int64),
+        p=column("p"),
+        score=column("observed") / np.maximum(column("bound"), 1e-12),
+        baseline=baseline,
+        unit=Unit.USD,
+        sentence=sentence,
+        severity=tuple(bill.severity for bill in bills),
+        top=top,
     )
+
+
+DETECTOR = WindowDetector(
+    name="budget",
+    effect={"share": 0.8, "ratio": 1.5},  # of a budget spent; a dear day against its days
+    evidence={"p": 1e-3},
+    volume={"n": 20.0, "usd": 1.0},  # calls; the least dear day
+    options={"kind": "burn"},  # or share, forecast, call, day
+    judge=judge,
+    reads=reads,
+)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import local_level
 from tocsin.flow.baseline.expect.counts import Expected, expect
 from tocsin.flow.baseline.graded import Graded
@@ -21,11 +20,15 @@ from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.columns import or_zero
 from tocsin.flow.baseline.history.history import MINUTES_S
 from tocsin.flow.baseline.stats import tails
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Baseline, Unit
 
 _BLOCKS, _NEEDED = 4, 3
-_LAST_HOURS, _LAST_DAY = 1, 2  # of counts.BASELINES
+#: Baselines that know nothing of the time of day.
+_NO_CLOCK = (Baseline.NONE, Baseline.LAST_3_HOURS, Baseline.LAST_24_HOURS)
 _WIDER = (1, 3, 6, 9)  # times the width: 5, 15, 30, 45 minutes; four of them fill three hours
 _CANDIDATE = 1.3  # a first look at one window is coarser than the judgement by so much
 
@@ -42,10 +45,11 @@ class _Look:
     ready: np.ndarray
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series that fell, and those whose group has an alert."""
-    rows = rows_of(rule, graded)
-    alerted = is_watched(rule, graded, rows, watched)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
+    alerted = series.at_rows(rows).is_alerting
     keep = alerted | _may_have_fallen(rule, graded, rows)
     if not keep.any():
         return NOTHING
@@ -141,7 +145,7 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: int) -> _Look
     clock = np.minimum(curve.rate, curve.step) * width * history.window_s
     # The level is that before the blocks, so a habit's share of them is all that differs.
     whole = np.maximum(np.nanmean(np.nan_to_num(clock), axis=1), 1e-9)
-    by_clock = (curve.kind > 0)[:, None] & np.isfinite(clock)
+    by_clock = (curve.kind != Baseline.NONE)[:, None] & np.isfinite(clock)
     mean = np.where(by_clock, mean * clock / whole[:, None], mean)
     size = _size(rule, graded, rows, width, expected)
     p = tails.nb_lower(np.nan_to_num(count), np.maximum(mean, 1e-9), size[:, None])
@@ -149,8 +153,8 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: int) -> _Look
     ready &= mean[:, -1] >= rule.volume["n"]
     # Without a word on this time of day only the last hours count, and only for minutes: over
     # hours traffic falls by itself, every evening.
-    recent = (expected.baseline == _LAST_HOURS) & (width == _width(rule, graded))
-    ready &= recent | (expected.baseline > _LAST_DAY)
+    recent = (expected.baseline == Baseline.LAST_3_HOURS) & (width == _width(rule, graded))
+    ready &= recent | ~np.isin(expected.baseline, _NO_CLOCK)
     return _Look(count, mean, p, width * history.window_s, expected.baseline, ready)
 
 
@@ -209,25 +213,39 @@ def _verdicts(
     clear = found.ready & (part[:, -1] >= level)
     now, mean = found.count[:, -1], found.mean[:, -1]
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         left = now[i] / max(mean[i], 1e-9)
         return (
             f"{name_of(graded, int(rows[i]))}: {now[i]:.0f} events in "
             f"{found.width_s[i] / 60:.0f} min, {left:.0%} of the expected {mean[i]:,.0f}"
         )
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        clear | (found.ready & ~awake),
-        now,
-        np.where(found.ready, mean, np.nan),
-        np.where(found.ready, mean * rule.effect["part"], np.nan),
-        np.nan_to_num(now).astype(np.int64),
-        np.where(found.ready, np.where(breach, joint, found.p[:, -1]), np.nan),
-        np.where(found.ready, rule.effect["part"] * mean / np.maximum(now, 1.0), 0.0),
-        found.baseline,
-        "events",
-        say,
+        breach=breach,
+        clear=clear | (found.ready & ~awake),
+        observed=now,
+        expected=np.where(found.ready, mean, np.nan),
+        bound=np.where(found.ready, mean * rule.effect["part"], np.nan),
+        n=np.nan_to_num(now).astype(np.int64),
+        p=np.where(found.ready, np.where(breach, joint, found.p[:, -1]), np.nan),
+        score=np.where(found.ready, rule.effect["part"] * mean / np.maximum(now, 1.0), 0.0),
+        baseline=found.baseline,
+        unit=Unit.EVENTS,
+        sentence=sentence,
         suspect=(awake & low[:, -1]) | (alerted & found.ready & ~clear),
     )
+
+
+DETECTOR = WindowDetector(
+    name="drop",
+    effect={
+        "part": 0.5,  # of what the clock expects
+        "width_s": 300.0,  # of a block; blocks widen until `n` events are expected
+        "quiet": 0.2,  # hours below this part of the median hour are quiet
+    },
+    evidence={"p": 1e-3, "joint": 1e-6},  # of a block, of three together
+    volume={"n": 50.0},
+    judge=judge,
+    excludes=Excludes.its_signal,
+)

@@ -17,25 +17,24 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.expect.counts import DAY_S
 from tocsin.flow.baseline.expect.recent import total
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S, TRACES
 from tocsin.flow.baseline.stats import rates, tails
-from tocsin.flow.detect.detectors.unexpected import is_warm, service_age
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.service_age import is_warm, service_age
 from tocsin.flow.detect.verdicts import (
     NOTHING,
     Verdicts,
     drivers,
-    is_watched,
     name_of,
     parts_of,
-    rows_of,
 )
 from tocsin.flow.rules.spec import DIMS, RuleSpec
-from tocsin.types import Contributor, join_series, split_series
+from tocsin.types import Baseline, Contributor, Unit, join_series, split_series
 
 _WIDTH_S = 600
 _LAG_S = 1800  # the baseline ends so long before now
@@ -56,15 +55,16 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     return dict.fromkeys(signals, rule.views)
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every class with an error in this window, and those whose group has an alert."""
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     met = graded.current["n"][rows] > 0
-    rows = rows[met | is_watched(rule, graded, rows, watched)]
+    rows = rows[met | series.at_rows(rows).is_alerting]
     if not len(rows):
         return NOTHING
     k = total(graded, "n", rows, _WIDTH_S)
-    judged = (k >= rule.volume["k"]) | is_watched(rule, graded, rows, watched)
+    judged = (k >= rule.volume["k"]) | series.at_rows(rows).is_alerting
     rows, k = rows[judged], k[judged]
     if not len(rows):
         return NOTHING
@@ -179,7 +179,7 @@ def _verdicts(
     level = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
     calm = np.maximum(rule.volume["k"] / 2, 0.0 if is_new else level * mean)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         row = int(rows[i])
         usual = "never met here before" if is_new else f"expected {mean[i]:.2g}"
         of = f" of {traces[i]} runs or more" if traces[i] else ""
@@ -194,18 +194,33 @@ def _verdicts(
 
         return drivers(rule, graded, int(rows[i]), excess)
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        k <= calm,
-        k,
-        np.where(is_new, 0.0, mean),
-        bound,
-        k.astype(np.int64),
-        p,
-        k / bound,
-        np.full(len(rows), 0 if is_new else 2),
-        "errors in 10 min",
-        say,
+        breach=breach,
+        clear=k <= calm,
+        observed=k,
+        expected=np.where(is_new, 0.0, mean),
+        bound=bound,
+        n=k.astype(np.int64),
+        p=p,
+        score=k / bound,
+        baseline=Baseline.NONE if is_new else Baseline.LAST_24_HOURS,
+        unit=Unit.ERRORS_IN_10_MIN,
+        sentence=sentence,
         top=top,
     )
+
+
+DETECTOR = WindowDetector(
+    name="error_class",
+    effect={
+        "ratio": 3.0,
+        "lift": 5.0,  # from so many times its part of the traffic on, a value is named
+    },
+    evidence={"p": 1e-6},
+    volume={"k": 10.0, "traces": 0.0},  # from so many different runs; 0 = not asked
+    options={"reason": "spike"},  # or new
+    judge=judge,
+    excludes=Excludes.its_signal,
+    reads=reads,
+)

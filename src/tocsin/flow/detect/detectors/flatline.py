@@ -10,42 +10,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
-from tocsin.flow.baseline.expect.counts import expect
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.flow.baseline.stats import tails
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
-from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.types import Unit
 
 #: Rare: so many events on a usual day are enough to miss them for a day, with such a chance.
 _RARE_DAY, _RARE_P = 10.0, 1e-3
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series that is silent for long enough, and those whose group has an alert."""
-    history = graded.history
-    rows = rows_of(rule, graded)
-    now = graded.current["n"][rows]
-    silent = np.where(now > 0, 0, history.silent_s(rows, graded.end))
-    kept = (silent >= rule.effect["silent_s"]) | is_watched(rule, graded, rows, watched)
+    rule, graded, history = series.rule, series.graded, series.graded.history
+    silent = np.where(series.n > 0, 0, history.silent_s(series.rows, series.end))
+    kept = (silent >= rule.effect["silent_s"]) | series.is_alerting
     if kept.any():
-        kept &= history.age(rows, graded.at) > 0
+        kept &= series.age_s > 0
     if not kept.any():
         return NOTHING
-    rows, now, silent = rows[kept], now[kept], silent[kept]
-    day = history.counts.day_total("n", rows)
-    rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"])
-    usual, day_size = _usual_day(graded, rows)
-    rare &= usual >= _RARE_DAY
-    kept = (day >= rule.volume["day_n"]) | rare | is_watched(rule, graded, rows, watched)
+    series, silent = series.only(kept), silent[kept]
+    day = history.counts.day_total("n", series.rows)
+    usual, day_size = _usual_day(graded, series.rows)
+    rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"]) & (usual >= _RARE_DAY)
+    kept = (day >= rule.volume["day_n"]) | rare | series.is_alerting
     if not kept.any():
         return NOTHING
-    rows, now, silent, day, rare, day_size = (
-        part[kept] for part in (rows, now, silent, day, rare, day_size)
-    )
+    series, silent, day, rare = series.only(kept), silent[kept], day[kept], rare[kept]
+    day_size, now, rows = day_size[kept], series.n, series.rows
     quiet = np.maximum(silent - history.window_s, 0)
-    expected = expect(history, "n", rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
+    expected = series.expected_since(quiet)
     windows = silent / history.window_s
     mean = expected.low * windows
     size = np.where(rare, day_size, expected.size)
@@ -55,26 +51,26 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     breach &= ((day >= rule.volume["day_n"]) | rare) & (np.nan_to_num(p, nan=1.0) <= np.exp(limit))
     strength = np.where(breach, np.log(np.maximum(p, 1e-300)) / limit, 0.0)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         return (
-            f"{name_of(graded, int(rows[i]))}: silent for {silent[i] / 60:.0f} min, "
+            f"{series.name(i)}: silent for {silent[i] / 60:.0f} min, "
             f"expected {mean[i]:.0f} events by now"
         )
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        now > 0,
-        np.zeros(len(rows)),
-        mean,
-        np.zeros(len(rows)),
-        day.astype(np.int64),
-        p,
-        strength,
-        expected.baseline,
-        "events",
-        say,
-        tuple("info" if one else rule.severity for one in rare),
+        breach=breach,
+        clear=now > 0,
+        observed=np.zeros(len(rows)),
+        expected=mean,
+        bound=np.zeros(len(rows)),
+        n=day.astype(np.int64),
+        p=p,
+        score=strength,
+        baseline=expected.baseline,
+        unit=Unit.EVENTS,
+        sentence=sentence,
+        severity=tuple("info" if one else rule.severity for one in rare),
     )
 
 
@@ -91,3 +87,13 @@ def _usual_day(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     spread = np.where(np.isfinite(days), (days - mean[:, None]) ** 2, 0.0).sum(axis=1)
     size = tails.nb_size(np.maximum(mean, 1e-9), spread / np.maximum(known - 1, 1))
     return np.where(known >= 3, middle, 0.0), size
+
+
+DETECTOR = WindowDetector(
+    name="flatline",
+    effect={"silent_s": 300.0, "rare_s": 86_400.0},
+    evidence={"p": 1e-6},
+    volume={"day_n": 100.0},
+    judge=judge,
+    excludes=Excludes.its_signal,
+)

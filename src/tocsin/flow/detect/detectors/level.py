@@ -15,13 +15,15 @@ from fnmatch import fnmatchcase
 import numpy as np
 from scipy.special import stdtr
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S
 from tocsin.flow.baseline.stats.e_values import FITTED
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Baseline, Unit
 
 #: The sum of scores counts thousandths.
 _SCALE = 1000.0
@@ -42,9 +44,10 @@ class _Level:
     sign: np.ndarray  # 1 up is worse, -1 down is worse, 0 both
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every score with volume and a baseline, and those that have an alert."""
-    level = _level(rule, graded, watched)
+    rule, graded = series.rule, series.graded
+    level = _level(series)
     if not len(level.rows):
         return NOTHING
     move = level.now - level.usual
@@ -57,7 +60,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     back = rule.clear.level if rule.clear.level is not None else 0.5
     bound = level.usual + np.where(level.sign == 0, np.sign(move), level.sign) * least
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         text = (
             f"{name_of(graded, int(level.rows[i]))}: mean {level.now[i]:.3g} over "
             f"{level.width[i] / 60:.0f} min"
@@ -65,24 +68,25 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         usual = f", {move[i]:+.3g} on {level.usual[i]:.3g} over the last day" if known[i] else ""
         return f"{text}{usual} (n = {level.n[i]:,.0f})"
 
-    return Verdicts(
+    return Verdicts.of(
         level.rows,
-        breach,
-        known & (worse <= back * least),
-        level.now,
-        level.usual,
-        bound,
-        level.n.astype(np.int64),
-        np.where(known, p, np.nan),
-        np.nan_to_num(worse / least),
-        np.where(known, 2, 0),
-        "score",
-        say,
+        breach=breach,
+        clear=known & (worse <= back * least),
+        observed=level.now,
+        expected=level.usual,
+        bound=bound,
+        n=level.n.astype(np.int64),
+        p=np.where(known, p, np.nan),
+        score=np.nan_to_num(worse / least),
+        baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
+        unit=Unit.SCORE,
+        sentence=sentence,
     )
 
 
-def _level(rule: RuleSpec, graded: Graded, watched: set[Group]) -> _Level:
-    rows, history = rows_of(rule, graded), graded.history
+def _level(series: Series) -> _Level:
+    rule, graded = series.rule, series.graded
+    rows, history = series.rows, graded.history
     width, n, total = (np.zeros(len(rows), kind) for kind in (np.int64, float, float))
     for seconds in lookback.WIDTHS_S:
         short = n < rule.volume["n"]
@@ -91,7 +95,7 @@ def _level(rule: RuleSpec, graded: Graded, watched: set[Group]) -> _Level:
             past = history.counts.sums(signal, rows, windows)[:, 0]
             into[short] = (graded.current[signal][rows] + past)[short]
         width[short] = seconds
-    alerted = is_watched(rule, graded, rows, watched)
+    alerted = series.at_rows(rows).is_alerting
     kept = (n >= rule.volume["n"]) | (alerted & (n > 0))
     rows, width, n, total = rows[kept], width[kept], n[kept], total[kept]
     usual, error, blocks = _usual(rule, graded, rows, width, n)
@@ -152,3 +156,14 @@ def _sign(name: str, up: Sequence[str], down: Sequence[str]) -> int:
         if any(fnmatchcase(low, pattern) for pattern in patterns):
             return sign
     return 0
+
+
+DETECTOR = WindowDetector(
+    name="level",
+    effect={"add": 0.05, "ratio": 1.1},  # in the score's own unit; on the usual mean
+    evidence={"p": 1e-5},
+    volume={"n": 30.0, "baseline": 200.0},
+    options={"worse_up": [], "worse_down": []},  # shell patterns of score names
+    judge=judge,
+    excludes=Excludes.its_signal,
+)

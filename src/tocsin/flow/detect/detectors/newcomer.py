@@ -9,48 +9,54 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
-from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.detect.detectors.unexpected import is_warm
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
-from tocsin.flow.rules.spec import DIMS, RuleSpec
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.service_age import is_warm
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
+from tocsin.flow.rules.spec import DIMS
+from tocsin.types import Unit
 
 _DAY_S = 86_400
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every new series with volume, and those whose group has an alert."""
+    rule, graded = series.rule, series.graded
     history = graded.history
-    rows = rows_of(rule, graded)
+    rows = series.rows
     n = graded.current["n"][rows]
     floor = rule.volume["n"] * history.window_s / 60
     warmup = min(graded.warmup * history.window_s, _DAY_S)
     new = history.age(rows, graded.at) < warmup
-    kept = (new & (n >= floor)) | is_watched(rule, graded, rows, watched)
+    kept = (new & (n >= floor)) | series.at_rows(rows).is_alerting
     if not kept.any():
         return NOTHING
     rows, n, new = rows[kept], n[kept], new[kept]
     home = np.array([is_warm(graded, history.catalog.names[row]) for row in rows], bool)
     breach = new & home & (n >= floor)
-    nothing = np.full(len(rows), np.nan)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         return (
             f"{name_of(graded, int(rows[i]))} is new here, and begins with {n[i]:.0f} events in "
             f"{history.window_s / 60:g} min"
         )
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        ~breach,
-        n,
-        np.zeros(len(rows)),
-        np.full(len(rows), floor),
-        n.astype(np.int64),
-        nothing,
-        n / floor,
-        np.zeros(len(rows), np.int64),
-        DIMS[rule.views[0]][-1] + " events per window",
-        say,
+        breach=breach,
+        clear=~breach,
+        observed=n,
+        expected=np.zeros(len(rows)),
+        bound=np.full(len(rows), floor),
+        n=n.astype(np.int64),
+        score=n / floor,
+        unit=f"{DIMS[rule.views[0]][-1]} {Unit.EVENTS_PER_WINDOW}",
+        sentence=sentence,
     )
+
+
+DETECTOR = WindowDetector(
+    name="newcomer",
+    volume={"n": 50.0},  # events a minute
+    judge=judge,
+)

@@ -11,52 +11,53 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
-from tocsin.flow.detect.units import unit_of
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.measure import measure_of
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.options import max_ms_of
 from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Baseline
 
 _RARE = 0.999
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series with a step beyond its limit, and those that have an alert."""
-    rows, unit = rows_of(rule, graded), unit_of(rule.signal)
+    rule, graded = series.rule, series.graded
+    rows, measure = series.rows, measure_of(rule.signal)
     now = graded.sketches[rule.signal]
     n = sketch.counts(now, rows)
     longest, _ = sketch.quantile(now, rows, 1.0)
     limit, given = _limit(rule, graded, rows)
     breach = (n >= rule.volume["n"]) & (longest > limit)
-    kept = breach | is_watched(rule, graded, rows, watched)
+    kept = breach | series.at_rows(rows).is_alerting
     if not kept.any():
         return NOTHING
     rows, n, longest, limit = rows[kept], n[kept], longest[kept], limit[kept]
     breach, given = breach[kept], given[kept]
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         by = "your limit" if given[i] else "the limit from the last day"
         return (
-            f"{name_of(graded, int(rows[i]))}: one took {unit.text(longest[i])}, "
-            f"{by} is {unit.text(limit[i])}"
+            f"{name_of(graded, int(rows[i]))}: one took {measure.amount(longest[i])}, "
+            f"{by} is {measure.amount(limit[i])}"
         )
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        ~breach,
-        longest / unit.scale,
-        np.full(len(rows), np.nan),
-        limit / unit.scale,
-        n,
-        np.full(len(rows), np.nan),
-        np.nan_to_num(longest / limit),
-        np.where(given, 0, 2),
-        unit.name,
-        say,
+        breach=breach,
+        clear=~breach,
+        observed=longest / measure.scale,
+        bound=limit / measure.scale,
+        n=n,
+        score=np.nan_to_num(longest / limit),
+        baseline=np.where(given, Baseline.NONE, Baseline.LAST_24_HOURS),
+        unit=measure.unit,
+        sentence=sentence,
     )
 
 
@@ -78,5 +79,20 @@ def _limit(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarray
             own = names[row].rpartition("\x1f")[2]
             found = [ms for pattern, ms in limits.items() if fnmatchcase(own, pattern)]
             if found:
-                limit[i], given[i] = found[0] * unit_of(rule.signal).scale, True
+                limit[i], given[i] = found[0] * measure_of(rule.signal).scale, True
     return limit, given
+
+
+def check(rule: RuleSpec) -> None:
+    """Refuse limits that cannot be read. Raises ValueError."""
+    max_ms_of(rule.options)
+
+
+DETECTOR = WindowDetector(
+    name="peak",
+    effect={"ratio": 3.0, "highest": 3.0},  # times the day's p99.9; times its longest
+    volume={"n": 1.0, "baseline": 2000.0},
+    options={"max_ms": {}},  # shell pattern of the last dimension -> limit
+    judge=judge,
+    check=check,
+)

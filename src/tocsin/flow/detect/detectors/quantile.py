@@ -19,30 +19,22 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.expect.counts import BASELINES
 from tocsin.flow.baseline.expect.strata import standardise
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch, tails
 from tocsin.flow.baseline.stats.e_values import PRIOR_H, PRIOR_LATER_H, mixture_e, needed, spread_of
-from tocsin.flow.detect.equivalence import is_flat
-from tocsin.flow.detect.units import Unit, unit_of
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
-from tocsin.flow.rules.options import flat_of, strata_of
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.equivalence import is_equivalent
+from tocsin.flow.detect.measure import measure_of
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
+from tocsin.flow.rules.options import equivalence_of, strata_of
 from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Baseline
 
 #: What must be comparable of a mix: beyond that it is new, and nothing is said.
 _LEAST_PART = 0.5
-_DAY, _BEFORE, _YESTERDAY, _WEEKS = (
-    BASELINES.index(name)
-    for name in (
-        "last 24 h",
-        "the hours before",
-        "same time yesterday",
-        "same hour of earlier weeks",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +76,18 @@ class _Sides:
 def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     """The distributions a rule compares, with the finer views its strata are in."""
     mine = {*rule.views, *strata_of(rule.options).values()}
-    flat = flat_of(rule.options)
-    other = flat.signal if flat and flat.signal else rule.signal
+    equivalence = equivalence_of(rule.options)
+    other = equivalence.signal if equivalence and equivalence.signal else rule.signal
     return {other: rule.views, rule.signal: mine}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series with volume, a baseline and the effect, and those that have an alert."""
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     base = graded.history.sketches[rule.signal].baseline
     narrow = lookback.least(graded, rule.signal, rows, rule.volume["n"])
-    alerted = is_watched(rule, graded, rows, watched)
+    alerted = series.at_rows(rows).is_alerting
     kept = (narrow > 0) & ((sketch.counts(base, rows) >= rule.volume["baseline"]) | alerted)
     if not kept.any():
         return NOTHING
@@ -129,7 +122,7 @@ def _may_be_slow(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.nda
 
 def _bound(rule: RuleSpec, usual: np.ndarray) -> np.ndarray:
     """The least value that has the effect."""
-    add = rule.effect["add"] * unit_of(rule.signal).scale
+    add = rule.effect["add"] * measure_of(rule.signal).scale
     bound: np.ndarray = np.fmax(usual * rule.effect["ratio"], usual + add)
     return bound
 
@@ -148,7 +141,7 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -
     ratio = np.where(ready, value / usual, 0.0)
     bound = _bound(rule, usual)
     effect = ready & (value >= bound) & _is_tail(rule, sides, rows, value / day)
-    effect[effect] = is_flat(rule, graded, rows[effect], width[effect])
+    effect[effect] = is_equivalent(rule, graded, rows[effect], width[effect])
     p, least = _evidence(
         rule,
         graded,
@@ -165,7 +158,7 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray) -
         usual,
         bound,
         ratio,
-        np.where(ready, baseline, 0),
+        np.where(ready, baseline, Baseline.NONE),
         np.where(ready, p, np.nan),
         least,
         effect & (p <= rule.evidence["p"]),
@@ -206,8 +199,12 @@ def _highest(
     weekly = _weekly(rule, graded, rows)
     yesterday[np.isfinite(weekly)] = np.nan
     before[np.isfinite(weekly) | np.isfinite(yesterday)] = np.nan
-    usual, which = day.copy(), np.full(len(rows), _DAY)
-    for value, baseline in ((before, _BEFORE), (yesterday, _YESTERDAY), (weekly, _WEEKS)):
+    usual, which = day.copy(), np.full(len(rows), Baseline.LAST_24_HOURS)
+    for value, baseline in (
+        (before, Baseline.HOURS_BEFORE),
+        (yesterday, Baseline.YESTERDAY),
+        (weekly, Baseline.HOUR_OF_WEEK),
+    ):
         higher = value > usual
         usual, which = np.where(higher, value, usual), np.where(higher, baseline, which)
     return usual, which
@@ -287,34 +284,34 @@ def _evidence(
 
 
 def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, look: _Look) -> Verdicts:
-    unit: Unit = unit_of(rule.signal)
+    measure = measure_of(rule.signal)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         text = (
-            f"{name_of(graded, int(rows[i]))}: {unit.of} p{rule.effect['q'] * 100:g} "
-            f"{unit.text(look.value[i])} over {look.width[i] / 60:.0f} min"
+            f"{name_of(graded, int(rows[i]))}: {measure.what} p{rule.effect['q'] * 100:g} "
+            f"{measure.amount(look.value[i])} over {look.width[i] / 60:.0f} min"
         )
         if not np.isfinite(look.usual[i]):
             return text
         text += (
-            f", {look.ratio[i] - 1:+.0%} on {unit.text(look.usual[i])} "
-            f"({BASELINES[int(look.baseline[i])]})"
+            f", {look.ratio[i] - 1:+.0%} on {measure.amount(look.usual[i])} "
+            f"({Baseline(int(look.baseline[i])).text})"
         )
         return f"{text}; {_power(rule, look, i)}" if look.breach[i] else text
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        look.breach,
-        look.clear,
-        look.value / unit.scale,
-        look.usual / unit.scale,
-        look.bound / unit.scale,
-        look.n,
-        look.p,
-        np.nan_to_num(look.value / look.bound),
-        look.baseline,
-        unit.name,
-        say,
+        breach=look.breach,
+        clear=look.clear,
+        observed=look.value / measure.scale,
+        expected=look.usual / measure.scale,
+        bound=look.bound / measure.scale,
+        n=look.n,
+        p=look.p,
+        score=np.nan_to_num(look.value / look.bound),
+        baseline=look.baseline,
+        unit=measure.unit,
+        sentence=sentence,
         reach_s=look.width,
     )
 
@@ -325,3 +322,27 @@ def _power(rule: RuleSpec, look: _Look, i: int) -> str:
     if not np.isfinite(look.needed[i]):
         return f"n = {look.n[i]:,}, and it varies too much for {effect} alone to be sure"
     return f"n = {look.n[i]:,} where {effect} takes {look.needed[i]:,.0f}"
+
+
+def check(rule: RuleSpec) -> None:
+    """Refuse what `equivalence` or `strata` cannot be read as. Raises ValueError."""
+    equivalence_of(rule.options)
+    strata_of(rule.options)
+
+
+DETECTOR = WindowDetector(
+    name="quantile",
+    effect={
+        "ratio": 1.2,
+        "add": 100.0,  # ms or tokens
+        "q": 0.95,
+        "tail": 0.0,  # how much more it rose than the median; 0 = not asked
+    },
+    evidence={"p": 1e-4, "e": 1e4},
+    volume={"n": 200.0, "wide_n": 500.0, "baseline": 1000.0},
+    options={"equivalence": {}, "strata": {}},
+    judge=judge,
+    excludes=Excludes.its_signal,
+    reads=reads,
+    check=check,
+)

@@ -26,13 +26,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect.recent import last_calls, recent, total, windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import rates, tails
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, drivers, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, drivers, name_of
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Contributor, Severity
+from tocsin.types import Baseline, Contributor, Severity, Unit
 
 _LONG_S = 3600
 _LAG_S = 3600  # the usual rate ends so long before now
@@ -43,7 +44,7 @@ _RISEN_S = (300, 600, 900, 1800)
 _UNSEEN = 3.0
 _SURELY = 0.99  # a rate above which nothing can be told to have risen
 _WORDS = {"err": "failed", "to": "timed out"}
-_UNITS = {"err": "errors per call", "to": "timeouts per call"}
+_UNITS = {"err": Unit.ERRORS_PER_CALL, "to": Unit.TIMEOUTS_PER_CALL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,12 @@ class UsualRate:
         return np.where(self.known, self.k / np.maximum(self.n, 1.0), np.nan)
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series with a failure in this window, and those whose group has an alert."""
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     failed = graded.current[rule.signal][rows] > 0
-    rows = rows[failed | is_watched(rule, graded, rows, watched)]
+    rows = rows[failed | series.at_rows(rows).is_alerting]
     if not len(rows):
         return NOTHING
     counts, limit = _counts(rule, graded, rows), rule.effect["rate"]
@@ -236,7 +238,7 @@ def _verdicts(
     worst = exceeds(rule, counts, rule.effect["critical"])
     severity: tuple[Severity, ...] = tuple("critical" if w else rule.severity for w in worst)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         minutes = width[i] * graded.history.window_s / 60
         overs = ("", " of the last hour", f" of the last {minutes:.0f} min")
         what = f"{rate[i]:.1%} of the {'last ' if look[i] == 0 else ''}{n[i]:,.0f} calls"
@@ -253,19 +255,42 @@ def _verdicts(
 
         return drivers(rule, graded, int(rows[i]), excess)
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        _clear(rule, graded, rows, counts),
-        rate,
-        usual,
-        np.full(len(rows), threshold),
-        n.astype(np.int64),
-        np.full(len(rows), np.nan),
-        rate / threshold,
-        np.where(np.isfinite(usual), 2, 0),
-        _UNITS[rule.signal],
-        say,
-        severity,
-        top,
+        breach=breach,
+        clear=_clear(rule, graded, rows, counts),
+        observed=rate,
+        expected=usual,
+        bound=np.full(len(rows), threshold),
+        n=n.astype(np.int64),
+        score=rate / threshold,
+        baseline=np.where(np.isfinite(usual), Baseline.LAST_24_HOURS, Baseline.NONE),
+        unit=_UNITS[rule.signal],
+        sentence=sentence,
+        severity=severity,
+        top=top,
     )
+
+
+DETECTOR = WindowDetector(
+    name="rate",
+    effect={
+        "rate": 0.05,
+        "critical": 0.20,
+        "short_s": 300.0,
+        "times": 0.0,  # the usual rate, where that is above `usual`; 0 = not asked
+        "usual": 0.005,
+        "risen": 1.5,  # surely so many times the usual rate in the hour; 0 = not asked
+    },
+    evidence={
+        "p": 0.01,
+        "short_p": 0.05,
+        "early_e": 1e6,  # in windows, as `risen_e`: see baseline/stats/rates.py
+        "usual_p": 1e-4,
+        "risen_e": 1e4,
+        "risen_p": 1e-3,
+    },
+    volume={"k": 7.0, "n": 50.0, "last": 100.0, "baseline": 300.0},
+    judge=judge,
+    excludes=Excludes.its_signal,
+)

@@ -6,8 +6,8 @@ judged (or `width_s`) against the quarter-hours of the last day up to an hour ag
 the same hour of earlier weeks once two are known: the higher of the two must be exceeded.
 
 `request_tokens` is judged by its geometric mean, from the sketch of tokens a call: one call
-of a million tokens moves a sum, and the mean of a logarithm hardly. `flat` asks that the
-denominator has not risen: more tokens of the same traffic.
+of a million tokens moves a sum, and the mean of a logarithm hardly. `denominator_rise` asks that
+the denominator has not risen: more tokens of the same traffic.
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.expect.counts import BASELINES
 from tocsin.flow.baseline.expect.recent import recent, windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import ratios, sketch
+from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.detectors import ratio_text
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, drivers, is_watched, rows_of
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, drivers
 from tocsin.flow.rules.spec import DIMS, RuleSpec
 from tocsin.flow.windows.views import VIEWS
-from tocsin.types import Contributor
+from tocsin.types import Baseline, Contributor
 
 _LAG_S = 3600  # the last day ends so long before now
-_DAY_QUARTERS, _FLAT_QUARTERS = 96, 4
+_DAY_QUARTERS, _BEFORE_QUARTERS = 96, 4
 _WEEKS, _MIN_WEEKS = 6, 2
 _BLOCK_S, _SILENT = 300, 0.2
 #: Of the arithmetic mean of tokens a call: below so much of the effect no sketch is read.
 _SCREEN = 0.6
 _RUNS = tuple(view.name for view in VIEWS if view.name.startswith("runs_by_"))
-_DAY, _WEEK = (BASELINES.index(name) for name in ("last 24 h", "same hour of earlier weeks"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +59,11 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     return {rule.signal: views, _counted(rule): views, "n": below}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series with volume whose ratio may have risen, and those whose group has an alert."""
-    now = _sums(rule, graded, rows_of(rule, graded))
-    alerted = is_watched(rule, graded, now.rows, watched)
+    rule, graded = series.rule, series.graded
+    now = _sums(rule, graded, series.rows)
+    alerted = series.at_rows(now.rows).is_alerting
     enough = (now.below >= rule.volume["n"]) & (now.above >= rule.volume["k"])
     now, alerted = now.only(enough | alerted), alerted[enough | alerted]
     if not len(now.rows):
@@ -231,12 +231,12 @@ def _verdicts(
         sure = usual * np.expm1(np.maximum(left, 0.0))
         breach |= ready & (value - usual >= effect["points"]) & (sure >= effect["points"] / 2)
         bound = np.minimum(bound, usual + effect["points"])
-    if effect["flat"]:
-        breach &= _is_flat(rule, graded, now)
+    if effect["denominator_rise"]:
+        breach &= _denominator_held(rule, graded, now)
     level = rule.clear.level if rule.clear.level is not None else effect["ratio"] ** 0.5
     words = ratio_text.of(rule)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         return words.sentence(graded, int(now.rows[i]), value[i], usual[i], effect["width_s"])
 
     def top(i: int) -> tuple[Contributor, ...]:
@@ -244,32 +244,36 @@ def _verdicts(
             rule, graded, int(now.rows[i]), lambda parts: _excess(rule, graded, parts, usual[i])
         )
 
-    return Verdicts(
+    return Verdicts.of(
         now.rows,
-        breach,
-        traffic & ((shift.rise <= np.log(level)) | (now.above == 0)),
-        value / words.scale,
-        np.where(ready, usual / words.scale, np.nan),
-        np.where(ready, bound / words.scale, np.nan),
-        now.below.astype(np.int64),
-        np.where(ready, shift.p_beyond(np.log(effect["bound"])), np.nan),
-        np.where(ready, value / np.where(ready, bound, 1.0), 0.0),
-        np.where(ready, np.where(weekly, _WEEK, _DAY), 0),
-        words.unit,
-        say,
+        breach=breach,
+        clear=traffic & ((shift.rise <= np.log(level)) | (now.above == 0)),
+        observed=value / words.scale,
+        expected=np.where(ready, usual / words.scale, np.nan),
+        bound=np.where(ready, bound / words.scale, np.nan),
+        n=now.below.astype(np.int64),
+        p=np.where(ready, shift.p_beyond(np.log(effect["bound"])), np.nan),
+        score=np.where(ready, value / np.where(ready, bound, 1.0), 0.0),
+        baseline=np.where(
+            ready, np.where(weekly, Baseline.HOUR_OF_WEEK, Baseline.LAST_24_HOURS), Baseline.NONE
+        ),
+        unit=words.unit,
+        sentence=sentence,
         top=top,
     )
 
 
-def _is_flat(rule: RuleSpec, graded: Graded, now: _Sums) -> np.ndarray:
+def _denominator_held(rule: RuleSpec, graded: Graded, now: _Sums) -> np.ndarray:
     """Whether the denominator is no higher than it was an hour or two ago."""
     before = graded.at - _LAG_S
-    past = graded.history.counts.quarters("n", now.per, before, raw=True)[:, -_FLAT_QUARTERS:]
+    past = graded.history.counts.quarters("n", now.per, before, raw=True)[:, -_BEFORE_QUARTERS:]
     known = np.isfinite(past)
     usual = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     usual *= rule.effect["width_s"] / QUARTER_S
-    flat: np.ndarray = known.any(axis=1) & (now.below <= (1 + rule.effect["flat"]) * usual)
-    return flat
+    held: np.ndarray = known.any(axis=1) & (
+        now.below <= (1 + rule.effect["denominator_rise"]) * usual
+    )
+    return held
 
 
 def _excess(rule: RuleSpec, graded: Graded, parts: np.ndarray, usual: float) -> np.ndarray:
@@ -286,3 +290,21 @@ def _excess(rule: RuleSpec, graded: Graded, parts: np.ndarray, usual: float) -> 
         fair = np.nan_to_num(np.exp(_day(rule, graded, now).mean))
     brings[np.isin(parts, now.rows)] = now.above - fair * now.below
     return brings
+
+
+DETECTOR = WindowDetector(
+    name="ratio",
+    effect={
+        "ratio": 1.5,
+        "bound": 1.2,  # surely so many times
+        "points": 0.0,  # more, in the ratio's own unit; 0 = not asked
+        "denominator_rise": 0.0,  # the denominator rose by less; 0 = not asked
+        "width_s": 900.0,
+    },
+    evidence={"p": 1e-3},
+    volume={"n": 50.0, "k": 1.0},
+    options={"per": "self"},  # or runs
+    judge=judge,
+    excludes=Excludes.its_signal,
+    reads=reads,
+)

@@ -1,6 +1,6 @@
 """Values that are odd for their series in whatever way: its level, its day, its steps.
 
-The residual bank (`grade/residual`) says how often a series is that odd. One odd value is
+The residual bank (`baseline/residual`) says how often a series is that odd. One odd value is
 nothing; the rule's persistence asks for most of ten minutes of them. The effect is measured
 on the baselines of all count rules, so two models that know nothing of each other must agree.
 """
@@ -9,32 +9,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect.counts import Expected, expect
 from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.detect.detectors.spike import UNITS
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.measure import counter_unit
+from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import (
     NOTHING,
     Verdicts,
     contributions,
-    is_watched,
     name_of,
-    rows_of,
 )
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Contributor
+from tocsin.types import Baseline, Contributor, Unit
 
 #: Windows whose mean number of events must reach the floor, where this one's does not; of long
 #: windows all that are kept.
 _USUAL = 30
-_WORDS = {"n": "events", "cost": "nano-USD", "err": "errors", "to": "timeouts"}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every odd series of the signal, and those whose group has an alert."""
-    rows, history = rows_of(rule, graded), graded.history
+    rule, graded = series.rule, series.graded
+    rows, history = series.rows, graded.history
     p = graded.residuals.get(rule.signal, np.full(len(history.catalog), np.nan))[rows]
-    kept = (p <= rule.evidence["p"]) | is_watched(rule, graded, rows, watched)
+    kept = (p <= rule.evidence["p"]) | series.at_rows(rows).is_alerting
     if not kept.any():
         return NOTHING
     rows, p = rows[kept], p[kept]
@@ -50,28 +49,28 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     far = np.where(more, value + 1.0, usual + 1.0) / np.where(more, usual + 1.0, value + 1.0)
     known = np.isfinite(p) & expected.ready
     odd = known & (p <= rule.evidence["p"])
-    minutes = history.window_s / 60
+    minutes, unit = history.window_s / 60, counter_unit(rule.signal)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         return (
-            f"{name_of(graded, int(rows[i]))}: {value[i]:,.0f} "
-            f"{_WORDS.get(rule.signal, rule.signal)} in {minutes:g} min, where "
-            f"{usual[i]:,.0f} would be usual; so odd a value is one of {1 / p[i]:,.0f} here"
+            f"{name_of(graded, int(rows[i]))}: {unit.amount(value[i])} "
+            f"in {minutes:g} min, where "
+            f"{unit.number(usual[i])} would be usual; so odd a value is one of {1 / p[i]:,.0f} here"
         )
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        odd & enough & (far >= ratio),
-        known & ((p > rule.evidence["p"]) | (far < ratio)),
-        value,
-        np.where(known, usual, np.nan),
-        np.where(known, bound, np.nan),
-        n.astype(np.int64),
-        np.where(known, p, np.nan),
-        np.where(known, far / ratio, 0.0),
-        np.where(known, expected.baseline, 0),
-        UNITS.get(rule.signal, rule.signal),
-        say,
+        breach=odd & enough & (far >= ratio),
+        clear=known & ((p > rule.evidence["p"]) | (far < ratio)),
+        observed=value,
+        expected=np.where(known, usual, np.nan),
+        bound=np.where(known, bound, np.nan),
+        n=n.astype(np.int64),
+        p=np.where(known, p, np.nan),
+        score=np.where(known, far / ratio, 0.0),
+        baseline=np.where(known, expected.baseline, Baseline.NONE),
+        unit=Unit.PER_WINDOW if rule.signal == "n" else counter_unit(rule.signal),
+        sentence=sentence,
         top=lambda i: _drivers(rule, graded, int(rows[i])) if more[i] else (),
     )
 
@@ -84,3 +83,13 @@ def _expect(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
     return expect(
         graded.history, rule.signal, rows, at=graded.at, warmup=graded.warmup, skip=graded.skip
     )
+
+
+DETECTOR = WindowDetector(
+    name="residual",
+    effect={"ratio": 1.5},  # times the expected, or a part of it
+    evidence={"p": 0.05},
+    volume={"n": 20.0},
+    judge=judge,
+    scores_residuals=True,
+)

@@ -17,20 +17,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.columns import or_zero
 from tocsin.flow.baseline.history.count_history import SHARE
 from tocsin.flow.baseline.stats.shares import g_test, js_distance, over_dispersion, shift_bound
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.spec import DIMS, RuleSpec
-from tocsin.types import Contributor
+from tocsin.types import Baseline, Contributor, Unit
 
 _WIDTHS_S = (900, 1800, 3600)
 _RECENT_S = 3600  # the baseline ends an hour before now
 _DAY_S = 86_400
 _DAYS, _LEAST_DAYS = 7, 3
-_LAST_DAY, _SAME_TIME = 2, 6  # of counts.BASELINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Mix:
     distance: float
     ready: bool
     n: float  # events of the whole now
-    baseline: int  # of counts.BASELINES
+    baseline: Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,13 @@ class _Usual:
     share: np.ndarray
     m: float
     series: np.ndarray  # counts [parts, times] that the shares vary over
-    baseline: int
+    baseline: Baseline
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every whole whose mix moved, and those whose group has an alert."""
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     wholes = _wholes(graded, rows)
     now, n = _recent(rule, graded, rows, wholes)
     history = graded.history
@@ -81,7 +82,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         history.weeks.same_time("n", rows, graded.at, _DAYS),
         history.age(rows, graded.at),
     )
-    keep = is_watched(rule, graded, rows, watched)
+    keep = series.at_rows(rows).is_alerting
     mixes = []
     for parts in wholes:
         if n[parts[0]] < rule.volume["n"]:
@@ -167,7 +168,7 @@ def _usual(rule: RuleSpec, past: _Past, parts: np.ndarray, share: np.ndarray) ->
         return nearest
     series = or_zero(past.quarters[parts])
     before = series.sum(axis=1)
-    return _Usual(before / max(before.sum(), 1.0), before.sum(), series, _LAST_DAY)
+    return _Usual(before / max(before.sum(), 1.0), before.sum(), series, Baseline.LAST_24_HOURS)
 
 
 def _gain(share: np.ndarray, usual: _Usual) -> float:
@@ -187,7 +188,7 @@ def _by_days(rule: RuleSpec, past: _Past, parts: np.ndarray, days: np.ndarray) -
     total = share.sum()
     if not total:
         return None
-    return _Usual(share / total, whole[known].sum(), counts[:, known], _SAME_TIME)
+    return _Usual(share / total, whole[known].sum(), counts[:, known], Baseline.HOUR_OF_DAY)
 
 
 def _verdicts(rule: RuleSpec, graded: Graded, mixes: list[_Mix]) -> Verdicts:
@@ -202,7 +203,7 @@ def _verdicts(rule: RuleSpec, graded: Graded, mixes: list[_Mix]) -> Verdicts:
         for mix in mixes
     ]
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         mix = mixes[i]
         dim = DIMS[rule.views[0]][-1]
         whole = name_of(graded, int(leads[i])).rpartition(f" {dim} ")[0]
@@ -218,19 +219,21 @@ def _verdicts(rule: RuleSpec, graded: Graded, mixes: list[_Mix]) -> Verdicts:
     def column(values: list[float]) -> np.ndarray:
         return np.array(values, float)
 
-    return Verdicts(
+    return Verdicts.of(
         leads,
-        np.array(breach, bool),
-        np.array([mix.ready and mix.shift <= level for mix in mixes], bool),
-        column([mix.now[mix.lead] for mix in mixes]),
-        column([mix.before[mix.lead] if mix.ready else np.nan for mix in mixes]),
-        column([mix.before[mix.lead] + rule.effect["points"] for mix in mixes]),
-        np.array([round(mix.n) for mix in mixes], np.int64),
-        column([mix.p if mix.ready else np.nan for mix in mixes]),
-        column([mix.shift / rule.effect["points"] for mix in mixes]),
-        np.array([mix.baseline if mix.ready else 0 for mix in mixes], np.int64),
-        "share",
-        say,
+        breach=np.array(breach, bool),
+        clear=np.array([mix.ready and mix.shift <= level for mix in mixes], bool),
+        observed=column([mix.now[mix.lead] for mix in mixes]),
+        expected=column([mix.before[mix.lead] if mix.ready else np.nan for mix in mixes]),
+        bound=column([mix.before[mix.lead] + rule.effect["points"] for mix in mixes]),
+        n=np.array([round(mix.n) for mix in mixes], np.int64),
+        p=column([mix.p if mix.ready else np.nan for mix in mixes]),
+        score=column([mix.shift / rule.effect["points"] for mix in mixes]),
+        baseline=np.array(
+            [mix.baseline if mix.ready else Baseline.NONE for mix in mixes], np.int64
+        ),
+        unit=Unit.SHARE,
+        sentence=sentence,
         top=top,
         spoilt=_spoilt(mixes, breach, level),
     )
@@ -255,3 +258,17 @@ def _parts(graded: Graded, mix: _Mix, dim: str) -> tuple[Contributor, ...]:
         if part >= 0.03
     ]
     return tuple(sorted(found, key=lambda c: (-c.share, c.value))[:5])
+
+
+DETECTOR = WindowDetector(
+    name="share",
+    effect={
+        "points": 0.20,  # of absolute change
+        "bound": 0.10,  # its lower confidence limit
+        "distance": 0.05,  # Jensen-Shannon
+    },
+    evidence={"p": 1e-6, "bound_p": 1e-3},
+    volume={"n": 100.0, "baseline": 1000.0},
+    judge=judge,
+    excludes=lambda _: SHARE,
+)

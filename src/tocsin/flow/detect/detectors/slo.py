@@ -14,12 +14,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import betaincinv
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
-from tocsin.flow.detect.units import unit_of
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.measure import measure_of
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.options import slos_of
 from tocsin.flow.rules.spec import DIMS, RuleSpec
 from tocsin.types import Severity, Slo
@@ -49,45 +50,43 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     return {rule.signal: views} if views else {}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series that breaks an objective, and those that have an alert."""
+    rule, graded = series.rule, series.graded
     if not slos_of(rule.options):
         return NOTHING
     held = _held(rule, graded)
     allowed = 1 - held.q
     share = held.beyond / np.maximum(held.n, 1)
-    kept = (share > allowed) | is_watched(rule, graded, held.rows, watched)
+    kept = (share > allowed) | series.at_rows(held.rows).is_alerting
     if not kept.any():
         return NOTHING
     held, share, allowed = held[kept], share[kept], allowed[kept]
     with np.errstate(invalid="ignore"):
         sure = betaincinv(held.beyond, held.n - held.beyond + 1, rule.evidence["p"])
     sure = np.where(held.beyond > 0, sure, 0.0)
-    unit = unit_of(rule.signal)
+    measure = measure_of(rule.signal)
     value = _observed(rule, graded, held)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         return (
             f"{name_of(graded, int(held.rows[i]))}: {share[i]:.1%} beyond "
-            f"{unit.text(held.limit[i])} over {held.width[i] / 60:.0f} min, surely "
+            f"{measure.amount(held.limit[i])} over {held.width[i] / 60:.0f} min, surely "
             f"{sure[i]:.1%}, where {allowed[i]:.0%} are allowed (n = {held.n[i]:,})"
         )
 
     severity: tuple[Severity, ...] = tuple(held.severity.tolist())
-    return Verdicts(
+    return Verdicts.of(
         held.rows,
-        sure > allowed,
-        share <= allowed,
-        value / unit.scale,
-        np.full(len(share), np.nan),
-        held.limit / unit.scale,
-        held.n,
-        np.full(len(share), np.nan),
-        value / held.limit,
-        np.zeros(len(share), np.int64),
-        unit.name,
-        say,
-        severity,
+        breach=sure > allowed,
+        clear=share <= allowed,
+        observed=value / measure.scale,
+        bound=held.limit / measure.scale,
+        n=held.n,
+        score=value / held.limit,
+        unit=measure.unit,
+        sentence=sentence,
+        severity=severity,
     )
 
 
@@ -100,7 +99,7 @@ def _views(rule: RuleSpec, slo: Slo) -> list[str]:
 
 def _held(rule: RuleSpec, graded: Graded) -> _Held:
     """All series with volume that some objective is about, a level at a time."""
-    catalog, scale = graded.history.catalog, unit_of(rule.signal).scale
+    catalog, scale = graded.history.catalog, measure_of(rule.signal).scale
     parts = [
         (catalog.matching(view, slo.where), q, ms * scale, slo.severity)
         for slo in slos_of(rule.options)
@@ -129,3 +128,20 @@ def _observed(rule: RuleSpec, graded: Graded, held: _Held) -> np.ndarray:
         now = lookback.merged(graded, rule.signal, rows, held.width[these][first])
         value[these] = sketch.quantile(now, held.rows[these], q)[0]
     return value
+
+
+def check(rule: RuleSpec) -> None:
+    """Refuse objectives that cannot be read. Raises ValueError."""
+    slos_of(rule.options)
+
+
+DETECTOR = WindowDetector(
+    name="slo",
+    evidence={"p": 1e-3},
+    volume={"n": 20.0},
+    options={"slos": []},
+    judge=judge,
+    reads=reads,
+    check=check,
+    configured=lambda settings: {"slos": settings.slos},
+)

@@ -11,30 +11,31 @@ from dataclasses import replace
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect.counts import Expected, expect
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import tails
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.measure import counter_unit
+from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import (
     NOTHING,
     Verdicts,
     contributions,
-    is_watched,
     name_of,
-    rows_of,
 )
 from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Floats, Unit
 
-UNITS = {"n": "per window", "tokens": "tokens", "cost": "nano-USD", "in": "tokens", "out": "tokens"}
 _CEILING = 2.0**52
 _SUSPECT_P = 1e-3
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series with volume and a record, and those whose group has an alert."""
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     n = graded.current["n"][rows]
-    alerted = is_watched(rule, graded, rows, watched)
+    alerted = series.at_rows(rows).is_alerting
     loud = np.flatnonzero(n >= rule.volume["n"])
     kept = alerted.copy()
     value = graded.current[rule.signal][rows[loud]]
@@ -49,10 +50,9 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     return replace(said, suspect=high & (alerted[kept] | (said.p <= _SUSPECT_P)))
 
 
-def judge_open(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, value: np.ndarray, n: np.ndarray
-) -> Verdicts:
+def judge_open(series: Series, value: Floats, n: Floats) -> Verdicts:
     """Open windows of the broadest view; what is said does not depend on the moment."""
+    rule, graded, rows = series.rule, series.graded, series.rows
     enough = n >= rule.volume["n"]
     rows, value = rows[enough], value[enough]
     expected, bound = _bound(rule, graded, rows)
@@ -67,46 +67,33 @@ def _verdicts(
     expected, bound = _bound(rule, graded, rows)
     level = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
     breach = expected.ready & (value >= bound) & (n >= rule.volume["n"])
-    minutes = graded.history.window_s / 60
+    minutes, unit = graded.history.window_s / 60, counter_unit(rule.signal)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         times = value[i] / max(expected.high[i], 1e-9)
-        what = f"{_amount(value[i], rule.signal)} {_WORDS.get(rule.signal, rule.signal)}"
+        what, then = value[i], expected.high[i]
         return (
-            f"{name_of(graded, int(rows[i]))}: {what} in {minutes:g} min, "
-            f"{times:.0f} times the expected {_amount(expected.high[i], rule.signal)}"
+            f"{name_of(graded, int(rows[i]))}: {unit.amount(what, _digits(what))} "
+            f"in {minutes:g} min, {times:.0f} times the expected {unit.number(then, _digits(then))}"
         )
 
     def usual(parts: np.ndarray) -> np.ndarray:
         return _expect(rule, graded, parts).high
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        expected.ready & (value <= level * np.maximum(expected.high, 1.0)),
-        value,
-        np.where(expected.ready, expected.high, np.nan),
-        np.where(expected.ready, bound, np.nan),
-        n.astype(np.int64),
-        np.where(expected.ready, _upper(rule, value, expected), np.nan),
-        value / bound,
-        expected.baseline,
-        UNITS.get(rule.signal, rule.signal),
-        say,
+        breach=breach,
+        clear=expected.ready & (value <= level * np.maximum(expected.high, 1.0)),
+        observed=value,
+        expected=np.where(expected.ready, expected.high, np.nan),
+        bound=np.where(expected.ready, bound, np.nan),
+        n=n.astype(np.int64),
+        p=np.where(expected.ready, _upper(rule, value, expected), np.nan),
+        score=value / bound,
+        baseline=expected.baseline,
+        unit=Unit.PER_WINDOW if rule.signal == "n" else counter_unit(rule.signal),
+        sentence=sentence,
         top=lambda i: contributions(rule, graded, int(rows[i]), usual),
-    )
-
-
-_WORDS = {"n": "events", "tokens": "tokens", "cost": "USD", "err": "errors", "to": "timeouts"}
-
-
-def _amount(value: float, signal: str) -> str:
-    return (
-        f"{value / 1e9:.3g}"
-        if signal == "cost"
-        else f"{value:,.3g}"
-        if value < 1e3
-        else f"{value:,.0f}"
     )
 
 
@@ -143,3 +130,18 @@ def _bound(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[Expected, 
     bound = low.copy()
     bound[open_] = over
     return expected, bound
+
+
+def _digits(value: float) -> str:
+    return ",.3g" if value < 1e3 else ",.0f"
+
+
+DETECTOR = WindowDetector(
+    name="spike",
+    effect={"ratio": 10.0},
+    evidence={"p": 1e-6},
+    volume={"n": 20.0},
+    judge=judge,
+    judge_open=judge_open,
+    excludes=Excludes.its_signal,
+)

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.baseline.stats.e_values import FITTED
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Severity
+from tocsin.types import Baseline, Severity, Unit
 
 #: The whole that stages are parts of.
 RUNS = "runs_by_service"
@@ -48,9 +49,10 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     return {"duration": {*rule.views, RUNS}}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every stage beyond the threshold, and those that have an alert."""
-    part = _parts(rule, graded, watched)
+    rule, graded = series.rule, series.graded
+    part = _parts(series)
     if not len(part.rows):
         return NOTHING
     known = np.isfinite(part.usual)
@@ -60,7 +62,7 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     level = rule.clear.level if rule.clear.level is not None else rule.effect["share"]
     calm = (part.now <= level) | (known & (part.now <= usual + rule.effect["points"] / 2))
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         own = f"; {usual[i]:.0%} over the last day" if known[i] else ""
         return (
             f"{name_of(graded, int(part.rows[i]))}: {part.now[i]:.0%} of run time over "
@@ -68,25 +70,26 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
         )
 
     severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
-    return Verdicts(
+    return Verdicts.of(
         part.rows,
-        breach,
-        calm,
-        part.now,
-        part.usual,
-        bound,
-        part.n,
-        part.p,
-        part.now / bound,
-        np.where(known, 2, 0),
-        "of run time",
-        say,
-        severity,
+        breach=breach,
+        clear=calm,
+        observed=part.now,
+        expected=part.usual,
+        bound=bound,
+        n=part.n,
+        p=part.p,
+        score=part.now / bound,
+        baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
+        unit=Unit.OF_RUN_TIME,
+        sentence=sentence,
+        severity=severity,
     )
 
 
-def _parts(rule: RuleSpec, graded: Graded, watched: set[Group]) -> _Parts:
-    rows = rows_of(rule, graded)
+def _parts(series: Series) -> _Parts:
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     runs = _whole(graded, rows)
     rows, runs = rows[runs >= 0], runs[runs >= 0]
     width = lookback.least(graded, "duration", runs, rule.volume["n"])
@@ -95,7 +98,7 @@ def _parts(rule: RuleSpec, graded: Graded, watched: set[Group]) -> _Parts:
     services, first = np.unique(runs, return_index=True)
     whole = lookback.merged(graded, "duration", services, width[first])
     now = sketch.total(stages, rows) / np.maximum(sketch.total(whole, runs), 1)
-    kept = (now >= rule.effect["share"]) | is_watched(rule, graded, rows, watched)
+    kept = (now >= rule.effect["share"]) | series.at_rows(rows).is_alerting
     rows, runs, width, now = rows[kept], runs[kept], width[kept], now[kept]
     usual, p = _habit(rule, graded, rows, runs, now)
     return _Parts(rows, runs, width, sketch.counts(whole, runs), now, usual, p)
@@ -163,3 +166,13 @@ def _part(quarter: sketch.Sketches, rows: np.ndarray, runs: np.ndarray) -> np.nd
     enough = sketch.counts(held, runs) >= _QUARTER_RUNS
     whole = np.maximum(sketch.total(held, runs), 1)
     return np.where(enough, sketch.total(held, rows) / whole, np.nan)
+
+
+DETECTOR = WindowDetector(
+    name="stage",
+    effect={"share": 0.60, "points": 0.10},  # of run time; above the usual share
+    evidence={"p": 1e-5},
+    volume={"n": 100.0, "baseline": 500.0},
+    judge=judge,
+    reads=reads,
+)

@@ -12,36 +12,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect.counts import Expected, expect
 from tocsin.flow.baseline.expect.recent import windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.columns import or_zero
-from tocsin.flow.baseline.history.seasonal import HOUR_OF_DAY, HOUR_OF_WEEK
 from tocsin.flow.baseline.stats import tails
+from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.measure import counter_unit
+from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import (
     NOTHING,
     Verdicts,
     contributions,
-    is_watched,
     name_of,
-    rows_of,
 )
 from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Baseline
 
 _LUMP = 6.0  # minutes that rise and fall together
 _WEEK_HOURS = 168
-_UNITS = {"n": "events", "tokens": "tokens", "cost": "nano-USD"}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series whose hour is a record with volume, and those whose group has an alert."""
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     windows = windows_of(graded, rule.effect["width_s"])
     value, n = (_total(graded, signal, rows, windows) for signal in (rule.signal, "n"))
     record = _record(rule, graded, rows)
-    alerted = is_watched(rule, graded, rows, watched)
+    alerted = series.at_rows(rows).is_alerting
     kept = alerted | ((n >= rule.volume["n"]) & (value > record))
     if not kept.any():
         return NOTHING
@@ -75,10 +75,12 @@ def _expected(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
     found = expect(history, rule.signal, rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
     size = found.size * windows / max(_LUMP * 60 / history.window_s, 1.0)
     habit = history.seasonal.curve(rule.signal, rows, np.array([graded.at]))
-    size = np.where(habit.kind > 0, np.minimum(size, 1 / np.nan_to_num(habit.var, nan=1.0)), size)
+    size = np.where(
+        habit.kind != Baseline.NONE, np.minimum(size, 1 / np.nan_to_num(habit.var, nan=1.0)), size
+    )
     return replace(
         found,
-        ready=found.ready & np.isin(found.baseline, (HOUR_OF_DAY, HOUR_OF_WEEK)),
+        ready=found.ready & np.isin(found.baseline, (Baseline.HOUR_OF_DAY, Baseline.HOUR_OF_WEEK)),
         low=found.low * windows,
         high=found.high * windows,
         size=np.clip(size, tails.K_MIN, tails.K_MAX),
@@ -103,31 +105,40 @@ def _verdicts(
     clear = expected.ready & (value <= level * high)
     hours = rule.effect["width_s"] / HOUR_S
 
-    def say(i: int) -> str:
-        unit = 1e9 if rule.signal == "cost" else 1.0
-        word = "USD" if rule.signal == "cost" else _UNITS.get(rule.signal, rule.signal)
+    def sentence(i: int) -> str:
+        unit = counter_unit(rule.signal)
         return (
-            f"{name_of(graded, int(rows[i]))}: {value[i] / unit:,.4g} {word} in {hours:g} h, "
-            f"{value[i] / high[i]:.1f} times the expected {high[i] / unit:,.4g}"
+            f"{name_of(graded, int(rows[i]))}: {unit.amount(value[i], ',.4g')} in {hours:g} h, "
+            f"{value[i] / high[i]:.1f} times the expected {unit.number(high[i], ',.4g')}"
         )
 
     def usual(parts: np.ndarray) -> np.ndarray:
         windows = windows_of(graded, rule.effect["width_s"])
         return _expected(rule, graded, parts).high / windows
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        clear,
-        value,
-        np.where(expected.ready, expected.high, np.nan),
-        np.where(expected.ready, np.maximum(rule.effect["ratio"] * high, record), np.nan),
-        n.astype(np.int64),
-        np.where(expected.ready, p, np.nan),
-        value / np.maximum(rule.effect["ratio"] * high, record + 1),
-        expected.baseline,
-        _UNITS.get(rule.signal, rule.signal),
-        say,
+        breach=breach,
+        clear=clear,
+        observed=value,
+        expected=np.where(expected.ready, expected.high, np.nan),
+        bound=np.where(expected.ready, np.maximum(rule.effect["ratio"] * high, record), np.nan),
+        n=n.astype(np.int64),
+        p=np.where(expected.ready, p, np.nan),
+        score=value / np.maximum(rule.effect["ratio"] * high, record + 1),
+        baseline=expected.baseline,
+        unit=counter_unit(rule.signal),
+        sentence=sentence,
         top=lambda i: contributions(rule, graded, int(rows[i]), usual),
         suspect=expected.ready & ~clear & (p <= rule.evidence["p"]),
     )
+
+
+DETECTOR = WindowDetector(
+    name="surge",
+    effect={"ratio": 2.5, "width_s": 3600.0},
+    evidence={"p": 1e-6},
+    volume={"n": 200.0},
+    judge=judge,
+    excludes=Excludes.its_signal,
+)

@@ -11,20 +11,20 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betaincinv, ndtri
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
-from tocsin.flow.detect.units import unit_of
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of, rows_of
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.measure import measure_of
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Severity
+from tocsin.types import Baseline, Severity, Unit
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every series with volume: its median must be known before anything can be said."""
-    del watched
-    rows = rows_of(rule, graded)
+    rule, graded = series.rule, series.graded
+    rows = series.rows
     width = lookback.least(graded, rule.signal, rows, rule.volume["n"])
     rows, width = rows[width > 0], width[width > 0]
     if not len(rows):
@@ -41,30 +41,29 @@ def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
     breach = (times >= ratio) & grown & (_surely_beyond(rule, now, rows, n) > 1 - q)
     level = rule.clear.level if rule.clear.level is not None else ratio
     calm = (times <= level) | (known & (times <= (1 + rule.effect["growth"]) / 2 * usual))
-    unit = unit_of(rule.signal)
+    measure = measure_of(rule.signal)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         own = f"; {usual[i]:.1f} times over the last day" if known[i] else ""
         return (
-            f"{name_of(graded, int(rows[i]))}: p{q * 100:g} {unit.text(value[i])} is "
+            f"{name_of(graded, int(rows[i]))}: p{q * 100:g} {measure.amount(value[i])} is "
             f"{times[i]:.1f} times the median over {width[i] / 60:.0f} min{own}"
         )
 
     severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        calm,
-        times,
-        np.where(known, usual, np.nan),
-        np.where(known, np.fmax(ratio, rule.effect["growth"] * usual), ratio),
-        n,
-        np.full(len(rows), np.nan),
-        times / ratio,
-        np.where(known, 2, 0),
-        "times",
-        say,
-        severity,
+        breach=breach,
+        clear=calm,
+        observed=times,
+        expected=np.where(known, usual, np.nan),
+        bound=np.where(known, np.fmax(ratio, rule.effect["growth"] * usual), ratio),
+        n=n,
+        score=times / ratio,
+        baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
+        unit=Unit.TIMES,
+        sentence=sentence,
+        severity=severity,
     )
 
 
@@ -80,3 +79,16 @@ def _surely_beyond(
     with np.errstate(invalid="ignore"):
         sure = betaincinv(beyond, n - beyond + 1, p)
     return np.where(beyond > 0, sure, 0.0)
+
+
+DETECTOR = WindowDetector(
+    name="tail",
+    effect={
+        "q": 0.95,
+        "ratio": 4.0,  # times the median
+        "growth": 1.25,  # on the day's own ratio
+    },
+    evidence={"p": 1e-3},
+    volume={"n": 200.0, "baseline": 1000.0},
+    judge=judge,
+)

@@ -14,38 +14,39 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect.recent import total
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, is_watched, name_of, rows_of
+from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.series import Series
+from tocsin.flow.detect.service_age import is_warm
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import NONE, OVERFLOW, SEP, Severity, join_series, split_series
+from tocsin.types import NONE, OVERFLOW, SEP, Floats, Severity, Unit, join_series, split_series
 
-_SUBSTITUTES = "calls_by_substitution"
 _HOUR_S, _USUAL = 3600, 3.0
 _WHY = {"not_allowed": "is not on the allow-list", "first_seen": "is new here"}
 
 
-def judge(rule: RuleSpec, graded: Graded, watched: set[Group]) -> Verdicts:
+def judge(series: Series) -> Verdicts:
     """Every unexpected name with traffic, and those whose group has an alert."""
+    rule, graded = series.rule, series.graded
     if _is_idle(rule, graded):
         return NOTHING
-    rows = rows_of(rule, graded)
+    rows = series.rows
     n = graded.current["n"][rows]
     if rule.options["reason"] == "substituted":
-        rows = rows[(n > 0) | is_watched(rule, graded, rows, watched)]
+        rows = rows[(n > 0) | series.at_rows(rows).is_alerting]
         n = total(graded, "n", rows, _HOUR_S)
-    kept = (n >= rule.volume["n"]) | is_watched(rule, graded, rows, watched)
+    kept = (n >= rule.volume["n"]) | series.at_rows(rows).is_alerting
     if not kept.any():
         return NOTHING
     return _verdicts(rule, graded, rows[kept], n[kept])
 
 
-def judge_open(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, value: np.ndarray, n: np.ndarray
-) -> Verdicts:
+def judge_open(series: Series, value: Floats, n: Floats) -> Verdicts:
     """Open windows: one request is enough, and all that is said."""
+    rule, graded, rows = series.rule, series.graded, series.rows
     del value
     kept = n >= rule.volume["n"]
     if rule.options["reason"] == "substituted":
@@ -58,25 +59,6 @@ def judge_open(
     return replace(said, severity=(news,) * len(floor))
 
 
-#: The views by whose first sight the age of a service is told.
-_WHOLES = ("calls_by_service", "runs_by_service", "tools_by_service")
-
-
-def is_warm(graded: Graded, series: str) -> bool:
-    """Whether the service of a series is past its warm-up. A stand-in asks for none."""
-    if split_series(series)[0] == _SUBSTITUTES:
-        return True
-    return service_age(graded, series) >= min(graded.warmup * graded.history.window_s, 86_400)
-
-
-def service_age(graded: Graded, series: str) -> int:
-    """Seconds since the service of a series was first heard of, some 26 hours at most."""
-    env, service = split_series(series)[1][:2]
-    found = [graded.history.catalog.find(join_series(whole, env, service)) for whole in _WHOLES]
-    rows = np.array([row for row in found if row >= 0], np.int64)
-    return int(graded.history.age(rows, graded.at).max(initial=0))
-
-
 def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -> Verdicts:
     names = graded.history.catalog.names
     unexpected = np.array(
@@ -87,29 +69,26 @@ def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -
         _severity(rule, graded, names[row], count) if bad else rule.severity
         for row, count, bad in zip(rows, n, breach, strict=True)
     )
-    nothing = np.full(len(rows), np.nan)
 
-    def say(i: int) -> str:
+    def sentence(i: int) -> str:
         if rule.options["reason"] == "substituted":
             dims = graded.history.catalog.dims(int(rows[i]))
             answers = f"{dims['service']}: {n[i]:,.0f} answers of {dims['model']} in an hour"
             return f"{answers} where {dims['substituted']} was asked for"
         return f"{name_of(graded, int(rows[i]))} {_WHY[rule.options['reason']]}"
 
-    return Verdicts(
+    return Verdicts.of(
         rows,
-        breach,
-        ~unexpected | (n == 0),  # what has become usual is over
-        n.astype(float),
-        np.zeros(len(rows)),
-        np.full(len(rows), rule.volume["n"]),
-        n.astype(np.int64),
-        nothing,
-        np.where(breach, 1.0, 0.0),
-        np.zeros(len(rows), np.int64),
-        "requests",
-        say,
-        severity,
+        breach=breach,
+        clear=~unexpected | (n == 0),
+        observed=n.astype(float),
+        expected=np.zeros(len(rows)),
+        bound=np.full(len(rows), rule.volume["n"]),
+        n=n.astype(np.int64),
+        score=np.where(breach, 1.0, 0.0),
+        unit=Unit.REQUESTS,
+        sentence=sentence,
+        severity=severity,
     )
 
 
@@ -147,3 +126,13 @@ def _severity(rule: RuleSpec, graded: Graded, series: str, n: float) -> Severity
     whole = graded.current["n"][row] if 0 <= row < len(graded.current["n"]) else 0.0
     big = n >= rule.effect["requests"] and n >= rule.effect["share"] * whole
     return rule.severity if big else "info"
+
+
+DETECTOR = WindowDetector(
+    name="unexpected",
+    effect={"share": 0.01, "requests": 5.0},  # from which on a first-seen name is no mere news
+    volume={"n": 1.0},
+    options={"reason": "not_allowed"},  # or first_seen, substituted
+    judge=judge,
+    judge_open=judge_open,
+)

@@ -1,7 +1,7 @@
 """The pauses that the rings of runs show: where no step came for a while, or may never come.
 
-A run that moved stands still at its last step, as far as a look can tell. If that may be its
-end, the pause carries what the run came to, for the stats.
+A run that moved stands still at its last step, as far as a snapshot can tell. If that may be its
+end, the pause carries what the run came to, for the statistics.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from tocsin.flow.detect.runs.burn import so_far
-from tocsin.flow.detect.runs.fan_out import has_called
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.shapes import Shapes, called_before, shapes
 from tocsin.flow.detect.runs.step_ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS, Rings, closing
 from tocsin.flow.detect.runs.tree import depths, fan_outs
+from tocsin.flow.detect.runs.usage import has_called, used_by_step
 from tocsin.types import RUN_HEADER
 
 #: Nothing more after its end for so long: the run is over.
@@ -147,7 +146,7 @@ def _pauses(seen: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause]
     ends = steps["end_ms"]
     gaps = np.flatnonzero(np.diff(ends) >= OVER_MS).tolist()
     may_end = closing(steps)
-    used = so_far(seen, i, steps)
+    used = used_by_step(seen, i, steps)
     pauses = []
     for at in [*gaps, len(steps) - 1]:
         until = 0 if at + 1 == len(steps) else int(ends[at + 1])

@@ -14,7 +14,7 @@ import numpy as np
 
 from tocsin.flow.baseline.history.run_stats import SURE, Level, known_at
 from tocsin.flow.detect.runs.names import Names
-from tocsin.flow.detect.runs.run_settings import RunRule
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import NONE, STEP_COST_UNKNOWN, Finding, join_series
 
 #: A limit that stays broken is retold at least this often, so that its run is seen to live.
@@ -65,7 +65,7 @@ def at_each(end_ms: np.ndarray, known: Callable[[int], _Value]) -> list[_Value]:
 
 
 def tell(
-    rule: RunRule, trace: str, steps: np.ndarray, names: Sequence[Names], broken: Broken
+    rule: RuleSpec, trace: str, steps: np.ndarray, names: Sequence[Names], broken: Broken
 ) -> list[Finding]:
     """The findings of one limit of one run, in order; empty if it never broke."""
     holds = broken.observed > broken.bound
@@ -99,7 +99,7 @@ def _points(at_ms: np.ndarray, holds: np.ndarray, rank: np.ndarray) -> list[int]
 
 
 def _finding(
-    rule: RunRule, trace: str, steps: np.ndarray, names: Sequence[Names], broken: Broken,
+    rule: RuleSpec, trace: str, steps: np.ndarray, names: Sequence[Names], broken: Broken,
     i: int, score: float, *, critical: bool,
 ) -> Finding:  # fmt: skip
     who, level = names[i], broken.levels[i]

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tocsin.flow.baseline.history.run_stats import SURE, Level, RunStats
+from tocsin.flow.detect.detector import PauseDetector
 from tocsin.flow.detect.runs.pauses import Pause
 from tocsin.flow.detect.runs.run_findings import BASELINE
-from tocsin.flow.detect.runs.run_settings import RunRule
-from tocsin.types import NONE, Finding, join_series
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import NONE, Finding, Unit, join_series
 
 
-def limit_ms(rule: RunRule, pause: Pause, stats: RunStats) -> int:
+def limit_ms(rule: RuleSpec, pause: Pause, stats: RunStats) -> int:
     """How long a run may stand still before it is an orphan."""
     level = _level(pause, stats)
     seconds = max(rule.effect["silent_s"], rule.effect["ratio"] * level.p999 if level else 0)
@@ -27,7 +28,11 @@ def _level(pause: Pause, stats: RunStats) -> Level | None:
 
 
 def judge(
-    rule: RunRule, pauses: Iterable[tuple[str, Pause]], since_ms: int, upto_ms: int, stats: RunStats
+    rule: RuleSpec,
+    pauses: Iterable[tuple[str, Pause]],
+    since_ms: int,
+    upto_ms: int,
+    stats: RunStats,
 ) -> list[Finding]:
     """What windows that close in (since_ms, upto_ms] say of runs that stand still.
 
@@ -45,14 +50,14 @@ def judge(
     return findings
 
 
-def _ends(rule: RunRule, pause: Pause, stats: RunStats) -> bool:
+def _ends(rule: RuleSpec, pause: Pause, stats: RunStats) -> bool:
     """Whether the runs of this service are known to end."""
     ended, left = stats.ends(pause.since_ms, pause.env, pause.service)
     return ended >= rule.effect["ended"] and left <= rule.effect["left"] * (ended + left)
 
 
 def _finding(
-    rule: RunRule, trace: str, pause: Pause, upto_ms: int, silent_ms: int, stats: RunStats, *,
+    rule: RuleSpec, trace: str, pause: Pause, upto_ms: int, silent_ms: int, stats: RunStats, *,
     breach: bool,
 ) -> Finding:  # fmt: skip
     level = _level(pause, stats)
@@ -70,7 +75,7 @@ def _finding(
         clear=not breach,
         severity="warning",
         signal="silence",
-        unit="s",
+        unit=Unit.SECONDS,
         observed=silent_s,
         expected=float(level.p50) if level else None,
         bound=silent_s,
@@ -84,3 +89,16 @@ def _finding(
         else "",
         traces=(trace,),
     )
+
+
+DETECTOR = PauseDetector(
+    name="orphan",
+    effect={
+        "silent_s": 1800.0,
+        "ratio": 5.0,  # times the longest usual run
+        "ended": 20.0,  # only services that ended so many runs
+        "left": 0.05,  # and left at most this part of them without an end
+    },
+    judge=judge,
+    limit_ms=limit_ms,
+)

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats
+from tocsin.flow.detect.detector import RunDetector
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.run_findings import Broken, tell
-from tocsin.flow.detect.runs.run_settings import RunRule
 from tocsin.flow.detect.runs.step_ring import HANDOFFS, ROOTS, Rings
 from tocsin.flow.detect.runs.tree import depths
-from tocsin.types import Finding
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Finding, Unit
 
 
 def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) -> float:
@@ -23,7 +24,7 @@ def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) 
     return max(effect["depth"], level.p999 if level else 0)
 
 
-def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
+def judge(rule: RuleSpec, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """Runs deeper than `effect.depth` and than one in a thousand of their agent's."""
     floor, worse = rule.effect["depth"], rule.effect["critical"]
     findings: list[Finding] = []
@@ -43,7 +44,7 @@ def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[F
         broken = Broken(
             what="",
             signal="depth",
-            unit="agents",
+            unit=Unit.AGENTS,
             observed=depth,
             bound=bound,
             critical=worse * bound,
@@ -52,3 +53,11 @@ def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[F
         )
         findings += tell(rule, seen.traces[i], steps, names, broken)
     return findings
+
+
+DETECTOR = RunDetector(
+    name="depth",
+    effect={"depth": 3.0, "critical": 2.0, "idle_s": 900.0},  # agents; times the limit is worse
+    judge=judge,
+    limit=limit,
+)

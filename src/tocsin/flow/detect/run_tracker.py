@@ -10,22 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from tocsin.flow.baseline.history.run_stats import QUANTITIES, RunStats
-from tocsin.flow.detect.runs import burn, depth, fan_out, loop, orphan
+from tocsin.flow.detect.detector import PauseDetector, Rule, RunDetector
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.pauses import LEFT_MS, Pause, Shown, shown
-from tocsin.flow.detect.runs.registry import RUNS, judge_seen
 from tocsin.flow.detect.runs.step_ring import ROOTS, Rings, rings
 from tocsin.flow.detect.runs.waiting import Waiting
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import ChangedRun, Finding
 
-#: Detector -> the limit that it holds one quantity of a run against, if anything is known.
-_LIMITS: Final = {"depth": depth.limit, "fan_out": fan_out.limit, "burn": burn.limit}
+_Judged = tuple[Rule, RunDetector]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +36,14 @@ class _Moved:
 
 
 def _read(
-    runs: Sequence[ChangedRun], labels: Mapping[str, str], loops: Sequence[RuleSpec]
+    runs: Sequence[ChangedRun], labels: Mapping[str, str], loops: Sequence[_Judged], stats: RunStats
 ) -> _Moved:
     """Raises ValueError: a run's state is not a RUN_HEADER and whole STEPs."""
     seen, reader = rings(runs), Reader(labels)
-    found = {rule.id: loop.judge(rule, seen, reader) for rule in loops}
+    found = {
+        rule.id: detector.judge(rule, seen, reader, stats) if seen.traces else []
+        for rule, detector in loops
+    }
     ended = seen.count(ROOTS[seen.steps["kind"]]) > 0
     looped = {f.traces[0] for said in found.values() for f in said if f.breach}
     looped &= {seen.traces[i] for i in np.flatnonzero(ended).tolist()} if looped else set()
@@ -54,11 +53,11 @@ def _read(
 class RunTracker:
     """See the module. One a shard."""
 
-    def __init__(self, rules: Sequence[RuleSpec]) -> None:
-        self.rules = [rule for rule in rules if rule.detector in RUNS]
-        self._loops = [rule for rule in self.rules if rule.detector == "loop"]
-        self._orphans = [rule for rule in rules if rule.detector == "orphan"]
-        self._limits = [rule for rule in self.rules if rule.detector in _LIMITS]
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._judged = [(r, r.judged_by) for r in rules if isinstance(r.judged_by, RunDetector)]
+        self._loops = [(rule, by) for rule, by in self._judged if by.finds_loops]
+        self._limits = [(rule.effect, by.limit) for rule, by in self._judged if by.limit]
+        self._paused = [(r, r.judged_by) for r in rules if isinstance(r.judged_by, PauseDetector)]
         self._waiting = Waiting()
         self.stats = RunStats()
         self._closed_ms = 0
@@ -94,17 +93,17 @@ class RunTracker:
         self.see(runs, labels)
         moved, self._moved = self._look(runs, labels), None
         findings: list[Finding] = []
-        for rule in self.rules:
+        for rule, detector in self._judged:
             known = moved.loops.get(rule.id)
-            if known is None:
-                known = judge_seen(rule, moved.seen, moved.reader, self.stats)
-            findings += known
+            if known is None and moved.seen.traces:
+                known = detector.judge(rule, moved.seen, moved.reader, self.stats)
+            findings += known or ()
         return findings
 
     def _look(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> _Moved:
         """A look that is seen, then judged when windows have closed, is read once."""
         if self._moved is None or self._moved.runs is not runs:
-            self._moved = _read(runs, labels, self._loops)
+            self._moved = _read(runs, labels, self._loops, self.stats)
         return self._moved
 
     def close(self, end_ms: int) -> list[Finding]:
@@ -113,8 +112,8 @@ class RunTracker:
         unended = self._waiting.pass_time(since_ms, end_ms, self.stats, self._broke, self._patience)
         return [
             finding
-            for rule in self._orphans
-            for finding in orphan.judge(rule, unended, since_ms, end_ms, self.stats)
+            for rule, detector in self._paused
+            for finding in detector.judge(rule, unended, since_ms, end_ms, self.stats)
         ]
 
     def blobs(self) -> dict[str, bytes | None]:
@@ -122,14 +121,14 @@ class RunTracker:
         return {**self._waiting.blobs(), **self.stats.blobs(self._closed_ms)}
 
     def _patience(self, pause: Pause) -> int:
-        waits = [orphan.limit_ms(rule, pause, self.stats) for rule in self._orphans]
+        waits = [by.limit_ms(rule, pause, self.stats) for rule, by in self._paused]
         return max([LEFT_MS, *waits])
 
     def _broke(self, pause: Pause) -> bool:
         """Whether a run that is over went beyond what is known of its kind."""
         for quantity, value in zip(QUANTITIES, pause.values, strict=True):
             level = self.stats.level(pause.since_ms, pause.env, pause.service, quantity)
-            for rule in self._limits if level else ():
-                if value > _LIMITS[rule.detector](rule.effect, quantity, level):
+            for effect, limit in self._limits if level else ():
+                if value > limit(effect, quantity, level):
                     return True
         return False

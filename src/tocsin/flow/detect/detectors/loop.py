@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
+from tocsin.flow.baseline.history.run_stats import RunStats
+from tocsin.flow.detect.detector import RunDetector
 from tocsin.flow.detect.runs.lanes import (
     Lane,
     Run,
@@ -28,6 +30,7 @@ from tocsin.flow.detect.runs.lanes import (
     may_loop,
     side_by_side,
 )
+from tocsin.flow.detect.runs.loop_settings import IDLE, loop_settings
 from tocsin.flow.detect.runs.names import Reader, joined
 from tocsin.flow.detect.runs.near_loops import find_near, turns
 from tocsin.flow.detect.runs.repetition import (
@@ -39,22 +42,27 @@ from tocsin.flow.detect.runs.repetition import (
     progress_after,
 )
 from tocsin.flow.detect.runs.run_findings import RECENT, RETELL_MS
-from tocsin.flow.detect.runs.run_settings import RunRule, run_settings
 from tocsin.flow.detect.runs.step_ring import ACTS, MODEL_CALLS, ROOTS, Rings, blind, suspects
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import (
     NONE,
     STEP_COST_UNKNOWN,
     STEP_ERROR,
     Finding,
+    Unit,
     join_series,
 )
 
-_UNITS: Final[Mapping[Family, str]] = {"cycle": "cycles", "ping_pong": "cycles", "near": "turns"}
+_UNITS: Final[Mapping[Family, Unit]] = {
+    "cycle": Unit.CYCLES,
+    "ping_pong": Unit.CYCLES,
+    "near": Unit.TURNS,
+}
 
 
-def judge(rule: RunRule, seen: Rings, reader: Reader) -> list[Finding]:
+def judge(rule: RuleSpec, seen: Rings, reader: Reader) -> list[Finding]:
     """What a loop rule says of the runs that moved, in order of event time within a loop."""
-    settings = run_settings(rule)
+    settings = loop_settings(rule)
     limits = settings.limits
     polls = _matcher(settings.poll_tools)
     findings: list[Finding] = []
@@ -175,7 +183,7 @@ def _finding(
         clear=not breach,
         severity="critical" if critical else "warning",
         signal="repeats",
-        unit=_UNITS.get(loop.family, "calls"),
+        unit=_UNITS.get(loop.family, Unit.CALLS),
         observed=float(count),
         expected=None,
         bound=float(loop.bound),
@@ -190,7 +198,7 @@ def _finding(
     )
 
 
-def _as(rule: RunRule, finding: Finding) -> Finding:
+def _as(rule: RuleSpec, finding: Finding) -> Finding:
     """The finding as this rule's, grouped by its dimensions."""
     values = dict(finding.group)
     group = tuple((name, values.get(name, NONE)) for name in rule.group_by)
@@ -219,3 +227,23 @@ def _summary(loop: Loop, count: int, agent: str, tool: str, tokens: int, cost: i
 def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """One expression for all the patterns; none at all matches nothing."""
     return re.compile("|".join(map(translate, patterns)) or r"(?!)", re.IGNORECASE)
+
+
+def _judge(rule: RuleSpec, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
+    del stats  # a loop is one whatever other runs did
+    return judge(rule, seen, reader)
+
+
+def _check(rule: RuleSpec) -> None:
+    loop_settings(rule)
+
+
+DETECTOR = RunDetector(
+    name="loop",
+    effect={**{name: float(value) for name, value in asdict(LoopLimits()).items()}, IDLE: 900.0},
+    options={"poll_tools": []},  # shell patterns of tools that are meant to be polled
+    judge=_judge,
+    finds_loops=True,
+    check=_check,
+    configured=lambda settings: {"poll_tools": settings.poll_tools},
+)

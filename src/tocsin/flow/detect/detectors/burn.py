@@ -10,10 +10,12 @@ from typing import Final
 import numpy as np
 
 from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats, known_at
+from tocsin.flow.detect.detector import RunDetector
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.run_findings import Broken, at_each, tell
-from tocsin.flow.detect.runs.run_settings import RunRule
 from tocsin.flow.detect.runs.step_ring import ROOTS, Rings
+from tocsin.flow.detect.runs.usage import used_by_step
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Finding
 
 #: The loop score looks at this many steps.
@@ -22,7 +24,7 @@ _NANO: Final = 1_000_000_000
 _QUANTITIES: Final[tuple[Quantity, ...]] = ("tokens", "cost", "steps")
 
 
-def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
+def judge(rule: RuleSpec, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """Runs that burn tokens or money in a circle, and runs beyond a cap. See `effect`."""
     findings: list[Finding] = []
     if not seen.traces:
@@ -72,7 +74,7 @@ def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) 
     return max(effect["ratio"] * level.p50, level.p999)
 
 
-def _judge(rule: RunRule, seen: Rings, i: int, reader: Reader, stats: RunStats) -> list[Finding]:
+def _judge(rule: RuleSpec, seen: Rings, i: int, reader: Reader, stats: RunStats) -> list[Finding]:
     steps = seen.of(i)
     names = reader.names(steps)
     findings: list[Finding] = []
@@ -105,19 +107,6 @@ def _cleared(told: Sequence[Finding], ends_ms: Iterable[int]) -> Iterator[Findin
             )
 
 
-def so_far(seen: Rings, i: int, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, tokens and nano-USD of a run up to each step of its ring, the rolled ones too."""
-    total = seen.totals[i]
-    count = np.arange(1, len(steps) + 1)
-    tokens = np.cumsum(steps["tokens"], dtype=np.int64)
-    cost = np.cumsum(steps["cost_nano"], dtype=np.int64)
-    if seen.rolled[i]:
-        count += int(total["spans"]) - int(seen.held[i])
-        tokens += int(total["tokens"]) - int(tokens[-1])
-        cost += max(0, int(total["cost_nano"]) - int(cost[-1]))
-    return count, tokens, cost
-
-
 def loop_score(steps: np.ndarray) -> np.ndarray:
     """1 - distinct outcomes among the last SPAN steps / SPAN; 0 while fewer are known."""
     score = np.zeros(len(steps))
@@ -131,7 +120,7 @@ def _broken(
     effect: Mapping[str, float], seen: Rings, i: int, steps: np.ndarray, who: Names, stats: RunStats
 ) -> Iterator[Broken]:
     limits = at_each(steps["end_ms"], lambda at_ms: _Limits(effect, stats, who, at_ms))
-    count, tokens, cost = so_far(seen, i, steps)
+    count, tokens, cost = used_by_step(seen, i, steps)
     flat = np.ones(len(steps))
     absolute: list[Level | None] = [None] * len(steps)
     circles = loop_score(steps) >= effect["loop_score"]
@@ -158,3 +147,19 @@ def _broken(
         flat * np.inf, "{agent} has taken {observed} steps; the limit is {bound}.",
         [known.levels["steps"] for known in limits], 1.0, None, tokens, cost,
     )  # fmt: skip
+
+
+DETECTOR = RunDetector(
+    name="burn",
+    effect={
+        "ratio": 10.0,  # medians of tokens and cost, in circles
+        "loop_score": 0.5,
+        "steps": 50.0,
+        "steps_ratio": 2.0,
+        "cap_tokens": 0.0,  # hard caps; 0 = none
+        "cap_usd": 0.0,
+        "idle_s": 900.0,
+    },
+    judge=judge,
+    limit=limit,
+)

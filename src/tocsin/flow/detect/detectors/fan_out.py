@@ -9,12 +9,14 @@ from typing import Final
 import numpy as np
 
 from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats
+from tocsin.flow.detect.detector import RunDetector
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.run_findings import Broken, at_each, tell
-from tocsin.flow.detect.runs.run_settings import RunRule
 from tocsin.flow.detect.runs.step_ring import CALLED, ROOTS, Rings, often
 from tocsin.flow.detect.runs.tree import agents, fan_outs
-from tocsin.types import Finding
+from tocsin.flow.detect.runs.usage import has_called
+from tocsin.flow.rules.spec import RuleSpec
+from tocsin.types import Finding, Unit
 
 _FLOORS: Final[Mapping[Quantity, str]] = {"fan_out": "children", "agents": "agents"}
 
@@ -26,7 +28,7 @@ def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) 
     return max(effect[_FLOORS[quantity]], effect["ratio"] * level.p99 if level else 0)
 
 
-def judge(rule: RunRule, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
+def judge(rule: RuleSpec, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """Runs wider than `children`, or with more than `agents`, and than theirs mostly are."""
     effect = rule.effect
     kind = seen.steps["kind"]
@@ -53,12 +55,6 @@ _WIDE = "{agent} started {observed} calls or agents at once; the limit is {bound
 _MANY = "{agent} has spawned {observed} agents; the limit is {bound}."
 
 
-def has_called(seen: Rings, run: int, steps: np.ndarray) -> bool:
-    """Whether a model was called before the run's ring begins: tokens say so."""
-    rolled = bool(seen.rolled[run])
-    return rolled and bool(seen.totals["tokens"][run] > steps["tokens"].sum(dtype=np.int64))
-
-
 def _broken(
     effect: Mapping[str, float], quantity: Quantity, observed: np.ndarray, steps: np.ndarray,
     names: Sequence[Names], stats: RunStats,
@@ -71,10 +67,24 @@ def _broken(
     return Broken(
         what="" if quantity == "fan_out" else quantity,
         signal=quantity,
-        unit="children" if quantity == "fan_out" else "agents",
+        unit=Unit.CHILDREN if quantity == "fan_out" else Unit.AGENTS,
         observed=observed,
         bound=bound,
         critical=np.maximum(effect["critical"], bound),
         summary=_WIDE if quantity == "fan_out" else _MANY,
         levels=levels,
     )
+
+
+DETECTOR = RunDetector(
+    name="fan_out",
+    effect={
+        "children": 10.0,  # of one span at a time
+        "agents": 20.0,  # of one run
+        "ratio": 3.0,  # times the 99th percentile of what is usual
+        "critical": 50.0,
+        "idle_s": 900.0,
+    },
+    judge=judge,
+    limit=limit,
+)
