@@ -42,7 +42,11 @@ class Unit(StrEnum):
 
     def number(self, value: float, digits: str = ",.0f") -> str:
         """The number alone; `digits` is a format specification."""
-        return format(value / _PER_READ.get(self, 1.0), digits)
+        return format(self.read(value), digits)
+
+    def read(self, value: float) -> float:
+        """A value in the unit a person reads."""
+        return value / _PER_READ.get(self, 1.0)
 
 
 #: Units of which people read another, and how many of them make one of that.

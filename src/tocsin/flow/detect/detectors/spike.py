@@ -73,8 +73,8 @@ def _verdicts(
         times = value[i] / max(expected.high[i], 1e-9)
         what, then = value[i], expected.high[i]
         return (
-            f"{name_of(graded, int(rows[i]))}: {unit.amount(what, _digits(what))} "
-            f"in {minutes:g} min, {times:.0f} times the expected {unit.number(then, _digits(then))}"
+            f"{name_of(graded, int(rows[i]))}: {unit.amount(what, _digits(unit.read(what)))} "
+            f"in {minutes:g} min, {times:.0f} times the expected {unit.number(then, _digits(unit.read(then)))}"
         )
 
     def usual(parts: np.ndarray) -> np.ndarray:
