@@ -41,7 +41,10 @@ class KafkaBroker:
             except _NOT_IDEMPOTENT:
                 # Without it a retry may write a record twice. Spans bear an id.
                 self._producer = await self._admitted(idempotent=False)
-        except (KafkaError, TimeoutError, RuntimeError) as error:
+        except RuntimeError as error:  # no codec
+            compression = self._settings.compression
+            raise BrokerError(f"{error}; `pip install 'aiokafka[{compression}]'` has it.") from None
+        except (KafkaError, OSError) as error:  # TimeoutError is an OSError
             raise BrokerError(self._sentence("admits no producer", error)) from None
 
     async def _admitted(self, *, idempotent: bool) -> AIOKafkaProducer:

@@ -138,6 +138,6 @@ class Publisher:
 
 
 def _kafka(settings: Settings) -> Broker:
-    from tocsin_client.kafka import KafkaBroker  # loads aiokafka: 0.2 s of CPU
+    from tocsin_client.kafka import KafkaBroker  # loads aiokafka, and only here
 
     return KafkaBroker(settings)
