@@ -84,8 +84,8 @@ def test_each_field_can_be_written(name: str) -> None:
 def test_the_client_knows_every_field_but_those_that_hold_content() -> None:
     assert set(client.SPAN) | {"tool_arguments", "tool_result"} == set(SPAN_V1["properties"])
     assert set(client.CHANGE) == set(CHANGE_V1["properties"])
-    assert list(kinds.Kind) == list(Kind)
-    assert list(kinds.ChangeKind) == list(ChangeKind)
+    assert {k.name: k.value for k in kinds.Kind} == {k.name: k.value for k in Kind}
+    assert {k.name: k.value for k in kinds.ChangeKind} == {k.name: k.value for k in ChangeKind}
     assert (client.FIRST_NS, client.LAST_NS) == (instant.FIRST_NS, instant.LAST_NS)
     assert Limits().max_string == client.MAX_STRING
     required = set(contract.SpanV1.model_json_schema()["required"])
@@ -107,7 +107,7 @@ def test_what_is_wrong_is_named_without_its_value() -> None:
         client.span(native(tool="\ud800"))
 
 
-CHANGES = st.fixed_dictionaries(
+CHANGES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"kind": st.sampled_from([*ChangeKind, "coffee", 3])},
     optional={
         name: st.text(max_size=5) | st.sampled_from(["\ud800", 7, 1.5, True, None, []])

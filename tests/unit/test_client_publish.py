@@ -34,7 +34,7 @@ def memory(partitions: int = 2) -> MemoryBus:
 
 def publisher(bus: MemoryBus, **more: Any) -> Publisher:
     ticks, broker = count(END_NS, 1_000_000), MemoryBroker(bus)
-    given = {"service": "shop", "settings": SETTINGS, "now_ns": lambda: next(ticks)}
+    given: dict[str, Any] = {"service": "shop", "settings": SETTINGS, "now_ns": lambda: next(ticks)}
     return Publisher(broker=broker, **(given | more))
 
 
