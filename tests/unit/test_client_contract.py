@@ -81,6 +81,13 @@ def test_each_field_can_be_written(name: str) -> None:
         assert json.loads(client.span(native() | {name: value}))[name] == value
 
 
+@pytest.mark.parametrize("name", sorted(client.SPAN))
+def test_true_and_digits_are_no_numbers(name: str) -> None:
+    assert written(native() | {name: True}) is None
+    if not is_allowed(native() | {name: "5"}):
+        assert written(native() | {name: "5"}) is None
+
+
 def test_the_client_knows_every_field_but_those_that_hold_content() -> None:
     assert set(client.SPAN) | {"tool_arguments", "tool_result"} == set(SPAN_V1["properties"])
     assert set(client.CHANGE) == set(CHANGE_V1["properties"])

@@ -69,6 +69,17 @@ def test_what_is_nearly_json_is_read_as_the_server_reads_it(text: str) -> None:
     assert hashed(text) == by_server(json.dumps(text).encode())
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[NaN]", '{"a": Infinity}', "[-Infinity]", "[1e400]", "[1e-400]", "[-0]", "[-0.0]",
+     '["\\ud800"]', '["\\udc00"]', '["\\ud83d\\ude00"]', '["\\ud83d\\u0041"]', '["\\\\ud800"]',
+     '{"a": 1, "a": 2}', "[01]", "[1.]", "[1] x", "[1,]", '["\t"]', "\ufeff[1]", "\u00a0[1]",
+     f"[{'9' * 4300}]", f"[{'9' * 4301}]", f"[{2**63}]", f"[{-(2**63)}]", "", " \u2003x"],
+)  # fmt: skip
+def test_the_edges_of_json_are_where_the_server_has_them(text: str) -> None:
+    assert hashed(text) == by_server(json.dumps(text).encode())
+
+
 @given(JSON.filter(lambda value: value is not None))
 def test_a_fingerprint_is_the_one_ingest_makes_of_the_arguments(content: object) -> None:
     span = one(encode(native(kind="tool", tool="t", tool_arguments=content)))
