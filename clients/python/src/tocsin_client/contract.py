@@ -79,7 +79,7 @@ def _whole(least: int, most: int) -> _Check:
 
 def _real(least: float, most: float) -> _Check:
     def check(value: SupportsFloat) -> float:
-        if isinstance(value, bool | str) or not isinstance(value, SupportsFloat):
+        if isinstance(value, bool) or not isinstance(value, SupportsFloat):
             raise TypeError
         number = float(value)
         if not (math.isfinite(number) and least <= number <= most):
