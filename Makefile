@@ -33,6 +33,6 @@ clean: ## remove all that was made here
 	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # The stamp names the checkout it was made in: a moved or copied one is set up again.
-$(STAMP): pyproject.toml .ci/setup $(if $(filter $(CURDIR),$(shell cat $(STAMP) 2>/dev/null)),,FORCE)
+$(STAMP): pyproject.toml clients/python/pyproject.toml .ci/setup $(if $(filter $(CURDIR),$(shell cat $(STAMP) 2>/dev/null)),,FORCE)
 	@.ci/setup $(VENV)
 	@echo $(CURDIR) > $@

@@ -16,7 +16,7 @@ group() { acl "$1" --operation Read --operation Describe --group "tocsin-$2" --r
 
 # Your services: they may write spans, and read nothing.
 topic tocsin-producers Write tocsin.spans.v1
-# Pipelines, and services with `tocsin.publish`, tell of deploys and flags.
+# Pipelines, and services with `tocsin_client`, tell of deploys and flags.
 topic tocsin-producers Write tocsin.changes.v1
 
 topic tocsin-ingest Read tocsin.spans.v1

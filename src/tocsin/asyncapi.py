@@ -82,7 +82,7 @@ def document() -> str:
         "operations": {
             "readSpans": _operation("receive", "spans", "`tocsin ingest` reads them."),
             "sendSpans": _operation(
-                "send", "spans", "`tocsin.publish` and `tocsin dlq replay --yes` write there."
+                "send", "spans", "`tocsin_client` and `tocsin dlq replay --yes` write there."
             ),
             "sendDeadLetters": _operation(
                 "send", "deadLetters", "`tocsin ingest` writes them; of changes, `tocsin watch`."
@@ -91,7 +91,7 @@ def document() -> str:
             "sendNotices": _operation("send", "flushes", "`tocsin ingest`, after each merge."),
             "readNotices": _operation("receive", "flushes", "`tocsin watch`, by shard."),
             "sendChanges": _operation(
-                "send", "changes", "`tocsin change` and `tocsin.publish` write there."
+                "send", "changes", "`tocsin change` and `tocsin_client` write there."
             ),
             "readChanges": _operation(
                 "receive", "changes", "Each `tocsin watch` reads all of it, a day back."

@@ -1,50 +1,61 @@
-"""What a service says with `tocsin.publish` is counted; a dead broker costs the service nothing."""
+"""What a service says with `tocsin_client` is counted; a dead broker costs the service nothing.
+
+The service is a process of its own. TOCSIN_TEST_CLIENT_PYTHON names an interpreter that has the
+client's wheel and some release of aiokafka; without it, it is this one with the client's source.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from servers import Kafka
-from tocsin.publish import Publisher
+from tocsin.flow.decode import Limits
+from tocsin.flow.decode.changes import decode_changes
 from world import World
+
+SERVICE = Path(__file__).with_name("client_service.py")
+SOURCE = Path(__file__).parents[2] / "clients" / "python" / "src"
+
+
+def begin(world: World, what: str) -> subprocess.Popen[str]:
+    python = os.environ.get("TOCSIN_TEST_CLIENT_PYTHON")
+    path = {} if python else {"PYTHONPATH": str(SOURCE)}
+    env = {name: value for name, value in world.env().items() if name != "PYTHONPATH"} | path
+    return subprocess.Popen(
+        [python or sys.executable, str(SERVICE), what],
+        env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 async def test_a_run_published_by_hand_is_on_the_books(world: World) -> None:
-    config = world.config()
-    async with Publisher(service="shop", config=config) as publisher:
-        for _ in range(20):
-            async with publisher.run(agent="planner") as run:
-                async with run.tool("search", arguments={"q": "x"}) as call:
-                    call.result("none")
-                async with run.llm("gpt-5", provider="openai") as call_model:
-                    call_model.usage(input_tokens=10, output_tokens=1)
-    assert (publisher.counts.published, publisher.counts.dropped) == (60, 0)
+    output, _ = begin(world, "runs").communicate(timeout=60)
+    said = json.loads(output)
+    print(f"the service had aiokafka {said['aiokafka']}")
+    assert said["counts"] == {"published": 61, "dropped": 0, "invalid": 0}
+    assert not said["tocsin"]
     world.start("ingest")
 
     async def counted() -> bool:
         return (await world.account())["aggregated"] == 60
 
     await world.until(counted, 60, "60 spans on the books")
+    config = world.config()
     assert len(await world.read(config.topics.spans)) == 60
+    read = decode_changes(await world.read(config.topics.changes), Limits())
+    assert [(c.kind, c.service, c.value) for c in read.changes] == [("deploy", "shop", "1.4.2")]
 
 
 async def test_a_broker_that_dies_holds_nobody_up(world: World, kafka: Kafka) -> None:
-    loop = asyncio.get_running_loop()
-    config = world.config()
-    publisher = Publisher(service="shop", config=config, buffer=50, close_timeout_s=2)
-    async with publisher:
-        async with publisher.run(agent="planner"):
-            pass
-        while not publisher.counts.published:
-            await asyncio.sleep(0.05)
-        kafka.kill()
-        began = loop.time()
-        for _ in range(200):
-            async with publisher.run(agent="planner"):
-                pass
-            await asyncio.sleep(0)
-        assert loop.time() - began < 1
-        closing = loop.time()
-    assert loop.time() - closing < 3
-    counts = publisher.counts
-    assert (counts.published, counts.dropped, counts.invalid) == (1, 200, 0)
+    service = begin(world, "outage")
+    assert service.stdout is not None
+    assert json.loads(service.stdout.readline()) == {"published": 1}
+    kafka.kill()
+    output, _ = service.communicate("it is dead\n", timeout=60)
+    said = json.loads(output)
+    assert said["took_s"] < 1
+    assert said["closed_s"] < 3
+    assert said["counts"] == {"published": 1, "dropped": 200, "invalid": 0}

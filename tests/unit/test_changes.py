@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from memory_broker import MemoryBroker
 from memory_world import ROWS, Bench, published
 from native import encode
 from spans import T0_NS
@@ -17,13 +18,13 @@ from tocsin.errors import UserError
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.publish import Publisher
 from tocsin.run.change_feed import KEPT_MS, ChangeFeed, tell, told_since
 from tocsin.run.replay.engine import Replay, chunks
 from tocsin.run.topics import ensure
 from tocsin.run.watch import Watch
 from tocsin.store.memory import _Shard
 from tocsin.types import Reason
+from tocsin_client import Publisher
 from unit.test_watch import ALL, events, told
 from unit.test_watch import loop_rows as overlapping_rows
 
@@ -175,7 +176,7 @@ async def test_the_client_tells_of_a_change_as_the_command_line_does() -> None:
     await ensure(bench.config(), bench.bus.admin())
     config, now = bench.config(), T0_NS
     async with Publisher(
-        service="shop", env="prod", config=config, bus=bench.bus, now_ns=lambda: now
+        service="shop", env="prod", broker=MemoryBroker(bench.bus), now_ns=lambda: now
     ) as publisher:
         publisher.change("deploy", version="1.4.2")
         publisher.change("flag", name="planner", variant="on", service="*")
@@ -187,7 +188,7 @@ async def test_the_client_tells_of_a_change_as_the_command_line_does() -> None:
     topic, partition, offset = await tell(bench.bus, config, change)
     assert (topic, partition, offset) == (config.topics.changes, 0, 2)
     first, flag, last = (json.loads(r.value or b"") for r in bench.bus.records(topic))
-    assert first == last | {"source": "tocsin.publish"}
+    assert first == last | {"source": "tocsin_client"}
     assert (flag["service"], flag["variant"], flag["env"]) == ("*", "on", "prod")
 
 

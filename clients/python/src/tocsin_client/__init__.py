@@ -13,10 +13,23 @@
 A span is published when its block ends. Tool arguments and results become keyed fingerprints
 in this process and are dropped; no method takes a prompt or an answer. What goes wrong here
 never reaches the caller: a span that cannot be sent is counted (`Publisher.counts`) and
-logged under `tocsin.publish`.
+logged under `tocsin_client`. The Kafka library is loaded when a publisher is entered.
 """
 
-from tocsin.publish.client import Counts, Publisher
-from tocsin.publish.spans import ModelCall, Span, ToolCall
+from tocsin_client.kinds import ChangeKind, Kind
+from tocsin_client.outbox import Counts
+from tocsin_client.publisher import Publisher
+from tocsin_client.settings import Settings, SettingsError
+from tocsin_client.spans import ModelCall, Span, ToolCall
 
-__all__ = ["Counts", "ModelCall", "Publisher", "Span", "ToolCall"]
+__all__ = [
+    "ChangeKind",
+    "Counts",
+    "Kind",
+    "ModelCall",
+    "Publisher",
+    "Settings",
+    "SettingsError",
+    "Span",
+    "ToolCall",
+]

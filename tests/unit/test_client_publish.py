@@ -1,39 +1,29 @@
-"""`tocsin.publish`: what is published decodes to what was meant, and holds no content."""
+"""`tocsin_client`: what is published decodes to what was meant, and holds no content."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import BaseModel, SecretStr
 
+from memory_broker import MemoryBroker
 from tocsin.bus.base import TopicSpec
 from tocsin.bus.memory import MemoryBus
-from tocsin.config import Config, UserError
 from tocsin.flow.decode import Limits, decode
-from tocsin.publish import Publisher, Span
-from tocsin.settings import KafkaConfig
 from tocsin.types import SPAN_SCHEMA, Kind
+from tocsin_client import Publisher, Settings, SettingsError, Span
 from unit.decode_samples import END_NS, KEY, native
 from unit.decode_samples import encode as encoded
 from unit.decode_samples import one as only
 
-CONFIG = Config(fingerprint_key=SecretStr(KEY.decode()))
-TOPIC = CONFIG.topics.spans
+SETTINGS = Settings(fingerprint_key=KEY.decode())
+TOPIC = SETTINGS.spans_topic
 SECRET = "jane@example.com asked for a refund"
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text()
-    | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)  # fmt: skip
 
 
 def memory(partitions: int = 2) -> MemoryBus:
@@ -42,10 +32,10 @@ def memory(partitions: int = 2) -> MemoryBus:
     return bus
 
 
-def publisher(bus: MemoryBus | None, **more: Any) -> Publisher:
-    ticks = count(END_NS, 1_000_000)
-    settings: dict[str, Any] = {"service": "shop", "config": CONFIG, "now_ns": lambda: next(ticks)}
-    return Publisher(bus=bus, **(settings | more))
+def publisher(bus: MemoryBus, **more: Any) -> Publisher:
+    ticks, broker = count(END_NS, 1_000_000), MemoryBroker(bus)
+    given: dict[str, Any] = {"service": "shop", "settings": SETTINGS, "now_ns": lambda: next(ticks)}
+    return Publisher(broker=broker, **(given | more))
 
 
 def spans(bus: MemoryBus) -> list[dict[str, Any]]:
@@ -145,34 +135,6 @@ async def test_an_exception_is_an_error_of_its_class_and_goes_on(
     assert (said["error"], said["error_class"]) == (True, "quota")
 
 
-@given(JSON.filter(lambda value: value is not None))
-def test_a_fingerprint_is_the_one_ingest_would_make(content: object) -> None:
-    made = publisher(memory()).fingerprint(content)
-    span = only(encoded(native(kind="tool", tool="t", tool_arguments=content)))
-    assert made == span["args_hash"]
-
-
-@dataclass
-class _Query:
-    q: str
-
-
-class _Model(BaseModel):
-    q: str
-
-
-def test_dataclasses_models_and_sets_have_the_fingerprint_of_their_json() -> None:
-    out = publisher(memory())
-    plain = out.fingerprint({"q": "x"})
-    assert plain == out.fingerprint(_Query("x")) == out.fingerprint(_Model(q="x"))
-    assert out.fingerprint({"b", "a"}) == out.fingerprint(["a", "b"])
-    assert out.fingerprint(object()) is None
-    loop: list[Any] = []
-    loop.append(loop)
-    assert out.fingerprint(loop) is None
-    assert out.fingerprint("\ud800") is None
-
-
 async def test_what_is_against_the_contract_is_counted_and_harms_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -193,11 +155,10 @@ async def test_what_is_against_the_contract_is_counted_and_harms_nobody(
 async def test_a_broker_that_is_away_costs_spans_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    kafka = KafkaConfig(bootstrap="localhost:1", connect_timeout_s=0.2)
-    config = CONFIG.model_copy(update={"kafka": kafka})
-    out = Publisher(service="shop", config=config, buffer=10, close_timeout_s=0.5)
+    away = replace(SETTINGS, bootstrap="localhost:1", connect_timeout_s=0.2)
+    out = Publisher(service="shop", settings=away, buffer=10, close_timeout_s=0.5)
     loop = asyncio.get_running_loop()
-    with caplog.at_level(logging.WARNING, "tocsin.publish"):
+    with caplog.at_level(logging.WARNING, "tocsin_client"):
         async with out:
             began = loop.time()
             for _ in range(25):
@@ -209,7 +170,7 @@ async def test_a_broker_that_is_away_costs_spans_and_nothing_else(
             closing = loop.time()
     assert loop.time() - closing < 2
     assert (out.counts.published, out.counts.dropped) == (0, 25)
-    said = [r.getMessage() for r in caplog.records if r.name == "tocsin.publish"]
+    said = [r.getMessage() for r in caplog.records if r.name == "tocsin_client"]
     assert sum("localhost:1" in sentence for sentence in said) == 1
     assert len(said) == 3, "each thing once, not once a span"
 
@@ -249,5 +210,5 @@ async def test_a_run_can_go_on_elsewhere() -> None:
 
 
 def test_two_ways_to_name_the_broker_are_one_too_many() -> None:
-    with pytest.raises(UserError, match="not both"):
-        Publisher("kafka:9092", service="shop", config=CONFIG)
+    with pytest.raises(SettingsError, match="not both"):
+        Publisher("kafka:9092", service="shop", settings=SETTINGS)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from uuid import uuid4
 
-from tocsin.types import Kind
+from tocsin_client.kinds import Kind
 
 if TYPE_CHECKING:
-    from tocsin.publish.client import Publisher
+    from tocsin_client.publisher import Publisher
 
 _S = TypeVar("_S", bound="Span")
 
