@@ -71,10 +71,11 @@ def _verdicts(
 
     def sentence(i: int) -> str:
         times = value[i] / max(expected.high[i], 1e-9)
-        what, then = value[i], expected.high[i]
+        what = unit.amount(value[i], _digits(unit.read(value[i])))
+        usual = unit.number(expected.high[i], _digits(unit.read(expected.high[i])))
         return (
-            f"{name_of(graded, int(rows[i]))}: {unit.amount(what, _digits(unit.read(what)))} "
-            f"in {minutes:g} min, {times:.0f} times the expected {unit.number(then, _digits(unit.read(then)))}"
+            f"{name_of(graded, int(rows[i]))}: {what} in {minutes:g} min, "
+            f"{times:.0f} times the expected {usual}"
         )
 
     def usual(parts: np.ndarray) -> np.ndarray:
