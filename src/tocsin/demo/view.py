@@ -197,7 +197,7 @@ def alarm_line(scene: Scene, alarm: Alarm) -> str:
 
 
 _RELATIONS: dict[Relation, str] = {
-    "caught": "catches", "also": "is also of", "related": "follows from",
+    "caught": "catches", "also": "also tells of", "related": "follows from",
 }  # fmt: skip
 
 
