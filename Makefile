@@ -25,7 +25,7 @@ quick: $(DEV) ## run the tests that need no server, each law on fewer cases, slo
 test-one: $(DEV) ## run the tests whose names match, of any folder: make test-one NAME='loop and not tool'
 	@$(if $(NAME),,echo "make test-one NAME=... says which; NAME is a pytest -k expression" >&2; exit 2)
 	@$(BIN)/pytest -k '$(NAME)'
-coverage: $(DEV) ## say which lines `make quick` leaves untested
+coverage: $(DEV) ## say which lines `make quick` leaves untested; some minutes longer than that
 	@$(BIN)/pytest $(QUICK) --cov=tocsin --cov-report=term-missing:skip-covered
 lint: $(DEV) ## check style, format and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
@@ -42,7 +42,7 @@ quality: $(DEV) ## measure what is detected, on simulations and public data; wri
 lock: $(RUN) ## raise the versions in requirements/ to the newest that pyproject.toml allows
 	@.ci/lock $(VENV)
 clean: ## remove all that was made here
-	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) .cache .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # A stamp names the checkout it was made in: a moved or copied one is set up again.
 elsewhere = $(if $(filter $(CURDIR),$(shell cat $(1) 2>/dev/null)),,FORCE)
