@@ -20,8 +20,8 @@ test: $(DEV) ## run every test, fast ones first, on a real Kafka where there is 
 	@$(BIN)/pytest -n 2 tests/unit tests/golden
 	@echo "test: contract and end-to-end tests on a broker and a Redis; some minutes"
 	@$(BIN)/pytest tests/contract tests/e2e
-quick: $(DEV) ## run the tests that need no server, each law on fewer cases, slow ones left out
-	@$(BIN)/pytest $(QUICK)
+quick: $(DEV) ## run the tests that need no server, on fewer cases, slow ones left out; all, or NAME=expression
+	@$(BIN)/pytest $(QUICK) $(if $(NAME),-k '$(NAME)')
 test-one: $(DEV) ## run the tests whose names match, of any folder: make test-one NAME='loop and not tool'
 	@$(if $(NAME),,echo "make test-one NAME=... says which; NAME is a pytest -k expression" >&2; exit 2)
 	@$(BIN)/pytest -k '$(NAME)'
