@@ -1,38 +1,56 @@
 # Needs make and Python >= 3.11; `make` alone lists the targets.
 VENV := .venv
-STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
+# What is installed: enough to run and demo, or also all that tests and checks need.
+RUN := $(VENV)/.embedded
+DEV := $(VENV)/.dev
+QUICK := -n 2 --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint type bench fuzz clean FORCE
+.PHONY: help setup demo test quick test-one coverage lint type bench fuzz quality lock clean FORCE
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' Makefile | expand -t 12
 
-setup: $(STAMP) ## make .venv with Tocsin in it, up to date
-demo: setup ## start a broker and a Redis, a fleet of agents with incidents, and watch the alerts
+setup: $(DEV) ## make .venv with Tocsin and all that tests need in it, up to date
+demo: $(RUN) ## start a broker and a Redis, a fleet of agents with incidents, and watch the alerts
 	@$(BIN)/tocsin demo
-test: setup ## run every test, fast ones first, on a real Kafka where there is one
+test: $(DEV) ## run every test, fast ones first, on a real Kafka where there is one
+	@echo "test: unit and golden tests; some minutes on two cores"
 	@$(BIN)/pytest -n 2 tests/unit tests/golden
+	@echo "test: contract and end-to-end tests on a broker and a Redis; some minutes"
 	@$(BIN)/pytest tests/contract tests/e2e
-quick: setup ## run the tests that need no server, each law on fewer cases, slow ones left out
-	@$(BIN)/pytest -n 2 --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
-lint: setup ## check style, format and who imports whom
+quick: $(DEV) ## run the tests that need no server, on fewer cases, slow ones left out; all, or NAME=expression
+	@$(BIN)/pytest $(QUICK) $(if $(NAME),-k '$(NAME)')
+test-one: $(DEV) ## run the tests whose names match, of any folder: make test-one NAME='loop and not tool'
+	@$(if $(NAME),,echo "make test-one NAME=... says which; NAME is a pytest -k expression" >&2; exit 2)
+	@$(BIN)/pytest -k '$(NAME)'
+coverage: $(DEV) ## say which lines `make quick` leaves untested; some minutes longer than that
+	@$(BIN)/pytest $(QUICK) --cov=tocsin --cov-report=term-missing:skip-covered
+lint: $(DEV) ## check style, format and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
-type: setup ## check types
+type: $(DEV) ## check types
 	@$(BIN)/mypy
-bench: setup ## measure speed: Kafka to Redis beside a bare poll loop, then each stage
+bench: $(DEV) ## measure speed: Kafka to Redis beside a bare poll loop, then each stage
 	@for part in ingest store decode cost detect replay; do \
 		echo "== $$part"; $(BIN)/python tests/bench/bench_$$part.py || exit 1; done
-fuzz: setup ## throw mutated messages at decode for ten minutes, or SECONDS=n
+fuzz: $(DEV) ## throw mutated messages at decode for ten minutes, or SECONDS=n
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py $(or $(SECONDS),600)
-quality: setup ## measure what is detected, on simulations and public data; writes docs/quality.md
+quality: $(DEV) ## measure what is detected, on simulations and public data; writes docs/quality.md
 	@cd tests && ../$(BIN)/python -m quality
+lock: $(RUN) ## raise the versions in requirements/ to the newest that pyproject.toml allows
+	@.ci/lock $(VENV)
 clean: ## remove all that was made here
-	@rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) .cache .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
-# The stamp names the checkout it was made in: a moved or copied one is set up again.
-$(STAMP): pyproject.toml clients/python/pyproject.toml .ci/setup $(if $(filter $(CURDIR),$(shell cat $(STAMP) 2>/dev/null)),,FORCE)
-	@.ci/setup $(VENV)
+# A stamp names the checkout it was made in: a moved or copied one is set up again.
+elsewhere = $(if $(filter $(CURDIR),$(shell cat $(1) 2>/dev/null)),,FORCE)
+SETUP := .ci/setup .ci/pip_for_uv.py pyproject.toml clients/python/pyproject.toml requirements/tools.txt
+
+$(RUN): $(SETUP) requirements/embedded.txt $(call elsewhere,$(RUN))
+	@.ci/setup $(VENV) embedded
 	@echo $(CURDIR) > $@
+$(DEV): $(SETUP) requirements/dev.txt $(call elsewhere,$(DEV))
+	@.ci/setup $(VENV) dev
+	@echo $(CURDIR) | tee $(RUN) > $@

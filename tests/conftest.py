@@ -9,13 +9,14 @@ import asyncio
 import inspect
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from hypothesis import settings as hypothesis_settings
 
+from progress import SILENCE_S, open_terminal, told_when_long
 from servers import Kafka, Redis, Source, Unavailable, kafka_source, redis_source
 
 _ORDER = ("unit", "contract", "golden", "e2e", "quality", "bench")
@@ -33,6 +34,8 @@ hypothesis_settings.load_profile("fuzz" if os.environ.get("TOCSIN_FUZZ") == "1" 
 
 def pytest_configure() -> None:
     """Plan the servers, and forget the settings of whoever runs the tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # of several workers one always has news
+        open_terminal()
     kept = ("TOCSIN_TEST_", "TOCSIN_REQUIRE_", "TOCSIN_FUZZ")
     for name in [n for n in os.environ if n.startswith("TOCSIN_") and not n.startswith(kept)]:
         del os.environ[name]
@@ -62,6 +65,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(folder[item])
     items.sort(key=lambda item: _ORDER.index(folder[item]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Name a test that is silent for long."""
+    note = f"{item.name}: {SILENCE_S:.0f} s so far; some end-to-end tests take a minute"
+    with told_when_long(note):
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

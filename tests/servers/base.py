@@ -16,6 +16,7 @@ class Server(ABC):
     """A server on loopback. `start` raises Unavailable; all four block: use a thread in a loop."""
 
     name: str
+    takes = "a second"  # until it serves, the first time
 
     @abstractmethod
     def start(self) -> None:

@@ -33,6 +33,8 @@ _SETTINGS = {
 class Container(Server):
     """A container whose one port is published on loopback only."""
 
+    takes = "some seconds; a minute or two where Docker must pull the image"
+
     def __init__(self, image: str, inside: int, env: dict[str, str], port: int) -> None:
         from testcontainers.core.container import DockerContainer
 

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from progress import tell
 from servers.base import Kafka, Process, Unavailable
 from tocsin.embedded import LOOPBACK, Child, free_port
 from tocsin.errors import UserError
@@ -63,6 +64,7 @@ class JavaKafka(Process, Kafka):
     """Apache Kafka in a JVM. Its topics live until the test session ends."""
 
     real = True
+    takes = "about ten seconds"
 
     def __init__(self) -> None:
         super().__init__(self._launch_broker)
@@ -119,6 +121,7 @@ def _fetch_jars() -> None:
     """Copy the broker's jars, 43 MB, into the cache; whole or not at all."""
     if JARS.is_dir():
         return
+    tell(f"Maven fetches Apache Kafka {VERSION}, 43 MB, once: half a minute on a fast line")
     JARS.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=JARS.parent) as folder:
         pom = Path(__file__).with_name("pom.xml")

@@ -109,3 +109,17 @@ def test_every_alarm_is_counted_exactly_once_whatever_the_order(given_alarms: li
 def test_every_shipped_detector_speaks_of_a_kind_and_every_kind_has_one() -> None:
     assert set(KIND_OF_DETECTOR) <= set(DETECTORS)
     assert set(KIND_OF_DETECTOR.values()) == {*KINDS, "new_model"}
+
+
+def test_every_alarm_is_explained_or_false_and_never_both() -> None:
+    alarms = [
+        alarm(name="first"),
+        alarm(at_ms=1_120_000, name="again"),
+        alarm("latency", name="besides"),
+        alarm("spike", "search", name="wrong"),
+    ]
+    result = score(INCIDENTS, alarms)
+    assert result.explained == {
+        "first": ("caught", SPIKE), "again": ("also", SPIKE), "besides": ("related", SPIKE),
+    }  # fmt: skip
+    assert {a.alert_id for a in result.false} == {"wrong"}

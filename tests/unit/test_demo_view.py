@@ -12,7 +12,17 @@ from tocsin.demo.check import Alarm
 from tocsin.demo.incidents import MINUTE_MS, scenario
 from tocsin.demo.profiles import FLEET
 from tocsin.demo.scene import Scene
-from tocsin.demo.view import LiveView, PlainView, number, picture, span, summary, verdict
+from tocsin.demo.view import (
+    LiveView,
+    PlainView,
+    alarm_line,
+    number,
+    others,
+    picture,
+    span,
+    summary,
+    verdict,
+)
 
 LIVE_MS = 1_763_812_800_000
 RULE_WITH_A_LONG_NAME = "latency_of_model_calls_regression"
@@ -67,7 +77,7 @@ def test_the_picture_names_every_incident_and_the_delay_of_a_caught_one(scene: S
     for incident in scene.incidents:
         assert incident.service in text
     assert text.count("caught after 1m30s") == 2
-    assert "false?" in text
+    assert "nothing: false" in text
 
 
 def test_the_live_view_draws_what_the_scene_has_become(scene: Scene) -> None:
@@ -108,6 +118,41 @@ def test_the_verdict_has_a_line_an_incident_and_one_of_false_alerts(scene: Scene
     assert re.search(r"after 1m30s of event time, \d+\.\d s of wall time", lines[0])
 
 
+def test_every_alert_is_explained_by_an_incident_or_called_false(scene: Scene) -> None:
+    routing, latency = scene.incidents[:2]
+    related = Alarm(
+        "r", "tokens_tail", None, latency.service, "warning",
+        latency.from_ms + 120_000, 33.0, 14_000.0, 2780.0, "tokens", "",
+    )  # fmt: skip
+    scene.alarms.append(related)
+    lines = [alarm_line(scene, alarm) for alarm in scene.alarms]
+    assert f"(catches the routing incident of {routing.service}, 1m30s after its onset)" in lines[0]
+    assert f"(catches the routing incident of {routing.service}, 1m00s after its onset)" in lines[2]
+    assert "(false: no incident explains it)" in lines[3]
+    assert (
+        f"(follows from the latency incident of {latency.service}, 2m00s after its onset)"
+        in lines[4]
+    )
+    rest = others(scene, scene.score())
+    assert len(rest) == 3, "a headline, and the two that caught nothing"
+    assert "spike_runs nowhere at " in rest[1]
+    assert rest[1].endswith("false: no incident explains it")
+    assert "tokens_tail" in rest[2]
+    assert latency.service in rest[2]
+
+
+def test_when_every_alert_caught_something_there_are_no_others(scene: Scene) -> None:
+    del scene.alarms[3]
+    assert others(scene, scene.score()) == []
+
+
+def test_what_needs_no_baseline_says_so_and_has_no_empty_value(scene: Scene) -> None:
+    assert ": 12, no baseline needed (" in alarm_line(scene, scene.alarms[3])
+    assert "expected -" not in alarm_line(scene, scene.alarms[3])
+    (row,) = (line for line in drawn(scene, colour=False).splitlines() if "nowhere" in line)
+    assert row.split()[-4:] == ["nowhere", "12", "nothing:", "false"]
+
+
 def test_the_rate_is_that_of_the_last_seconds(scene: Scene) -> None:
     for second in range(10):
         scene.measure(float(second), 1_000 * second if second < 5 else 20_000 * second)
@@ -116,13 +161,13 @@ def test_the_rate_is_that_of_the_last_seconds(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "said"),
-    [(None, "ms", "-"), (0.62, "share", "62%"), (1834.0, "ms", "1.83 s"), (12.5, "usd", "$12.50"),
+    [(None, "ms", "?"), (0.62, "share", "62%"), (1834.0, "ms", "1.83 s"), (12.5, "usd", "$12.50"),
      (1_200_000, "tokens", "1.2M"), (12_345, "runs", "12k"), (3, "calls", "3"), (0.0, "runs", "0"),
      (250_000, "ms", "250 s")],
 )  # fmt: skip
 def test_numbers_are_short(value: float | None, unit: str, said: str) -> None:
     assert number(value, unit) == said
-    assert len(said) <= 9
+    assert len(said) <= 8
 
 
 def test_lengths_of_time_are_said_in_minutes_and_seconds() -> None:

@@ -18,6 +18,8 @@ from tocsin.cli.dlq import dlq
 from tocsin.cli.explain import explain
 from tocsin.cli.replay import replay
 from tocsin.cli.score import score
+from tocsin.cli.send import send
+from tocsin.cli.up_embedded import create_topics, up_embedded
 from tocsin.errors import UserError
 
 #: A mistake the user can mend; an ordinary "no" (a check that failed) is 1.
@@ -78,6 +80,7 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
     \b
     Examples:
       tocsin demo                       see it work, nothing needed
+      tocsin up --embedded              point an agent at it, nothing needed
       tocsin topics && tocsin up        against kafka.bootstrap and redis.url
       TOCSIN_KAFKA__BOOTSTRAP=kafka:9092 tocsin ingest
     """
@@ -96,7 +99,10 @@ def _load(ctx: click.Context, **flags: Any) -> Any:
 
 
 def _run(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """Run to the end. SIGTERM drains; so does Ctrl-C, but a second one does not wait."""
+    """Run to the end. SIGTERM drains; so does Ctrl-C, but a second one does not wait.
+
+    Raises KeyboardInterrupt after a Ctrl-C.
+    """
     interrupted = False
 
     async def run() -> None:
@@ -114,7 +120,7 @@ def _run(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
 
     asyncio.run(run())
     if interrupted:
-        sys.exit(EXIT_INTERRUPTED)
+        raise KeyboardInterrupt
 
 
 _SINKS = click.option(
@@ -162,15 +168,7 @@ def up(
     if not embedded:
         _stages(_load(ctx), metrics_port, outlets, *stages)
         return
-    from tocsin.embedded import Embedded
-
-    with Embedded() as servers:
-        config = _load(
-            ctx, kafka={"bootstrap": servers.bootstrap}, redis={"url": servers.redis_url}
-        )
-        click.echo(f"{servers.describe()}; publish to {servers.bootstrap}", err=True)
-        asyncio.run(_create_topics(config))
-        _stages(config, metrics_port, outlets, *stages)
+    up_embedded(ctx.obj, outlets, lambda config: _stages(config, metrics_port, outlets, *stages))
 
 
 @main.command()
@@ -209,21 +207,10 @@ def bridge(ctx: click.Context, outlets: tuple[str, ...], metrics_port: int | Non
 def topics(ctx: click.Context) -> None:
     """Create the topics that are missing and say how they stand. Changes none that exists."""
     config = _load(ctx)
-    for state in asyncio.run(_create_topics(config)):
+    for state in asyncio.run(create_topics(config)):
         note = "created" if state.created else "there"
         differs = f"; configured for {state.wanted}" if state.differs else ""
         click.echo(f"{state.name:<32} {state.partitions:>4} partitions  {note}{differs}")
-
-
-async def _create_topics(config: Any) -> Any:
-    from tocsin.run.backends import open_bus
-    from tocsin.run.topics import ensure
-
-    admin = open_bus(config).admin()
-    try:
-        return await ensure(config, admin)
-    finally:
-        await admin.close()
 
 
 @main.command()
@@ -315,6 +302,7 @@ main.add_command(score)
 main.add_command(change)
 main.add_command(explain)
 main.add_command(replay)
+main.add_command(send)
 
 
 @main.group()

@@ -6,6 +6,7 @@ play (drives event time, reads alerts) -> scene -> view, check
 
 from __future__ import annotations
 
+import sys
 import time
 
 __all__ = ["SEED", "SPEED", "main"]
@@ -29,6 +30,10 @@ def main(
     Raises UserError when a server is missing.
     """
     started = time.monotonic()  # the imports below are part of what the user waits for
+    print(
+        "a broker, Redis and Tocsin start, learn five hours of a fleet, and meet five incidents: "
+        "one to two minutes", file=sys.stderr, flush=True,
+    )  # fmt: skip
     from tocsin.demo.command import run  # the generator alone must import without the pipeline
 
     return run(check=check, seed=seed, speed=speed, live=live, as_json=as_json, started=started)

@@ -10,6 +10,8 @@ from tocsin.demo.incidents import MINUTE_MS, Incident, IncidentKind
 
 #: A routing incident has two faces, each with a detector of its own: moved shares, a new model.
 AlarmKind = IncidentKind | Literal["new_model"]
+#: How an alarm goes with its incident: it caught it, repeats it, or is a consequence of it.
+Relation = Literal["caught", "also", "related"]
 #: What a rule speaks of, by its detector.
 KIND_OF_DETECTOR: Mapping[str, AlarmKind] = {
     "loop": "loop",
@@ -73,6 +75,19 @@ class Score:
 
     outcomes: tuple[Outcome, ...]
     false: tuple[Alarm, ...]
+
+    @property
+    def explained(self) -> dict[str, tuple[Relation, Incident]]:
+        """Alert id -> what it is to which incident, for every alarm that is not false."""
+        told: dict[str, tuple[Relation, Incident]] = {}
+        for outcome in self.outcomes:
+            caught = [alarm for alarm in (outcome.caught, outcome.new_model) if alarm]
+            groups: tuple[tuple[Relation, Iterable[Alarm]], ...] = (
+                ("caught", caught), ("also", outcome.also), ("related", outcome.related),
+            )  # fmt: skip
+            for relation, alarms in groups:
+                told |= {alarm.alert_id: (relation, outcome.incident) for alarm in alarms}
+        return told
 
     @property
     def passed(self) -> bool:

@@ -19,7 +19,7 @@ from tocsin.demo.incidents import LIVE_MINUTES, MINUTE_MS, scenario
 from tocsin.demo.play import Player
 from tocsin.demo.profiles import FLEET
 from tocsin.demo.scene import Scene
-from tocsin.demo.view import LiveView, PlainView, summary, verdict
+from tocsin.demo.view import LiveView, PlainView, others, summary, verdict
 from tocsin.embedded import Embedded
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.run import topics
@@ -119,6 +119,8 @@ def _report(console: Console, scene: Scene, *, check: bool, in_time: bool, as_js
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     else:
         console.print(summary(scene))
+        for line in others(scene, result):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         console.print(verdict(scene, result)[-1], markup=False, highlight=False, soft_wrap=True)
     if not in_time:
         console.print(

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tocsin.demo.check import Alarm, Outcome, Score
+from tocsin.demo.check import Alarm, Outcome, Relation, Score
 from tocsin.demo.incidents import Incident
 from tocsin.demo.scene import Scene
 
@@ -84,7 +84,6 @@ class PlainView:
 
 def picture(scene: Scene) -> RenderableType:
     """The whole screen as it stands."""
-    title = f"tocsin demo   seed {scene.seed}   {scene.servers}"
     title = f"tocsin demo   seed {scene.seed}   {scene.servers}"
     return Group(
         Text(title, style="bold", overflow="ellipsis", no_wrap=True),
@@ -161,18 +160,20 @@ def _fate(scene: Scene, outcome: Outcome) -> Text:
 
 def _alerts(scene: Scene) -> RenderableType:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name, width in (("time", 8), ("sev", 4), ("rule", 20), ("service", 16), ("was", 9)):
+    for name, width in (("time", 5), ("sev", 4), ("rule", 19), ("service", 16), ("was", 8)):
         table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
-    table.add_column("expected", width=9, no_wrap=True)
-    table.add_column("delay", no_wrap=True)
-    delays = delays_of(scene)
+    table.add_column("expected", width=8, no_wrap=True)
+    table.add_column("because of", no_wrap=True)
+    explained = scene.score().explained
     for alarm in reversed(scene.alarms[-_ALERT_ROWS:]):
         ended = alarm.alert_id in scene.resolved
         style = "dim" if ended else _COLOURS.get(alarm.severity, "")
+        _, incident = explained.get(alarm.alert_id, ("false", None))
+        expected = "" if alarm.expected is None else number(alarm.expected, alarm.unit)
         table.add_row(
-            clock(alarm.at_ms), alarm.severity[:4], alarm.rule, alarm.service,
-            number(alarm.observed, alarm.unit), number(alarm.expected, alarm.unit),
-            delays.get(alarm.alert_id, "false?"), style=style,
+            clock(alarm.at_ms)[:5], alarm.severity[:4], alarm.rule, alarm.service,
+            number(alarm.observed, alarm.unit), expected,
+            incident.kind if incident else "nothing: false", style=style,
         )  # fmt: skip
     more = len(scene.alarms) - _ALERT_ROWS
     if more > 0:
@@ -182,24 +183,45 @@ def _alerts(scene: Scene) -> RenderableType:
     return table
 
 
-def delays_of(scene: Scene) -> dict[str, str]:
-    """Alert id -> event time since the onset of the incident it belongs to."""
-    delays = {}
-    for outcome in scene.score().outcomes:
-        for alarm in outcome.alarms:
-            delays[alarm.alert_id] = span(scene.delay_s(outcome.incident, alarm)[0])
-    return delays
-
-
 def alarm_line(scene: Scene, alarm: Alarm) -> str:
-    """One alert in one line."""
-    delay = delays_of(scene).get(alarm.alert_id)
-    since = f"{delay} after onset" if delay else "no incident explains it"
+    """One alert in one line: what was seen, what was expected, and which incident explains it."""
+    seen = number(alarm.observed, alarm.unit)
+    if alarm.expected is None:
+        against = "no baseline needed"
+    else:
+        against = f"expected {number(alarm.expected, alarm.unit)}"
     return (
         f"{clock(alarm.at_ms)} {alarm.severity} {alarm.rule} {alarm.service}: "
-        f"{number(alarm.observed, alarm.unit)}, expected {number(alarm.expected, alarm.unit)} "
-        f"({since})"
+        f"{seen}, {against} ({because(scene, alarm)})"
     )
+
+
+_RELATIONS: dict[Relation, str] = {
+    "caught": "catches", "also": "also tells of", "related": "follows from",
+}  # fmt: skip
+
+
+def because(scene: Scene, alarm: Alarm) -> str:
+    """What an alert is to which incident, and how long after its onset; or that it is false."""
+    explained = scene.score().explained.get(alarm.alert_id)
+    if explained is None:
+        return "false: no incident explains it"
+    relation, incident = explained
+    delay_s, _ = scene.delay_s(incident, alarm)
+    return (
+        f"{_RELATIONS[relation]} the {incident.kind} incident of {incident.service}, "
+        f"{span(delay_s)} after its onset"
+    )
+
+
+def others(scene: Scene, result: Score) -> list[str]:
+    """The alerts that caught nothing, a line each: what explains them, or that nothing does."""
+    explained = result.explained
+    rest = [a for a in scene.alarms if explained.get(a.alert_id, ("false",))[0] != "caught"]
+    if not rest:
+        return []
+    lines = [f"  {a.rule} {a.service} at {clock(a.at_ms)} {because(scene, a)}" for a in rest]
+    return ["other alerts", *lines]
 
 
 def summary(scene: Scene) -> RenderableType:
@@ -260,9 +282,9 @@ def span(seconds: float) -> str:
 
 
 def number(value: float | None, unit: str) -> str:
-    """A figure in at most nine characters."""
+    """A figure in at most eight characters; `?` for one that the alert does not tell."""
     if value is None:
-        return "-"
+        return "?"
     if unit == "share":
         return f"{value:.0%}"
     if unit in {"ms", "s"}:
