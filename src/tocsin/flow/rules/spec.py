@@ -108,6 +108,8 @@ class RuleSpec(_Closed):
     id: str
     version: Literal[1] = 1
     title: str
+    #: When it rings, in a sentence or two: `docs/rules.md` is made of it.
+    about: str = ""
     kpi: Kpi
     detector: str
     signal: Signal = "n"
