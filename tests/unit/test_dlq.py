@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 from tocsin.bus.base import BrokerUnavailable, TopicMissing, TopicSpec
 from tocsin.bus.kafka import KafkaBus
 from tocsin.bus.memory import MemoryBus, MemoryRecord
+from tocsin.cli.dlq_report import json_line, print_letters, replay_and_print, summary
 from tocsin.cli.main import main
+from tocsin.cli.running import with_bus_errors
+from tocsin.cli.text import moment
 from tocsin.clock import ManualClock
 from tocsin.config import Config, UserError
 from tocsin.metrics import Metrics
@@ -33,11 +36,8 @@ from tocsin.run.dlq.records import (
     TRUNCATED,
     Letter,
     Selection,
-    json_line,
     letter_of,
-    moment,
     plan,
-    summary,
 )
 from tocsin.run.dlq.write import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_KEY_BYTES, dead_letters
 from tocsin.run.ingest import ingest_settings
@@ -313,12 +313,12 @@ async def test_a_redacted_letter_is_counted_and_the_remedy_is_said(
         outcome = await resend.replay(bus, REDACTING, Selection(), send=send)
         assert (outcome.sent, outcome.left_out) == (0, {REDACTED_LETTER: 2, NO_BYTES: 1})
         assert published(bus) == []
-    assert not await resend.replay_and_say(bus, CONFIG, Selection(), send=False, partial=False)
+    assert not await replay_and_print(bus, CONFIG, Selection(), send=False, partial=False)
     said = capsys.readouterr().out
     assert "3 redacted" in said
     assert "2 records left out, redacted" in said
     assert "TOCSIN_DLQ__KEEP_ORIGINAL=true" in said
-    await resend.show(bus, REDACTING, Selection(), as_json=True, payload=True)
+    await print_letters(bus, REDACTING, Selection(), as_json=True, payload=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(line["redacted"] for line in lines)
     assert sorted(line["size"] for line in lines) == [0, len(encode(BAD)), len(encode(BAD))]
@@ -349,23 +349,23 @@ async def test_a_broker_that_goes_away_meanwhile_is_one_sentence_and_a_fault_is_
 
     bus = KafkaBus(CONFIG.kafka)
     with pytest.raises(BrokerUnavailable, match="stopped answering"):
-        await resend.explained(bus, work(KafkaConnectionError()))
+        await with_bus_errors(bus, work(KafkaConnectionError()))
     with pytest.raises(ZeroDivisionError):
-        await resend.explained(bus, work(ZeroDivisionError()))
+        await with_bus_errors(bus, work(ZeroDivisionError()))
     memory = MemoryBus()
     with pytest.raises(TopicMissing, match="tocsin topics"):
-        await resend.explained(memory, resend.find(memory, CONFIG, Selection()))
+        await with_bus_errors(memory, resend.find(memory, CONFIG, Selection()))
 
 
 async def test_content_is_shown_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     bus = await refused([encode(BAD), b'{"bytes": "\xff"}'])
     for as_json in (True, False):
-        await resend.show(bus, CONFIG, Selection(), as_json=as_json, payload=False)
+        await print_letters(bus, CONFIG, Selection(), as_json=as_json, payload=False)
         said = "".join(capsys.readouterr())
         assert SECRET not in said
         assert "key0" not in said
         assert "2 dead letters, 2 spans" in said
-        await resend.show(bus, CONFIG, Selection(), as_json=as_json, payload=True)
+        await print_letters(bus, CONFIG, Selection(), as_json=as_json, payload=True)
         assert SECRET in "".join(capsys.readouterr().out.split())
 
 

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tocsin.cli.running import with_bus_errors
+from tocsin.cli.text import moment
+from tocsin.errors import UserError
+
 if TYPE_CHECKING:
     from tocsin.flow.decode.changes import ChangeV1
 
@@ -38,7 +42,6 @@ def change(ctx: click.Context, /, *, kind: str, at: str | None, **fields: Any) -
     from tocsin.config import load
     from tocsin.run.backends import open_bus
     from tocsin.run.change_feed import tell
-    from tocsin.run.dlq.resend import explained
 
     config = load(ctx.obj)
     told = _change(kind, at, fields)
@@ -48,7 +51,7 @@ def change(ctx: click.Context, /, *, kind: str, at: str | None, **fields: Any) -
         topic, partition, offset = await tell(bus, config, told)
         click.echo(f"{_said(told)}: {topic}, partition {partition}, offset {offset}")
 
-    asyncio.run(explained(bus, send()))
+    asyncio.run(with_bus_errors(bus, send()))
 
 
 def _change(kind: str, at: str | None, fields: dict[str, Any]) -> ChangeV1:
@@ -56,9 +59,7 @@ def _change(kind: str, at: str | None, fields: dict[str, Any]) -> ChangeV1:
     from pydantic import ValidationError
 
     from tocsin.clock import SystemClock
-    from tocsin.errors import UserError
     from tocsin.flow.decode.changes import ChangeV1
-    from tocsin.run.dlq.records import moment
 
     now_ms = SystemClock().now_ms()
     at_ms = now_ms if at is None else moment(at, now_ms, "--at")

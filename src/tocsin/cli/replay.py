@@ -6,10 +6,10 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
+from tocsin.cli.running import load_config
 from tocsin.errors import UserError
 
 _AGO = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])")
@@ -53,18 +53,15 @@ def replay(
       tocsin replay --topic --from 6h --against my-rules/
       tocsin replay --redis --picture now.html --series 'calls_by_model prod shop *'
     """
-    from tocsin import log
-    from tocsin.cli.replay_report import Asked, command
-    from tocsin.config import load
+    from tocsin.cli.replay_report import ReplayOptions, replay_and_print
 
     if bool(files) + topic + past != 1:
         raise UserError("Name one source: files, --topic or --redis; see tocsin replay --help.")
     if (from_ or to) and not topic:
         raise UserError("--from and --to choose a part of the topic; give them with --topic.")
-    config: Any = load(ctx.find_root().obj)
-    log.configure(config.log.level, config.log.format)
-    command(
-        Asked(
+    config = load_config(ctx)
+    replay_and_print(
+        ReplayOptions(
             files=files, past=past, from_ms=_time(from_), to_ms=_time(to), against=against,
             as_json=as_json, report=report, picture=picture, series=series, signal=signal,
         ),

@@ -1,30 +1,18 @@
-"""Dead letters as values: what their headers say, which ones are meant, how they are shown.
+"""Dead letters as values: what their headers say, which are selected, which can be sent again.
 
 Pure: the topic is read and written in `run/dlq/resend.py`.
 """
 
 from __future__ import annotations
 
-import base64
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
-from rich.table import Table
-from rich.text import Text
-
-from tocsin.errors import UserError
 from tocsin.flow.decode import Limits, decode
 from tocsin.run.dlq.envelope import ORIGINAL_HEADER, REDACTED
 from tocsin.types import Reason, Record
 
-_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_AGO = re.compile(r"(\d{1,9})([smhd])")
-_SHOWN_BYTES = 2_000  # of a payload in the table; --json has all that was kept
 #: Judged on each span's time after decoding, so their letters name no item of the message.
 _BY_TIME = frozenset({Reason.FUTURE.value, Reason.TOO_OLD.value})
 
@@ -53,18 +41,6 @@ class Letter:
     @property
     def truncated(self) -> bool:
         return bool(self.cut) or (self.kept is not None and self.kept < self.size)
-
-    def fields(self) -> dict[str, Any]:
-        """The letter as `--json` shows it."""
-        topic, partition, offset = self.origin
-        return {
-            "reason": self.reason, "detail": self.detail, "refused_at": iso(self.at_ms),
-            "original": {"topic": topic, "partition": partition, "offset": offset,
-                         "time": iso(self.origin_ms)},
-            "spans": self.spans, "items": [int(item) for item in self.items.split(",") if item],
-            "size": self.size, "truncated": self.truncated, "redacted": self.redacted,
-            "letter": {"partition": self.partition, "offset": self.offset},
-        }  # fmt: skip
 
 
 def letter_of(record: Record) -> Letter | None:
@@ -146,22 +122,6 @@ class Selection:
         return found if self.limit is None else found[max(0, len(found) - self.limit) :]
 
 
-def moment(text: str, now_ms: int, option: str) -> int:
-    """Epoch ms of `text`: ISO 8601 (no zone: UTC), or an age such as 90s, 30m, 2h, 7d.
-
-    Raises UserError naming `option`.
-    """
-    if age := _AGO.fullmatch(text.strip()):
-        return now_ms - int(age[1]) * _UNIT_MS[age[2]]
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise UserError(
-            f"{option} {text!r} is no time; give one such as 2026-11-23T02:14:07Z, or an age: 30m."
-        ) from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
-
-
 # ---- what a replay would send ---------------------------------------------------------
 
 
@@ -225,75 +185,3 @@ class _Bytes:
     timestamp_type: int = 0
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
-
-
-# ---- how they are shown ---------------------------------------------------------------
-
-
-def iso(ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds; the bare number if no calendar has it."""
-    try:
-        at = datetime.fromtimestamp(ms / 1_000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return str(ms)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def json_line(letter: Letter, payload: tuple[bytes | None, bytes | None] | None) -> str:
-    """One letter as a line of JSON; `payload` is (key, value), shown only when asked for."""
-    fields = letter.fields()
-    if payload is not None:
-        for name, data in zip(("key", "payload"), payload, strict=True):
-            fields |= _as_text(name, data)
-    return msgspec.json.encode(fields).decode()
-
-
-def _as_text(name: str, data: bytes | None) -> dict[str, str | None]:
-    """Bytes as JSON can carry them: as they are where they are text, else in base64."""
-    try:
-        return {name: data if data is None else data.decode()}
-    except UnicodeDecodeError:
-        return {f"{name}_base64": base64.b64encode(data or b"").decode()}
-
-
-def table(letters: Sequence[Letter], payloads: dict[tuple[int, int], bytes | None] | None) -> Table:
-    """The letters for a person; payloads (by place in the topic) only when asked for."""
-    shown = Table(box=None, pad_edge=False)
-    for name in ("refused (UTC)", "reason", "detail", "original record", "its time (UTC)"):
-        shown.add_column(name, overflow="fold")
-    for name in ("spans", "bytes"):
-        shown.add_column(name, justify="right")
-    if payloads is not None:
-        shown.add_column("payload", overflow="fold")
-    for letter in letters:
-        topic, partition, offset = letter.origin
-        cells = [
-            iso(letter.at_ms), letter.reason, letter.detail, f"{topic}/{partition}/{offset}",
-            iso(letter.origin_ms), str(letter.spans),
-            f"{letter.size}{_whole(letter)}",
-        ]  # fmt: skip
-        if payloads is not None:
-            value = payloads.get((letter.partition, letter.offset)) or b""
-            cells.append(
-                repr(value[:_SHOWN_BYTES])[2:-1]
-            )  # no control character reaches a terminal
-        shown.add_row(*map(Text, cells))
-    return shown
-
-
-def _whole(letter: Letter) -> str:
-    return " (redacted)" if letter.redacted else " (cut)" if letter.truncated else ""
-
-
-def summary(letters: Sequence[Letter]) -> str:
-    """How many of each reason, most first; and how many can be shown and sent no more."""
-    reasons = Counter(letter.reason for letter in letters)
-    listed = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
-    spans = sum(letter.spans for letter in letters)
-    said = f"{count(len(letters), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
-    redacted = sum(letter.redacted for letter in letters)
-    return f"{said}; {redacted} redacted (dlq.keep_original is off)" if redacted else said
-
-
-def count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

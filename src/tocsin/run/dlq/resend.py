@@ -1,4 +1,4 @@
-"""`tocsin dlq`: look at the dead-letter topic, and send what it holds through the pipeline again.
+"""Read the dead-letter topic, and send what it holds through the pipeline again.
 
 Reads without a group and commits nothing, so looking changes nothing. Two passes: the first
 keeps only what the headers say, the second takes the bytes of those letters that are meant.
@@ -7,17 +7,12 @@ keeps only what the headers say, the second takes the bytes of those letters tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.text import Text
 
 from tocsin.bus.base import BrokerUnavailable, Bus, Consumer, Producer, TopicMissing
 from tocsin.config import Config, UserError
 from tocsin.flow.decode import Limits
-from tocsin.run.dlq import records as show_as
 from tocsin.run.dlq.records import (
     PARTIAL,
     Letter,
@@ -33,10 +28,8 @@ from tocsin.types import Record
 _POLL_RECORDS, _POLL_MS = 2_000, 500
 _SILENT_POLLS = 60  # half a minute without a record that the log is known to hold
 _IN_FLIGHT = 100  # records sent before their acknowledgements are awaited
-_WIDE = 200  # columns, where no terminal says how many
 #: On a record that was sent again: where it was first. No decoder reads it.
 REPLAYED = "dlq.replayed.from"
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -162,9 +155,8 @@ async def _publish(
         said = bus.explain(failures[0])
         if not isinstance(said, UserError):
             raise said
-        raise BrokerUnavailable(
-            f"Stopped after {show_as.count(outcome.sent, 'record')} were acknowledged: {said}"
-        )
+        records = f"{outcome.sent} record{'' if outcome.sent == 1 else 's'}"
+        raise BrokerUnavailable(f"Stopped after {records} were acknowledged: {said}")
 
 
 async def _producer(bus: Bus, config: Config) -> Producer:
@@ -208,57 +200,3 @@ async def _read(consumer: Consumer, starts: dict[int, int]) -> AsyncIterator[Rec
         # Asked again after every poll: the end that is known before the first can be too low.
         ends = await consumer.end_offsets(at)
         at = {p: next_ for p in at if (next_ := await consumer.position(p)) < ends[p]}
-
-
-# ---- the commands ---------------------------------------------------------------------
-
-
-async def explained(bus: Bus, command: Coroutine[Any, Any, _T]) -> _T:
-    """Run a command; a broker that goes away meanwhile is BrokerUnavailable, one sentence."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(command)
-    except BaseExceptionGroup as failures:
-        raise bus.explain(failures.exceptions[0]) from None
-    return task.result()
-
-
-async def show(
-    bus: Bus, config: Config, selection: Selection, *, as_json: bool, payload: bool
-) -> None:
-    """The body of `tocsin dlq show`: letters on stdout, the summary on stderr."""
-    chosen, foreign = await find(bus, config, selection)
-    held: dict[tuple[int, int], tuple[bytes | None, bytes | None]] = {}
-    if payload:
-        async for record in bytes_of(bus, config, chosen):
-            held[record.partition, record.offset] = (record.key, record.value)
-    out, err = Console(), Console(stderr=True, soft_wrap=True, highlight=False)
-    if not out.is_terminal:
-        out.width = _WIDE
-    if as_json:
-        for letter in chosen:
-            shown = held.get((letter.partition, letter.offset)) if payload else None
-            out.file.write(show_as.json_line(letter, shown) + "\n")
-    elif chosen:
-        values = {place: value for place, (_, value) in held.items()} if payload else None
-        out.print(show_as.table(chosen, values))
-    err.print(Text(show_as.summary(chosen)))
-    if foreign:
-        err.print(Text(f"{show_as.count(foreign, 'record')} on {config.topics.dlq} not of Tocsin"))
-
-
-async def replay_and_say(
-    bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool
-) -> bool:
-    """The body of `tocsin dlq replay`. Whether no record that was meant was left out."""
-    outcome = await replay(bus, config, selection, send=send, partial=partial)
-    say = Console(soft_wrap=True, highlight=False)
-    say.print(Text(show_as.summary(outcome.chosen)))
-    verb = "re-published" if send else "would be re-published"
-    records = show_as.count(outcome.sent, "record")
-    say.print(Text(f"{records} ({outcome.size} bytes) {verb} to {config.topics.spans}"))
-    for why, left in outcome.left_out.items():
-        say.print(Text(f"{show_as.count(left, 'record')} left out, {why}"))
-    if outcome.sent and not send:
-        say.print(Text("Nothing was sent: this was a dry run; add --yes to send."))
-    return not outcome.left_out

@@ -1,0 +1,130 @@
+"""What `tocsin dlq show` and `tocsin dlq replay` print of dead letters."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tocsin.bus.base import Bus
+from tocsin.cli.text import count, iso
+from tocsin.config import Config
+from tocsin.run.dlq.records import Letter, Selection
+from tocsin.run.dlq.resend import bytes_of, find, replay
+
+_SHOWN_BYTES = 2_000  # of a payload in the table; --json has all that was kept
+_WIDE = 200  # columns, where no terminal says how many
+
+
+async def print_letters(
+    bus: Bus, config: Config, selection: Selection, *, as_json: bool, payload: bool
+) -> None:
+    """The body of `tocsin dlq show`: letters on stdout, the summary on stderr."""
+    chosen, foreign = await find(bus, config, selection)
+    held: dict[tuple[int, int], tuple[bytes | None, bytes | None]] = {}
+    if payload:
+        async for record in bytes_of(bus, config, chosen):
+            held[record.partition, record.offset] = (record.key, record.value)
+    out, err = Console(), Console(stderr=True, soft_wrap=True, highlight=False)
+    if not out.is_terminal:
+        out.width = _WIDE
+    if as_json:
+        for letter in chosen:
+            shown = held.get((letter.partition, letter.offset)) if payload else None
+            out.file.write(json_line(letter, shown) + "\n")
+    elif chosen:
+        values = {place: value for place, (_, value) in held.items()} if payload else None
+        out.print(table(chosen, values))
+    err.print(Text(summary(chosen)))
+    if foreign:
+        err.print(Text(f"{count(foreign, 'record')} on {config.topics.dlq} not of Tocsin"))
+
+
+async def replay_and_print(
+    bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool
+) -> bool:
+    """The body of `tocsin dlq replay`. Whether no record that was meant was left out."""
+    outcome = await replay(bus, config, selection, send=send, partial=partial)
+    say = Console(soft_wrap=True, highlight=False)
+    say.print(Text(summary(outcome.chosen)))
+    verb = "re-published" if send else "would be re-published"
+    records = count(outcome.sent, "record")
+    say.print(Text(f"{records} ({outcome.size} bytes) {verb} to {config.topics.spans}"))
+    for why, left in outcome.left_out.items():
+        say.print(Text(f"{count(left, 'record')} left out, {why}"))
+    if outcome.sent and not send:
+        say.print(Text("Nothing was sent: this was a dry run; add --yes to send."))
+    return not outcome.left_out
+
+
+def json_line(letter: Letter, payload: tuple[bytes | None, bytes | None] | None) -> str:
+    """One letter as a line of JSON; `payload` is (key, value), shown only when asked for."""
+    fields = _fields(letter)
+    if payload is not None:
+        for name, data in zip(("key", "payload"), payload, strict=True):
+            fields |= _as_text(name, data)
+    return msgspec.json.encode(fields).decode()
+
+
+def _as_text(name: str, data: bytes | None) -> dict[str, str | None]:
+    """Bytes as JSON can carry them: as they are where they are text, else in base64."""
+    try:
+        return {name: data if data is None else data.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(data or b"").decode()}
+
+
+def table(letters: Sequence[Letter], payloads: dict[tuple[int, int], bytes | None] | None) -> Table:
+    """The letters for a person; payloads (by place in the topic) only when asked for."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("refused (UTC)", "reason", "detail", "original record", "its time (UTC)"):
+        shown.add_column(name, overflow="fold")
+    for name in ("spans", "bytes"):
+        shown.add_column(name, justify="right")
+    if payloads is not None:
+        shown.add_column("payload", overflow="fold")
+    for letter in letters:
+        topic, partition, offset = letter.origin
+        cells = [
+            iso(letter.at_ms), letter.reason, letter.detail, f"{topic}/{partition}/{offset}",
+            iso(letter.origin_ms), str(letter.spans),
+            f"{letter.size}{_whole(letter)}",
+        ]  # fmt: skip
+        if payloads is not None:
+            value = payloads.get((letter.partition, letter.offset)) or b""
+            # As a literal: no control character reaches a terminal.
+            cells.append(repr(value[:_SHOWN_BYTES])[2:-1])
+        shown.add_row(*map(Text, cells))
+    return shown
+
+
+def _whole(letter: Letter) -> str:
+    return " (redacted)" if letter.redacted else " (cut)" if letter.truncated else ""
+
+
+def summary(letters: Sequence[Letter]) -> str:
+    """How many of each reason, most first; and how many can be shown and sent no more."""
+    reasons = Counter(letter.reason for letter in letters)
+    listed = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
+    spans = sum(letter.spans for letter in letters)
+    said = f"{count(len(letters), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
+    redacted = sum(letter.redacted for letter in letters)
+    return f"{said}; {redacted} redacted (dlq.keep_original is off)" if redacted else said
+
+
+def _fields(letter: Letter) -> dict[str, Any]:
+    topic, partition, offset = letter.origin
+    return {
+        "reason": letter.reason, "detail": letter.detail, "refused_at": iso(letter.at_ms),
+        "original": {"topic": topic, "partition": partition, "offset": offset,
+                     "time": iso(letter.origin_ms)},
+        "spans": letter.spans, "items": [int(item) for item in letter.items.split(",") if item],
+        "size": letter.size, "truncated": letter.truncated, "redacted": letter.redacted,
+        "letter": {"partition": letter.partition, "offset": letter.offset},
+    }  # fmt: skip
