@@ -149,12 +149,14 @@ def test_what_cannot_be_read_is_put_away_once_however_many_workers_read_it() -> 
         await bench.until(lambda: len(bench.bus.records(topics.dlq)) == 2)
         await bench.until(lambda: len(other.table) == len(feed.table) == 1)
         await asyncio.sleep(0.05)
-        letters = [dict(record.headers) for record in bench.bus.records(topics.dlq)]
-        assert [letter["dlq.reason"].decode() for letter in letters] == [
+        dlq_records = [dict(record.headers) for record in bench.bus.records(topics.dlq)]
+        assert [dlq_record["dlq.reason"].decode() for dlq_record in dlq_records] == [
             Reason.BAD_JSON, Reason.BAD_VALUE,
         ]  # fmt: skip
-        assert {letter["dlq.original.topic"].decode() for letter in letters} == {topics.changes}
-        assert letters[1]["dlq.items"] == b"1"
+        assert {dlq_record["dlq.original.topic"].decode() for dlq_record in dlq_records} == {
+            topics.changes
+        }
+        assert dlq_records[1]["dlq.items"] == b"1"
         read = {o: bench.metrics.read(m.CHANGES, outcome=o) for o in ("read", "ignored", "refused")}
         assert read == {"read": 2, "ignored": 2, "refused": 4}  # two workers, one registry
 

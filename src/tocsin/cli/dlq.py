@@ -1,4 +1,4 @@
-"""`tocsin dlq`: the commands for dead letters. What they print is in `dlq_report.py`."""
+"""`tocsin dlq`: the commands for DLQ records (dead letters). Printing is in `dlq_report.py`."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any)
       tocsin dlq show --since 2h
       tocsin dlq show --json --reason bad_value --partition 3
     """
-    from tocsin.cli.dlq_report import print_letters
+    from tocsin.cli.dlq_report import print_dlq_records
     from tocsin.run.backends import open_bus
 
     config = load_config(ctx)
     chosen, bus = _selection(**filters), open_bus(config)
-    work = print_letters(bus, config, chosen, as_json=as_json, payload=payload)
+    work = print_dlq_records(bus, config, chosen, as_json=as_json, payload=payload)
     asyncio.run(with_bus_errors(bus, work))
 
 

@@ -1,4 +1,4 @@
-"""What `tocsin dlq show` and `tocsin dlq replay` print of dead letters."""
+"""What `tocsin dlq show` and `tocsin dlq replay` print of DLQ records."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rich.text import Text
 from tocsin.bus.base import Bus
 from tocsin.cli.text import count, iso
 from tocsin.config import Config
-from tocsin.run.dlq.records import Letter, Selection
+from tocsin.run.dlq.records import DlqRecord, Selection
 from tocsin.run.dlq.resend import bytes_of, find, replay
 
 _SHOWN_BYTES = 2_000  # of a payload in the table; --json has all that was kept
 _WIDE = 200  # columns, where no terminal says how many
 
 
-async def print_letters(
+async def print_dlq_records(
     bus: Bus, config: Config, selection: Selection, *, as_json: bool, payload: bool
 ) -> None:
-    """The body of `tocsin dlq show`: letters on stdout, the summary on stderr."""
+    """The body of `tocsin dlq show`: DLQ records on stdout, the summary on stderr."""
     chosen, foreign = await find(bus, config, selection)
     held: dict[tuple[int, int], tuple[bytes | None, bytes | None]] = {}
     if payload:
@@ -35,9 +35,9 @@ async def print_letters(
     if not out.is_terminal:
         out.width = _WIDE
     if as_json:
-        for letter in chosen:
-            shown = held.get((letter.partition, letter.offset)) if payload else None
-            out.file.write(json_line(letter, shown) + "\n")
+        for dlq_record in chosen:
+            shown = held.get((dlq_record.partition, dlq_record.offset)) if payload else None
+            out.file.write(json_line(dlq_record, shown) + "\n")
     elif chosen:
         values = {place: value for place, (_, value) in held.items()} if payload else None
         out.print(table(chosen, values))
@@ -63,9 +63,9 @@ async def replay_and_print(
     return not outcome.left_out
 
 
-def json_line(letter: Letter, payload: tuple[bytes | None, bytes | None] | None) -> str:
-    """One letter as a line of JSON; `payload` is (key, value), shown only when asked for."""
-    fields = _fields(letter)
+def json_line(dlq_record: DlqRecord, payload: tuple[bytes | None, bytes | None] | None) -> str:
+    """One DLQ record as a line of JSON; `payload` is (key, value), shown only when asked for."""
+    fields = _fields(dlq_record)
     if payload is not None:
         for name, data in zip(("key", "payload"), payload, strict=True):
             fields |= _as_text(name, data)
@@ -80,8 +80,10 @@ def _as_text(name: str, data: bytes | None) -> dict[str, str | None]:
         return {f"{name}_base64": base64.b64encode(data or b"").decode()}
 
 
-def table(letters: Sequence[Letter], payloads: dict[tuple[int, int], bytes | None] | None) -> Table:
-    """The letters for a person; payloads (by place in the topic) only when asked for."""
+def table(
+    dlq_records: Sequence[DlqRecord], payloads: dict[tuple[int, int], bytes | None] | None
+) -> Table:
+    """DLQ records for a person; payloads (by partition and offset) only when asked for."""
     shown = Table(box=None, pad_edge=False)
     for name in ("refused (UTC)", "reason", "detail", "original record", "its time (UTC)"):
         shown.add_column(name, overflow="fold")
@@ -89,42 +91,44 @@ def table(letters: Sequence[Letter], payloads: dict[tuple[int, int], bytes | Non
         shown.add_column(name, justify="right")
     if payloads is not None:
         shown.add_column("payload", overflow="fold")
-    for letter in letters:
-        topic, partition, offset = letter.origin
+    for dlq_record in dlq_records:
+        topic, partition, offset = dlq_record.origin
         cells = [
-            iso(letter.at_ms), letter.reason, letter.detail, f"{topic}/{partition}/{offset}",
-            iso(letter.origin_ms), str(letter.spans),
-            f"{letter.size}{_whole(letter)}",
+            iso(dlq_record.at_ms), dlq_record.reason, dlq_record.detail,
+            f"{topic}/{partition}/{offset}", iso(dlq_record.origin_ms), str(dlq_record.spans),
+            f"{dlq_record.size}{_whole(dlq_record)}",
         ]  # fmt: skip
         if payloads is not None:
-            value = payloads.get((letter.partition, letter.offset)) or b""
+            value = payloads.get((dlq_record.partition, dlq_record.offset)) or b""
             # As a literal: no control character reaches a terminal.
             cells.append(repr(value[:_SHOWN_BYTES])[2:-1])
         shown.add_row(*map(Text, cells))
     return shown
 
 
-def _whole(letter: Letter) -> str:
-    return " (redacted)" if letter.redacted else " (cut)" if letter.truncated else ""
+def _whole(dlq_record: DlqRecord) -> str:
+    return " (redacted)" if dlq_record.redacted else " (cut)" if dlq_record.truncated else ""
 
 
-def summary(letters: Sequence[Letter]) -> str:
-    """How many of each reason, most first; and how many can be shown and sent no more."""
-    reasons = Counter(letter.reason for letter in letters)
+def summary(dlq_records: Sequence[DlqRecord]) -> str:
+    """How many of each reason, most first; and how many are redacted, so cannot be sent."""
+    reasons = Counter(dlq_record.reason for dlq_record in dlq_records)
     listed = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
-    spans = sum(letter.spans for letter in letters)
-    said = f"{count(len(letters), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
-    redacted = sum(letter.redacted for letter in letters)
+    spans = sum(dlq_record.spans for dlq_record in dlq_records)
+    said = f"{count(len(dlq_records), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
+    redacted = sum(dlq_record.redacted for dlq_record in dlq_records)
     return f"{said}; {redacted} redacted (dlq.keep_original is off)" if redacted else said
 
 
-def _fields(letter: Letter) -> dict[str, Any]:
-    topic, partition, offset = letter.origin
+def _fields(dlq_record: DlqRecord) -> dict[str, Any]:
+    topic, partition, offset = dlq_record.origin
     return {
-        "reason": letter.reason, "detail": letter.detail, "refused_at": iso(letter.at_ms),
+        "reason": dlq_record.reason, "detail": dlq_record.detail,
+        "refused_at": iso(dlq_record.at_ms),
         "original": {"topic": topic, "partition": partition, "offset": offset,
-                     "time": iso(letter.origin_ms)},
-        "spans": letter.spans, "items": [int(item) for item in letter.items.split(",") if item],
-        "size": letter.size, "truncated": letter.truncated, "redacted": letter.redacted,
-        "letter": {"partition": letter.partition, "offset": letter.offset},
+                     "time": iso(dlq_record.origin_ms)},
+        "spans": dlq_record.spans,
+        "items": [int(item) for item in dlq_record.items.split(",") if item],
+        "size": dlq_record.size, "truncated": dlq_record.truncated, "redacted": dlq_record.redacted,
+        "letter": {"partition": dlq_record.partition, "offset": dlq_record.offset},
     }  # fmt: skip

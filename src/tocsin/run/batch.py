@@ -18,7 +18,7 @@ from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
 #: What becomes of a span: each is on the books under exactly one of these, by the log alone.
 #: aggregated: folded into windows and its run. late: its window had closed before it came;
 #: counted, never folded. filtered: of kind `other` (HTTP, databases), which no view asks for.
-#: dead_lettered: refused, with a letter; a record that is no message at all counts as one span.
+#: dead_lettered: refused, with a DLQ record; a record that is no message counts as one span.
 AGGREGATED, LATE, FILTERED, DEAD_LETTERED = "aggregated", "late", "filtered", "dead_lettered"
 #: What a batch adds to most shards.
 NOTHING: Final = ShardDelta((), (), ())

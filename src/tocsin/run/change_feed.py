@@ -19,7 +19,7 @@ from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.alerts.annotate import BEFORE_MS, ChangeTable
 from tocsin.flow.decode.changes import Changes, ChangeV1, decode_changes
-from tocsin.run.dlq.write import letters
+from tocsin.run.dlq.write import publish_dlq_records
 from tocsin.run.ingest import ingest_settings
 from tocsin.types import Record
 
@@ -77,7 +77,7 @@ class ChangeFeed:
         return decode_changes(records, self._limits, self._config.max_future_s * 1_000)
 
     async def _put_away(self, stop: asyncio.Event) -> None:
-        """Dead-letter what cannot be read. Committed after: a crash repeats a letter."""
+        """Dead-letter what cannot be read. Committed after: a crash repeats a DLQ record."""
         group = self._config.group("changes")
         consumer = self._bus.consumer(self._config.topics.changes, group)
         producer = self._bus.producer()
@@ -88,7 +88,7 @@ class ChangeFeed:
                 polled = await consumer.poll(_RECORDS, _POLL_MS)
                 records = [record for part in polled.values() for record in part]
                 rejects = self._decode(records).rejects
-                await letters(records, rejects, producer, self._config, group,
+                await publish_dlq_records(records, rejects, producer, self._config, group,
                               self._metrics)  # fmt: skip
                 await consumer.commit({p: part[-1].offset + 1 for p, part in polled.items()})
         finally:

@@ -22,7 +22,7 @@ from tocsin.config import Config
 from tocsin.flow.decode import Limits
 from tocsin.flow.windows.event_time import TimeRules, watermark
 from tocsin.run.batch import Batch, Settings, Track, read_batch
-from tocsin.run.dlq.write import RejectedTooMany, dead_letters
+from tocsin.run.dlq.write import RejectedTooMany, publish_rejects
 from tocsin.run.prices import load_prices
 from tocsin.run.resume import Resume
 from tocsin.store.base import Store
@@ -130,7 +130,7 @@ class Ingest:
             return
         started = time.perf_counter()
         self._guard_rejects(batch)
-        await dead_letters(batch, self._producer, self._config, self._metrics)
+        await publish_rejects(batch, self._producer, self._config, self._metrics)
         applied = await self._merge(batch)
         for partition in self._held(batch) & batch.fences.keys():
             batch.tracks[partition].merged = batch.fences[partition].next

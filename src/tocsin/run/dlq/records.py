@@ -1,4 +1,4 @@
-"""Dead letters as values: what their headers say, which are selected, which can be sent again.
+"""DLQ records as values: what their headers say, which are selected, which can be sent again.
 
 Pure: the topic is read and written in `run/dlq/resend.py`.
 """
@@ -13,7 +13,7 @@ from tocsin.flow.decode import Limits, decode
 from tocsin.run.dlq.envelope import ORIGINAL_HEADER, REDACTED
 from tocsin.types import Reason, Record
 
-#: Judged on each span's time after decoding, so their letters name no item of the message.
+#: Judged on each span's time after decoding, so their DLQ records name no item of the message.
 _BY_TIME = frozenset({Reason.FUTURE.value, Reason.TOO_OLD.value})
 
 #: A record's coordinates: topic, partition, offset.
@@ -21,10 +21,10 @@ Origin = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One dead letter without its bytes. Times in ms since the epoch."""
+class DlqRecord:
+    """One record of the dead-letter topic without its bytes. Times in ms since the epoch."""
 
-    partition: int  # where the letter lies in the dead-letter topic
+    partition: int  # of the dead-letter topic
     offset: int
     at_ms: int  # when it was refused
     reason: str
@@ -34,7 +34,7 @@ class Letter:
     spans: int  # refused for this reason; a record that is no message at all counts as one
     items: str  # which of its spans, from 0, comma-separated; empty: the record itself
     size: int  # bytes of the refused record
-    kept: int | None  # bytes of it the letter holds; None: it was a tombstone or none were kept
+    kept: int | None  # bytes of it that were kept; None: it was a tombstone or none were
     redacted: bool = False  # an envelope stands in the place of key, bytes and headers
     cut: str = ""  # what else is not whole: key, headers
 
@@ -43,8 +43,8 @@ class Letter:
         return bool(self.cut) or (self.kept is not None and self.kept < self.size)
 
 
-def letter_of(record: Record) -> Letter | None:
-    """The letter a record of the dead-letter topic is; None when it is not one of ours."""
+def parse_dlq_record(record: Record) -> DlqRecord | None:
+    """A record of the dead-letter topic as a value; None where Tocsin did not write it."""
     try:
         # The producer's own headers may be anything, or null.
         headers = {
@@ -54,7 +54,7 @@ def letter_of(record: Record) -> Letter | None:
         }
         redacted = REDACTED in headers
         kept = None if record.value is None or redacted else len(record.value)
-        return Letter(
+        return DlqRecord(
             partition=record.partition,
             offset=record.offset,
             at_ms=record.timestamp,
@@ -78,7 +78,7 @@ def letter_of(record: Record) -> Letter | None:
 
 
 def original_headers(record: Record) -> list[tuple[str, bytes]]:
-    """The producer's own headers, from the letter that keeps them, in their order."""
+    """The producer's own headers, where the DLQ record keeps them, in their order."""
     return [
         (name.removeprefix(ORIGINAL_HEADER), value)
         for name, value in record.headers
@@ -88,7 +88,7 @@ def original_headers(record: Record) -> list[tuple[str, bytes]]:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which letters are meant; what is not given does not narrow. Times bound the refusal."""
+    """Filters over DLQ records; one that is not given does not narrow. Times are of the refusal."""
 
     reasons: frozenset[str] = frozenset()
     since_ms: int | None = None
@@ -98,26 +98,26 @@ class Selection:
     offset: int | None = None
     limit: int | None = None  # the newest so many
 
-    def matches(self, letter: Letter) -> bool:
-        topic, partition, offset = letter.origin
+    def matches(self, dlq_record: DlqRecord) -> bool:
+        topic, partition, offset = dlq_record.origin
         return (
-            (not self.reasons or letter.reason in self.reasons)
-            and (self.since_ms is None or letter.at_ms >= self.since_ms)
-            and (self.until_ms is None or letter.at_ms < self.until_ms)
+            (not self.reasons or dlq_record.reason in self.reasons)
+            and (self.since_ms is None or dlq_record.at_ms >= self.since_ms)
+            and (self.until_ms is None or dlq_record.at_ms < self.until_ms)
             and self.topic in (None, topic)
             and self.partition in (None, partition)
             and self.offset in (None, offset)
         )
 
-    def of(self, letters: Iterable[Letter]) -> list[Letter]:
-        """The letters that match, each refusal once, oldest first.
+    def of(self, dlq_records: Iterable[DlqRecord]) -> list[DlqRecord]:
+        """Those that match, each refusal once, oldest first.
 
-        A crash repeats a letter: of those with one origin and reason the first is taken.
+        A crash repeats a DLQ record: of those with one origin and reason the first is taken.
         """
-        chosen: dict[tuple[Origin, str], Letter] = {}
-        for letter in sorted(letters, key=lambda x: (x.at_ms, x.partition, x.offset)):
-            if self.matches(letter):
-                chosen.setdefault((letter.origin, letter.reason), letter)
+        chosen: dict[tuple[Origin, str], DlqRecord] = {}
+        for dlq_record in sorted(dlq_records, key=lambda x: (x.at_ms, x.partition, x.offset)):
+            if self.matches(dlq_record):
+                chosen.setdefault((dlq_record.origin, dlq_record.reason), dlq_record)
         found = list(chosen.values())
         return found if self.limit is None else found[max(0, len(found) - self.limit) :]
 
@@ -127,23 +127,23 @@ class Selection:
 
 @dataclass(slots=True)
 class Plan:
-    """Which records a replay sends, each once, and why the other letters are left out."""
+    """Which records a replay sends, each once, and why the others are left out."""
 
-    sent: list[Letter] = field(default_factory=list)
+    sent: list[DlqRecord] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)  # why -> records
     refused: Counter[Origin] = field(default_factory=Counter)  # spans refused of each record
 
-    def is_partial(self, letter: Letter, record: Record, limits: Limits) -> bool:
+    def is_partial(self, dlq_record: DlqRecord, record: Record, limits: Limits) -> bool:
         """Whether other spans of the record were accepted: they would be counted twice."""
-        if not letter.items and letter.reason not in _BY_TIME:
+        if not dlq_record.items and dlq_record.reason not in _BY_TIME:
             return False
         decoded = decode([_Bytes(record.value, headers=original_headers(record))], limits, b"")
         in_all = decoded.spans.height + sum(r.item is not None for r in decoded.rejects)
-        return in_all > self.refused[letter.origin]
+        return in_all > self.refused[dlq_record.origin]
 
 
 NO_BYTES = "empty: there is nothing to send"
-REDACTED_LETTER = (
+NO_ORIGINAL = (
     "redacted: the letter holds no original. Send the records again from where they were made, or "
     "from the spans topic at the coordinates that `tocsin dlq show` gives; to keep what is refused "
     "from now on, set dlq.keep_original (TOCSIN_DLQ__KEEP_ORIGINAL=true) for ingest"
@@ -154,22 +154,22 @@ PARTIAL = (
 )
 
 
-def plan(letters: Sequence[Letter]) -> Plan:
-    """What to send of these letters: a record once, however many reasons it was refused for."""
+def plan(dlq_records: Sequence[DlqRecord]) -> Plan:
+    """What to send of these: a refused record once, however many reasons it was refused for."""
     made, seen = Plan(), set()
-    for letter in letters:
-        made.refused[letter.origin] += letter.spans
-        if letter.origin in seen:
+    for dlq_record in dlq_records:
+        made.refused[dlq_record.origin] += dlq_record.spans
+        if dlq_record.origin in seen:
             continue
-        seen.add(letter.origin)
-        if letter.redacted:
-            made.left_out[REDACTED_LETTER if letter.size else NO_BYTES] += 1
-        elif not letter.kept:
+        seen.add(dlq_record.origin)
+        if dlq_record.redacted:
+            made.left_out[NO_ORIGINAL if dlq_record.size else NO_BYTES] += 1
+        elif not dlq_record.kept:
             made.left_out[NO_BYTES] += 1
-        elif letter.truncated:
+        elif dlq_record.truncated:
             made.left_out[TRUNCATED] += 1
         else:
-            made.sent.append(letter)
+            made.sent.append(dlq_record)
     return made
 
 

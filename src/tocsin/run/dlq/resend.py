@@ -1,7 +1,7 @@
 """Read the dead-letter topic, and send what it holds through the pipeline again.
 
 Reads without a group and commits nothing, so looking changes nothing. Two passes: the first
-keeps only what the headers say, the second takes the bytes of those letters that are meant.
+keeps only what the headers say, the second takes the bytes of the records selected.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from tocsin.config import Config, UserError
 from tocsin.flow.decode import Limits
 from tocsin.run.dlq.records import (
     PARTIAL,
-    Letter,
+    DlqRecord,
     Plan,
     Selection,
-    letter_of,
     original_headers,
+    parse_dlq_record,
     plan,
 )
 from tocsin.run.ingest import ingest_settings
@@ -36,14 +36,14 @@ REPLAYED = "dlq.replayed.from"
 class Outcome:
     """What a replay did, or would do. Counted in records."""
 
-    chosen: list[Letter]
+    chosen: list[DlqRecord]
     sent: int = 0
     size: int = 0  # their bytes
     left_out: dict[str, int] = field(default_factory=dict)  # why -> records
 
 
-async def find(bus: Bus, config: Config, selection: Selection) -> tuple[list[Letter], int]:
-    """The letters that are meant, oldest first, and how many records there are none of ours.
+async def find(bus: Bus, config: Config, selection: Selection) -> tuple[list[DlqRecord], int]:
+    """The DLQ records selected, oldest first, and how many records Tocsin did not write.
 
     Raises BrokerUnavailable, TopicMissing.
     """
@@ -52,19 +52,19 @@ async def find(bus: Bus, config: Config, selection: Selection) -> tuple[list[Let
     await consumer.start()
     try:
         async for record in _read(consumer, await _starts(consumer, selection.since_ms)):
-            letter = letter_of(record)
-            if letter is None:
+            dlq_record = parse_dlq_record(record)
+            if dlq_record is None:
                 foreign += 1
-            elif selection.matches(letter):
-                found.append(letter)
+            elif selection.matches(dlq_record):
+                found.append(dlq_record)
     finally:
         await consumer.stop()
     return selection.of(found), foreign
 
 
-async def bytes_of(bus: Bus, config: Config, wanted: Iterable[Letter]) -> AsyncIterator[Record]:
-    """The records of the dead-letter topic that these letters are, partition by partition."""
-    places = {(letter.partition, letter.offset) for letter in wanted}
+async def bytes_of(bus: Bus, config: Config, wanted: Iterable[DlqRecord]) -> AsyncIterator[Record]:
+    """The whole records of the dead-letter topic, partition by partition."""
+    places = {(dlq_record.partition, dlq_record.offset) for dlq_record in wanted}
     starts: dict[int, int] = {}
     for partition, offset in places:
         starts[partition] = min(offset, starts.get(partition, offset))
@@ -86,9 +86,9 @@ async def bytes_of(bus: Bus, config: Config, wanted: Iterable[Letter]) -> AsyncI
 async def replay(
     bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool = False
 ) -> Outcome:
-    """Publish the records that the letters were, each once, to the spans (or changes) topic.
+    """Publish the refused records, each once, to the spans (or changes) topic.
 
-    Key, bytes and headers are the original ones; the time is now's. Redacted letters hold none
+    Key, bytes and headers are the original ones; the time is now's. Redacted ones hold none
     of them and are left out. Without `send` nothing is published and the outcome is what would
     be. Raises UserError if the broker refuses.
     """
@@ -99,9 +99,9 @@ async def replay(
         return outcome
     producer = await _producer(bus, config) if send else None
     try:
-        batch: list[tuple[Letter, Record]] = []
-        async for letter, record in _sendable(bus, config, planned, outcome, partial=partial):
-            batch.append((letter, record))
+        batch: list[tuple[DlqRecord, Record]] = []
+        async for dlq_record, record in _sendable(bus, config, planned, outcome, partial=partial):
+            batch.append((dlq_record, record))
             if len(batch) == _IN_FLIGHT:
                 await _publish(bus, producer, config, batch, outcome)
                 batch.clear()
@@ -114,30 +114,32 @@ async def replay(
 
 async def _sendable(
     bus: Bus, config: Config, planned: Plan, outcome: Outcome, *, partial: bool
-) -> AsyncIterator[tuple[Letter, Record]]:
+) -> AsyncIterator[tuple[DlqRecord, Record]]:
     limits: Limits = ingest_settings(config).limits
-    by_place = {(letter.partition, letter.offset): letter for letter in planned.sent}
+    by_place = {
+        (dlq_record.partition, dlq_record.offset): dlq_record for dlq_record in planned.sent
+    }
     async for record in bytes_of(bus, config, planned.sent):
-        letter = by_place[record.partition, record.offset]
-        if not partial and planned.is_partial(letter, record, limits):
+        dlq_record = by_place[record.partition, record.offset]
+        if not partial and planned.is_partial(dlq_record, record, limits):
             outcome.left_out[PARTIAL] = outcome.left_out.get(PARTIAL, 0) + 1
         else:
-            yield letter, record
+            yield dlq_record, record
 
 
 async def _publish(
     bus: Bus,
     producer: Producer | None,
     config: Config,
-    batch: list[tuple[Letter, Record]],
+    batch: list[tuple[DlqRecord, Record]],
     outcome: Outcome,
 ) -> None:
     """Send a batch and wait for its acknowledgements. Raises UserError with the count so far."""
 
-    async def one(letter: Letter, record: Record, to: Producer) -> None:
-        origin = "/".join(map(str, letter.origin)).encode()
+    async def one(dlq_record: DlqRecord, record: Record, to: Producer) -> None:
+        origin = "/".join(map(str, dlq_record.origin)).encode()
         changes = config.topics.changes
-        topic = changes if letter.origin[0] == changes else config.topics.spans
+        topic = changes if dlq_record.origin[0] == changes else config.topics.spans
         kept = [(name, data) for name, data in original_headers(record) if name != REPLAYED]
         headers = [*kept, (REPLAYED, origin)]
         ack = await to.send(topic, key=record.key, value=record.value, headers=headers)
@@ -146,11 +148,12 @@ async def _publish(
     failures: list[BaseException] = []
     if producer is not None:
         done = await asyncio.gather(
-            *(one(letter, record, producer) for letter, record in batch), return_exceptions=True
+            *(one(dlq_record, record, producer) for dlq_record, record in batch),
+            return_exceptions=True,
         )
         failures = [result for result in done if result is not None]
     outcome.sent += len(batch) - len(failures)
-    outcome.size += sum(letter.size for letter, _ in batch)
+    outcome.size += sum(dlq_record.size for dlq_record, _ in batch)
     if failures:
         said = bus.explain(failures[0])
         if not isinstance(said, UserError):
