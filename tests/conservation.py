@@ -15,7 +15,7 @@ from tocsin.config import Config
 from tocsin.flow.decode import decode
 from tocsin.run.batch import AGGREGATED, DEAD_LETTERED, FILTERED, LATE
 from tocsin.run.dlq.records import DlqRecord, parse_dlq_record
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import Reason, Record
 
 OUTCOMES = {AGGREGATED, LATE, FILTERED, DEAD_LETTERED}

@@ -154,7 +154,7 @@ CHANGES = Counter(
     "changes_total",
     ("outcome",),
     "Events on the changes topic, by outcome (read, ignored, refused), each worker's own count.",
-    "Refused grows: read the dead letters of that topic; a pipeline tells its deploys wrongly.",
+    "Refused grows: read the DLQ records of that topic; a pipeline publishes its deploys wrongly.",
 )
 PIPELINE_STALLED = Gauge(
     "pipeline_stalled",

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from tocsin.bus.base import BrokerUnavailable, TopicMissing, TopicSpec
 from tocsin.bus.kafka import KafkaBus
 from tocsin.bus.memory import MemoryBus, MemoryRecord
-from tocsin.cli.dlq_report import json_line, print_dlq_records, replay_and_print, summary
+from tocsin.cli.dlq_report import json_line, print_dlq_records, resend_and_print, summary
 from tocsin.cli.main import main
 from tocsin.cli.running import with_bus_errors
 from tocsin.cli.text import moment
 from tocsin.clock import ManualClock
 from tocsin.config import Config, UserError
 from tocsin.metrics import Metrics
-from tocsin.run.batch import Track, read_batch
+from tocsin.run.batch import PartitionProgress, read_batch
 from tocsin.run.dlq import resend
 from tocsin.run.dlq.envelope import envelope, key_of
 from tocsin.run.dlq.records import (
@@ -37,10 +37,10 @@ from tocsin.run.dlq.records import (
     DlqRecord,
     Selection,
     parse_dlq_record,
-    plan,
+    plan_resend,
 )
 from tocsin.run.dlq.write import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_KEY_BYTES, publish_rejects
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import Reason, Reject
 from unit.decode_samples import Otlp, encode, native, otlp
 
@@ -95,7 +95,9 @@ async def refused(
         MemoryRecord(spans, 0, at, NOW_MS, 1, key.replace(b"%d", b"%d" % at), value, headers)
         for at, value in enumerate(values)
     ]
-    batch = read_batch({0: records}, {0: Track(position=0)}, 1, ingest_settings(CONFIG), NOW_MS)
+    batch = read_batch(
+        {0: records}, {0: PartitionProgress(position=0)}, 1, ingest_settings(CONFIG), NOW_MS
+    )
     await publish_rejects(batch, bus.producer(), config, Metrics())
     return bus
 
@@ -129,7 +131,7 @@ def test_a_filter_only_ever_narrows(
 
 @given(st.lists(DLQ_RECORDS))
 def test_a_plan_takes_each_record_once_and_loses_none(dlq_records: list[DlqRecord]) -> None:
-    made = plan(dlq_records)
+    made = plan_resend(dlq_records)
     origins = [x.origin for x in made.sent]
     assert len(set(origins)) == len(origins)
     assert len(origins) + made.left_out.total() == len({x.origin for x in dlq_records})
@@ -188,9 +190,9 @@ async def test_a_record_goes_back_once_with_its_own_key_and_bytes() -> None:
             value=dlq_record.value,
             headers=dlq_record.headers,
         )
-    dry = await resend.replay(bus, CONFIG, Selection(), send=False)
+    dry = await resend.resend(bus, CONFIG, Selection(), send=False)
     assert published(bus) == []
-    sent = await resend.replay(bus, CONFIG, Selection(), send=True)
+    sent = await resend.resend(bus, CONFIG, Selection(), send=True)
     assert (dry.sent, dry.size, dry.left_out) == (sent.sent, sent.size, sent.left_out)
     assert (sent.sent, sent.left_out) == (3, {})
     assert sorted(published(bus), key=str) == [
@@ -208,10 +210,10 @@ async def test_what_cannot_or_must_not_go_back_is_counted_and_left_out() -> None
         encode([GOOD, late]), encode(late), encode([BAD, BAD]),
     ]  # fmt: skip
     bus = await refused(values)
-    outcome = await resend.replay(bus, CONFIG, Selection(), send=True)
+    outcome = await resend.resend(bus, CONFIG, Selection(), send=True)
     assert outcome.left_out == {TRUNCATED: 1, NO_BYTES: 1, PARTIAL: 2}
     assert sorted(published(bus), key=str) == [(b"key4", values[4]), (b"key5", values[5])]
-    again = await resend.replay(bus, CONFIG, Selection(), send=True, partial=True)
+    again = await resend.resend(bus, CONFIG, Selection(), send=True, partial=True)
     assert (again.sent, again.left_out) == (4, {TRUNCATED: 1, NO_BYTES: 1})
 
 
@@ -221,7 +223,7 @@ async def test_the_producers_own_headers_come_back_whatever_they_are() -> None:
         ("null", None), (resend.REPLAYED, b"spans/0/7"),
     ]  # fmt: skip
     bus = await refused([encode(BAD)], headers=own)
-    assert (await resend.replay(bus, CONFIG, Selection(), send=True)).sent == 1
+    assert (await resend.resend(bus, CONFIG, Selection(), send=True)).sent == 1
     [record] = bus.records(CONFIG.topics.spans)
     origin = f"{CONFIG.topics.spans}/0/0".encode()
     assert list(record.headers) == [*own[:-1], (resend.REPLAYED, origin)]
@@ -238,7 +240,7 @@ async def test_what_is_too_large_beside_the_bytes_is_cut_and_never_sent() -> Non
         assert dict(dlq_record.headers)["dlq.cut"].decode() == cut
         size = sum(len(name) + len(value or b"") for name, value in dlq_record.headers)
         assert size + len(dlq_record.key or b"") < KEPT_HEADER_BYTES + 2_000
-        outcome = await resend.replay(bus, CONFIG, Selection(), send=True)
+        outcome = await resend.resend(bus, CONFIG, Selection(), send=True)
         assert (outcome.sent, outcome.left_out) == (0, {TRUNCATED: 1})
 
 
@@ -315,10 +317,10 @@ async def test_a_redacted_letter_is_counted_and_the_remedy_is_said(
 ) -> None:
     bus = await refused([encode(BAD), None, encode(BAD)], REDACTING)
     for send in (False, True):
-        outcome = await resend.replay(bus, REDACTING, Selection(), send=send)
+        outcome = await resend.resend(bus, REDACTING, Selection(), send=send)
         assert (outcome.sent, outcome.left_out) == (0, {NO_ORIGINAL: 2, NO_BYTES: 1})
         assert published(bus) == []
-    assert not await replay_and_print(bus, CONFIG, Selection(), send=False, partial=False)
+    assert not await resend_and_print(bus, CONFIG, Selection(), send=False, partial=False)
     said = capsys.readouterr().out
     assert "3 redacted" in said
     assert "2 records left out, redacted" in said
@@ -334,7 +336,7 @@ async def test_looking_at_many_letters_finds_every_one() -> None:
     bus = await refused([encode(BAD | {"span_id": f"s{next(numbers)}"}) for _ in range(5_000)])
     found, _ = await resend.find(bus, CONFIG, Selection())
     assert sorted(x.origin[2] for x in found) == list(range(5_000))
-    newest = await resend.replay(bus, CONFIG, Selection(limit=250), send=True)
+    newest = await resend.resend(bus, CONFIG, Selection(limit=250), send=True)
     assert newest.sent == len(published(bus)) == 250
 
 
@@ -347,7 +349,7 @@ async def test_without_a_spans_topic_nothing_is_sent_and_the_remedy_is_said() ->
             CONFIG.topics.dlq, value=dlq_record.value, headers=dlq_record.headers
         )
     with pytest.raises(TopicMissing, match="tocsin topics"):
-        await resend.replay(bus, CONFIG, Selection(), send=True)
+        await resend.resend(bus, CONFIG, Selection(), send=True)
 
 
 async def test_a_broker_that_goes_away_meanwhile_is_one_sentence_and_a_fault_is_not() -> None:

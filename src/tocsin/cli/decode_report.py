@@ -22,8 +22,8 @@ from tocsin.cli.text import count
 from tocsin.config import Config, UserError
 from tocsin.flow.decode import decode
 from tocsin.flow.windows.pricing import fill_costs
-from tocsin.run.batch import Settings
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.batch import IngestSettings
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import MODEL_CALL_KINDS, NANO, Decoded
 
 #: Lines of the table, of each file; --json shows all.
@@ -87,7 +87,7 @@ def messages_of(content: bytes) -> list[bytes]:
     return lines if one_a_line else [content]
 
 
-def understand(content: bytes, settings: Settings) -> tuple[int, Decoded]:
+def understand(content: bytes, settings: IngestSettings) -> tuple[int, Decoded]:
     """How many messages `content` is, and their spans with costs; `row` is the message."""
     records = [_Message(value, row) for row, value in enumerate(messages_of(content))]
     decoded = decode(records, settings.limits, settings.fingerprint_key)

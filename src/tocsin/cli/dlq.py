@@ -101,12 +101,12 @@ def replay(ctx: click.Context, /, *, send: bool, partial: bool, **filters: Any) 
       tocsin dlq replay --reason too_old --since 1h
       tocsin dlq replay --reason too_old --since 1h --yes
     """
-    from tocsin.cli.dlq_report import replay_and_print
+    from tocsin.cli.dlq_report import resend_and_print
     from tocsin.run.backends import open_bus
 
     config = load_config(ctx)
     chosen, bus = _selection(**filters), open_bus(config)
-    work = replay_and_print(bus, config, chosen, send=send, partial=partial)
+    work = resend_and_print(bus, config, chosen, send=send, partial=partial)
     sys.exit(0 if asyncio.run(with_bus_errors(bus, work)) else 1)
 
 

@@ -16,7 +16,7 @@ from tocsin.bus.base import Bus
 from tocsin.cli.text import count, iso
 from tocsin.config import Config
 from tocsin.run.dlq.records import DlqRecord, Selection
-from tocsin.run.dlq.resend import bytes_of, find, replay
+from tocsin.run.dlq.resend import bytes_of, find, resend
 
 _SHOWN_BYTES = 2_000  # of a payload in the table; --json has all that was kept
 _WIDE = 200  # columns, where no terminal says how many
@@ -46,21 +46,21 @@ async def print_dlq_records(
         err.print(Text(f"{count(foreign, 'record')} on {config.topics.dlq} not of Tocsin"))
 
 
-async def replay_and_print(
+async def resend_and_print(
     bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool
 ) -> bool:
     """The body of `tocsin dlq replay`. Whether no record that was meant was left out."""
-    outcome = await replay(bus, config, selection, send=send, partial=partial)
+    result = await resend(bus, config, selection, send=send, partial=partial)
     say = Console(soft_wrap=True, highlight=False)
-    say.print(Text(summary(outcome.chosen)))
+    say.print(Text(summary(result.chosen)))
     verb = "re-published" if send else "would be re-published"
-    records = count(outcome.sent, "record")
-    say.print(Text(f"{records} ({outcome.size} bytes) {verb} to {config.topics.spans}"))
-    for why, left in outcome.left_out.items():
+    records = count(result.sent, "record")
+    say.print(Text(f"{records} ({result.size} bytes) {verb} to {config.topics.spans}"))
+    for why, left in result.left_out.items():
         say.print(Text(f"{count(left, 'record')} left out, {why}"))
-    if outcome.sent and not send:
+    if result.sent and not send:
         say.print(Text("Nothing was sent: this was a dry run; add --yes to send."))
-    return not outcome.left_out
+    return not result.left_out
 
 
 def json_line(dlq_record: DlqRecord, payload: tuple[bytes | None, bytes | None] | None) -> str:

@@ -20,21 +20,22 @@ from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.notify.sinks.stdout import StdoutSink
 from tocsin.run.backends import open_bus, open_store
-from tocsin.run.change_feed import told_since
+from tocsin.run.change_feed import changes_since
 from tocsin.run.replay.engine import Replay, Tally, chunks
 from tocsin.run.replay.report import Report, difference
 from tocsin.run.replay.sources import Done, lines_of, open_topic, range_of, read_range
-from tocsin.run.replay.stored_windows import judge_past
+from tocsin.run.replay.stored_windows import judge_stored
 
-Told = AsyncIterator[tuple[int, AlertEvent]]
+#: (index of the set of rules, event), in the order emitted.
+NumberedEvents = AsyncIterator[tuple[int, AlertEvent]]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What the user asked for. No files and not `past`: the spans topic."""
+    """What the user asked for. No files and not `stored`: the spans topic."""
 
     files: tuple[Path, ...] = ()
-    past: bool = False
+    stored: bool = False
     from_ms: int | None = None
     to_ms: int | None = None
     against: Path | None = None
@@ -86,33 +87,33 @@ async def _run(backtest: _Backtest, config: Config, console: Console) -> None:
             progress.advance(task, amount)
 
         async for number, event in _source(backtest, config, total, done):
-            backtest.reports[number].hear(event)
+            backtest.reports[number].add(event)
             if number == 0:
                 await sink.deliver([event])
 
 
-def _source(backtest: _Backtest, config: Config, total: Done, done: Done) -> Told:
-    if backtest.options.past:
-        return _past(backtest, config, total, done)
+def _source(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
+    if backtest.options.stored:
+        return _stored(backtest, config, total, done)
     if backtest.options.files:
         return _files(backtest, config, total, done)
     return _topic(backtest, config, total, done)
 
 
-async def _files(backtest: _Backtest, config: Config, total: Done, done: Done) -> Told:
+async def _files(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
     files = backtest.options.files
     total(sum(file.stat().st_size for file in files if file.is_file()))
     run = await Replay.open(config, backtest.rule_sets, observer=backtest.recorder)
     run.tally = backtest.tally
     lines = (line for file in files for line in lines_of(file, done))
     for chunk in chunks(lines):
-        async for told in run.feed({0: chunk}):
-            yield told
-    async for told in run.finish():
-        yield told
+        async for numbered in run.feed({0: chunk}):
+            yield numbered
+    async for numbered in run.finish():
+        yield numbered
 
 
-async def _topic(backtest: _Backtest, config: Config, total: Done, done: Done) -> Told:
+async def _topic(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
     bus = open_bus(config)
     consumer = await open_topic(bus, config.topics.spans)
     try:
@@ -121,26 +122,26 @@ async def _topic(backtest: _Backtest, config: Config, total: Done, done: Done) -
         run = await Replay.open(
             config, backtest.rule_sets,
             partitions=max(1, len(wanted.offsets)), observer=backtest.recorder,
-            changes=await told_since(bus, config, backtest.options.from_ms),
+            changes=await changes_since(bus, config, backtest.options.from_ms),
         )  # fmt: skip
         run.tally = backtest.tally
         async for polled in read_range(consumer, wanted, done):
-            async for told in run.feed(polled):
-                yield told
-        async for told in run.finish():
-            yield told
+            async for numbered in run.feed(polled):
+                yield numbered
+        async for numbered in run.finish():
+            yield numbered
     finally:
         await consumer.stop()
 
 
-async def _past(backtest: _Backtest, config: Config, total: Done, done: Done) -> Told:
+async def _stored(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
     store = open_store(config)
     total(config.shards)
     try:
-        async for told in judge_past(
+        async for numbered in judge_stored(
             store, config, backtest.rule_sets, backtest.tally, observer=backtest.recorder, done=done
         ):
-            yield told
+            yield numbered
     finally:
         await store.close()
 
@@ -151,20 +152,20 @@ def _finish(backtest: _Backtest, console: Console) -> None:
     if len(backtest.reports) > 1:
         document["against"] = {
             "rules": str(backtest.options.against),
-            "alerts": len(backtest.reports[1].told()),
+            "alerts": len(backtest.reports[1].notified()),
             **difference(*backtest.reports),
         }
     if backtest.options.report is not None:
         backtest.options.report.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if backtest.options.picture is not None and backtest.recorder is not None:
         title = f"Replay: {document['alerts']} alerts in {document['days']:g} days"
-        text = page(backtest.recorder, backtest.reports[0].told(), title)
+        text = page(backtest.recorder, backtest.reports[0].notified(), title)
         backtest.options.picture.write_text(text, encoding="utf-8")
-    _print(document, console, past=backtest.options.past)
+    _print(document, console, stored=backtest.options.stored)
 
 
-def _print(document: dict[str, Any], console: Console, *, past: bool) -> None:
-    what = "windows" if past else "records"
+def _print(document: dict[str, Any], console: Console, *, stored: bool) -> None:
+    what = "windows" if stored else "records"
     console.print(
         f"{document['spans']} spans of {document['records']} {what} over {document['days']:g} "
         f"days; {document['late']} late, {document['refused']} refused; "

@@ -122,12 +122,12 @@ class Selection:
         return found if self.limit is None else found[max(0, len(found) - self.limit) :]
 
 
-# ---- what a replay would send ---------------------------------------------------------
+# ---- what would be sent again ---------------------------------------------------------
 
 
 @dataclass(slots=True)
-class Plan:
-    """Which records a replay sends, each once, and why the others are left out."""
+class ResendPlan:
+    """Which records are sent again, each once, and why the others are left out."""
 
     sent: list[DlqRecord] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)  # why -> records
@@ -154,23 +154,23 @@ PARTIAL = (
 )
 
 
-def plan(dlq_records: Sequence[DlqRecord]) -> Plan:
+def plan_resend(dlq_records: Sequence[DlqRecord]) -> ResendPlan:
     """What to send of these: a refused record once, however many reasons it was refused for."""
-    made, seen = Plan(), set()
+    plan, seen = ResendPlan(), set()
     for dlq_record in dlq_records:
-        made.refused[dlq_record.origin] += dlq_record.spans
+        plan.refused[dlq_record.origin] += dlq_record.spans
         if dlq_record.origin in seen:
             continue
         seen.add(dlq_record.origin)
         if dlq_record.redacted:
-            made.left_out[NO_ORIGINAL if dlq_record.size else NO_BYTES] += 1
+            plan.left_out[NO_ORIGINAL if dlq_record.size else NO_BYTES] += 1
         elif not dlq_record.kept:
-            made.left_out[NO_BYTES] += 1
+            plan.left_out[NO_BYTES] += 1
         elif dlq_record.truncated:
-            made.left_out[TRUNCATED] += 1
+            plan.left_out[TRUNCATED] += 1
         else:
-            made.sent.append(dlq_record)
-    return made
+            plan.sent.append(dlq_record)
+    return plan
 
 
 @dataclass(slots=True)

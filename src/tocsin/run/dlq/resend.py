@@ -16,13 +16,13 @@ from tocsin.flow.decode import Limits
 from tocsin.run.dlq.records import (
     PARTIAL,
     DlqRecord,
-    Plan,
+    ResendPlan,
     Selection,
     original_headers,
     parse_dlq_record,
-    plan,
+    plan_resend,
 )
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import Record
 
 _POLL_RECORDS, _POLL_MS = 2_000, 500
@@ -33,8 +33,8 @@ REPLAYED = "dlq.replayed.from"
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a replay did, or would do. Counted in records."""
+class ResendResult:
+    """What `resend` did, or would do. Counted in records."""
 
     chosen: list[DlqRecord]
     sent: int = 0
@@ -83,46 +83,44 @@ async def bytes_of(bus: Bus, config: Config, wanted: Iterable[DlqRecord]) -> Asy
         await consumer.stop()
 
 
-async def replay(
+async def resend(
     bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool = False
-) -> Outcome:
+) -> ResendResult:
     """Publish the refused records, each once, to the spans (or changes) topic.
 
     Key, bytes and headers are the original ones; the time is now's. Redacted ones hold none
-    of them and are left out. Without `send` nothing is published and the outcome is what would
+    of them and are left out. Without `send` nothing is published and the result is what would
     be. Raises UserError if the broker refuses.
     """
     chosen, _ = await find(bus, config, selection)
-    planned = plan(chosen)
-    outcome = Outcome(chosen, left_out=dict(planned.left_out))
-    if not planned.sent:
-        return outcome
+    plan = plan_resend(chosen)
+    result = ResendResult(chosen, left_out=dict(plan.left_out))
+    if not plan.sent:
+        return result
     producer = await _producer(bus, config) if send else None
     try:
         batch: list[tuple[DlqRecord, Record]] = []
-        async for dlq_record, record in _sendable(bus, config, planned, outcome, partial=partial):
+        async for dlq_record, record in _sendable(bus, config, plan, result, partial=partial):
             batch.append((dlq_record, record))
             if len(batch) == _IN_FLIGHT:
-                await _publish(bus, producer, config, batch, outcome)
+                await _publish(bus, producer, config, batch, result)
                 batch.clear()
-        await _publish(bus, producer, config, batch, outcome)
+        await _publish(bus, producer, config, batch, result)
     finally:
         if producer is not None:
             await producer.stop()
-    return outcome
+    return result
 
 
 async def _sendable(
-    bus: Bus, config: Config, planned: Plan, outcome: Outcome, *, partial: bool
+    bus: Bus, config: Config, plan: ResendPlan, result: ResendResult, *, partial: bool
 ) -> AsyncIterator[tuple[DlqRecord, Record]]:
     limits: Limits = ingest_settings(config).limits
-    by_place = {
-        (dlq_record.partition, dlq_record.offset): dlq_record for dlq_record in planned.sent
-    }
-    async for record in bytes_of(bus, config, planned.sent):
+    by_place = {(dlq_record.partition, dlq_record.offset): dlq_record for dlq_record in plan.sent}
+    async for record in bytes_of(bus, config, plan.sent):
         dlq_record = by_place[record.partition, record.offset]
-        if not partial and planned.is_partial(dlq_record, record, limits):
-            outcome.left_out[PARTIAL] = outcome.left_out.get(PARTIAL, 0) + 1
+        if not partial and plan.is_partial(dlq_record, record, limits):
+            result.left_out[PARTIAL] = result.left_out.get(PARTIAL, 0) + 1
         else:
             yield dlq_record, record
 
@@ -132,7 +130,7 @@ async def _publish(
     producer: Producer | None,
     config: Config,
     batch: list[tuple[DlqRecord, Record]],
-    outcome: Outcome,
+    result: ResendResult,
 ) -> None:
     """Send a batch and wait for its acknowledgements. Raises UserError with the count so far."""
 
@@ -152,13 +150,13 @@ async def _publish(
             return_exceptions=True,
         )
         failures = [result for result in done if result is not None]
-    outcome.sent += len(batch) - len(failures)
-    outcome.size += sum(dlq_record.size for dlq_record, _ in batch)
+    result.sent += len(batch) - len(failures)
+    result.size += sum(dlq_record.size for dlq_record, _ in batch)
     if failures:
         said = bus.explain(failures[0])
         if not isinstance(said, UserError):
             raise said
-        records = f"{outcome.sent} record{'' if outcome.sent == 1 else 's'}"
+        records = f"{result.sent} record{'' if result.sent == 1 else 's'}"
         raise BrokerUnavailable(f"Stopped after {records} were acknowledged: {said}")
 
 

@@ -44,8 +44,8 @@ async def publish_rejects(
     due = [
         reject
         for reject in batch.rejects
-        if (track := batch.tracks.get(batch.records[reject.row].partition)) is not None
-        and batch.records[reject.row].offset >= track.dead_letter_from
+        if (state := batch.progress.get(batch.records[reject.row].partition)) is not None
+        and batch.records[reject.row].offset >= state.dead_letter_from
     ]
     await publish_dlq_records(batch.records, due, producer, config, config.group("ingest"), metrics)
 

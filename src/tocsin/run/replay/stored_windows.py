@@ -12,15 +12,15 @@ from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.frames import decode
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.shard import Observer, ShardDetector
+from tocsin.run.from_config import detect_settings
 from tocsin.run.replay.engine import Tally
-from tocsin.run.watch import detect_settings
 from tocsin.store.base import Store
 
 #: Blobs of what a detector has learned from older windows; alerts and minutes are made anew.
 _OLDER = ("q:", "d:", "k:")
 
 
-async def judge_past(
+async def judge_stored(
     store: Store,
     config: Config,
     rule_sets: Sequence[tuple[Rule, ...]],
