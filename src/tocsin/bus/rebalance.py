@@ -1,4 +1,4 @@
-"""A member's side of a rebalance: its callbacks, what they allow to be read, their failure."""
+"""A consumer's rebalance callbacks: running them, what may be read, and their failure."""
 
 from __future__ import annotations
 

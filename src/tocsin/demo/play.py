@@ -1,4 +1,4 @@
-"""Playing a scenario on the real thing: producer, broker, ingest, Redis, watch, alerts topic.
+"""Play a scenario through the real parts: producer, broker, ingest, Redis, watch, alerts topic.
 
 Event time is driven from here: what the publisher has published is `now`, for every stage.
 """

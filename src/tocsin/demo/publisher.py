@@ -1,4 +1,4 @@
-"""The fleet as a process of its own, as real producers are: publishes up to the time it is told.
+"""The fleet in a process of its own, as real producers are: publishes up to a time it is sent.
 
 Speaks JSON lines: `{"to_ms": ...}` on stdin, and when all spans that end before it are
 acknowledged, `{"to_ms": ..., "spans": ...}` on stdout. Ends when stdin does.

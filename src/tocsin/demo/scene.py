@@ -1,4 +1,4 @@
-"""What the demo knows at any instant: the one value that the loop fills and the view draws."""
+"""The state of the demo: `play.py` updates it, `view.py` draws it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """ingest: spans from Kafka to counters in Redis, exactly once in effect.
 
-poll -> decode, place, fold (a thread) -> dead letters -> one merge a shard -> notices -> commit.
+poll -> decode, place, fold (a thread) -> DLQ records -> one merge a shard -> notices -> commit.
 While a batch is merged the next one is polled and folded.
 """
 
@@ -29,7 +29,7 @@ from tocsin.types import MergeReply, Reason, Record, ShardFlush
 
 _HOUSEKEEP_S = 1.0
 #: A refused flush is cut to what the shard expects and sent again; another owner may move
-#: the shard on meanwhile, so it can take more than once. It never takes this often.
+#: the shard on meanwhile, so it can take more than once. More often than this is a bug.
 _MERGE_ATTEMPTS = 10
 
 
@@ -141,7 +141,7 @@ class Ingest:
         self._metrics.add(m.RECORDS_CONSUMED, len(batch.records), topic=self._topics.spans)
 
     async def _merge(self, batch: Batch) -> list[int]:
-        """Merge a batch into every shard; gives the shards that took something."""
+        """Merge a batch into every shard; returns the shards that applied it."""
         flushes = batch.flushes(self._held(batch))
         applied: list[int] = []
         rewinds: dict[int, str] = {}
@@ -198,7 +198,7 @@ class Ingest:
                 self._metrics.add(metric, spans)
 
     def _guard_rejects(self, batch: Batch) -> None:
-        """Stop rather than drain the topic into the dead letters after a bad deploy."""
+        """Raise RejectedTooMany when most of what is read is refused, as after a bad deploy."""
         self._read += len(batch.records)
         self._rejected += len({reject.row for reject in batch.rejects})
         if batch.rejects:
@@ -244,7 +244,7 @@ class Ingest:
         for partition, state in progress.items():
             # From here on without a pause: what was polled before is void.
             self._polled.pop(partition, None)
-            if partition in held:  # it may have been revoked while we asked
+            if partition in held:  # it may have been revoked meanwhile
                 self._progress[partition] = state
                 self._consumer.seek(partition, state.position)
         self._log.info("resumed", anew=anew, offsets={p: t.position for p, t in progress.items()})

@@ -30,7 +30,7 @@ class Resume:
         Shards that have more ignore what they see again. A shard that has nothing starts
         `rebuild_horizon_s` back; so do all of them if the log was made `anew`.
         """
-        # In this order: a log that grows meanwhile must not look shorter than what was read.
+        # In this order, so that a log which grows meanwhile never ends before what was read.
         positions = await self._store.positions(partitions)
         begins = await self._consumer.begin_offsets(partitions)
         ends = await self._consumer.end_offsets(partitions)
@@ -53,10 +53,10 @@ class Resume:
         """Give a first position to the shards that have none, or one the log no longer has."""
         lost = {s for s, p in held.items() if anew or p.next < begin}
         beyond = {s for s, p in held.items() if p.next > end}
-        # A log that was made anew has forgotten the group too; it is found out only while it
-        # is shorter than the old one, since aiokafka does not tell topics of one name apart.
-        # The embedded broker tells an end that is too low by up to a batch: a log that knows
-        # us is not taken for a new one.
+        # A topic that was deleted and created again has no committed offset of the group. That
+        # is noticed only while it is shorter than the old one: aiokafka cannot tell two topics
+        # of one name apart. The embedded broker may give an end too low by up to a batch, so a
+        # log with a committed offset is not taken for a new one.
         if beyond and await self._consumer.committed(partition) is None:
             lost |= beyond
         missing = set(range(self._config.shards)) - held.keys()

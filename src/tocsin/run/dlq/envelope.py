@@ -32,7 +32,7 @@ REDACTED = "dlq.redacted"
 ORIGINAL_HEADER = "dlq.header."
 #: How much of a record is looked at, bytes. Names stand at the beginning, if anywhere.
 _LOOKED_AT = 32 << 10
-#: Names that may be told: those of our schemas and of the formats we read. Never a value.
+#: Names that may be listed: those of our schemas and of the formats we read. Never a value.
 _KNOWN = frozenset(
     {*SpanV1.model_fields, *SPAN_TABLE, *RESOURCE_TABLE}
     | set(
@@ -56,7 +56,7 @@ _TRACE_ID = re.compile(
 def digest(data: bytes, secret: bytes) -> str:
     """HMAC-SHA256 in hex, as `openssl dgst -sha256 -hmac` makes it.
 
-    Keyed, because what is short can be guessed, and a plain hash confirms a guess.
+    Keyed, because a short value could be found by hashing guesses with a plain hash.
     """
     return hmac.digest(secret, data, "sha256").hex()
 
@@ -126,9 +126,9 @@ def _format(value: bytes | None, headers: Sequence[tuple[str, bytes]], max_bytes
 
 
 def _names(value: bytes) -> list[str]:
-    """Which names we know it has, sorted; names that we do not know are not told.
+    """The names of `_KNOWN` that are found in it, sorted; other names are left out.
 
-    Read off the bytes, since what is broken does not parse.
+    Searched for in the bytes, since what is broken does not parse.
     """
     found, value_at = set(), -1  # where the value of a member called `key` begins
     for match in _NAME.finditer(value, 0, _LOOKED_AT):

@@ -88,9 +88,9 @@ async def resend(
 ) -> ResendResult:
     """Publish the refused records, each once, to the spans (or changes) topic.
 
-    Key, bytes and headers are the original ones; the time is now's. Redacted ones hold none
-    of them and are left out. Without `send` nothing is published and the result is what would
-    be. Raises UserError if the broker refuses.
+    Key, bytes and headers are the original ones; the timestamp is that of sending. Redacted
+    DLQ records hold none of them and are left out. Without `send` nothing is published and the
+    result is what would be. Raises UserError if the broker refuses.
     """
     chosen, _ = await find(bus, config, selection)
     plan = plan_resend(chosen)
@@ -198,6 +198,6 @@ async def _read(consumer: Consumer, starts: dict[int, int]) -> AsyncIterator[Rec
         silent = 0 if polled else silent + 1
         if silent > _SILENT_POLLS:
             raise BrokerUnavailable("The broker stopped answering; try again when it is back.")
-        # Asked again after every poll: the end that is known before the first can be too low.
+        # Read again after every poll: before the first, the end that is known can be too low.
         ends = await consumer.end_offsets(at)
         at = {p: next_ for p in at if (next_ := await consumer.position(p)) < ends[p]}

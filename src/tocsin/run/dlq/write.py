@@ -17,7 +17,7 @@ from tocsin.types import Reason, Record, Reject
 #: Bytes of a refused record that are kept where originals are; the rest is cut and its header
 #: says so. A record can be larger than what the dead-letter topic takes.
 KEPT_BYTES = 256 << 10
-#: Likewise of its key, and of its headers together: those beyond are left out, and it is said.
+#: Likewise of its key, and of its headers together. Headers beyond are left out; `dlq.cut` says so.
 KEPT_KEY_BYTES, KEPT_HEADER_BYTES = 16 << 10, 64 << 10
 _ITEMS = 100  # how many refused items of one record its header lists
 

@@ -29,7 +29,7 @@ class Episode:
     summary: str = ""
 
     def key(self) -> tuple[str, str, str, int]:
-        """What makes two runs of different rules speak of the same incident."""
+        """Equal for the same incident in the reports of two sets of rules."""
         dims = " ".join(f"{k}={v}" for k, v in sorted(self.dims.items()))
         return self.rule, f"{self.env}/{self.service}", dims, self.onset_ms
 

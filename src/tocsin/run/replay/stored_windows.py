@@ -1,6 +1,6 @@
-"""The windows that Redis still holds, judged again by other rules. Runs are not kept that long.
+"""Judge the windows that Redis still holds by a set of rules. Runs are not kept that long.
 
-Nothing is claimed and nothing is written: a live watch does not notice.
+Read only: no shard is claimed and nothing is written, so a live watch is not disturbed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def judge_stored(
 ) -> AsyncIterator[tuple[int, AlertEvent]]:
     """Yield (index of the set of rules, event) over the closed windows of every shard.
 
-    `tally.records` counts windows. `done` is told of each shard.
+    `tally.records` counts windows. `done` is called with 1 after each shard.
     """
     for shard in range(config.shards):
         blobs = await store.load(shard)
