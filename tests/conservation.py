@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from tocsin.config import Config
 from tocsin.flow.decode import decode
 from tocsin.run.batch import AGGREGATED, DEAD_LETTERED, FILTERED, LATE
-from tocsin.run.dlq.records import Letter, letter_of
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.dlq.records import DlqRecord, parse_dlq_record
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import Reason, Record
 
 OUTCOMES = {AGGREGATED, LATE, FILTERED, DEAD_LETTERED}
@@ -45,32 +45,32 @@ def check_books(
         nexts: partition -> the next offset that the shard which keeps its books expects.
     """
     assert {outcome for _, outcome in books} <= OUTCOMES
-    letters = _letters(config, dead, nexts)
+    dlq_records = _dlq_records_of(config, dead, nexts)
     consumed: Counter[int] = Counter()
     refused: Counter[int] = Counter()
     below = [record for record in spans if record.offset < nexts.get(record.partition, 0)]
     for record, accepted, rejected in _decoded(below, config):
-        mine = letters.get((record.partition, record.offset), [])
+        mine = dlq_records.get((record.partition, record.offset), [])
         consumed[record.partition] += _spans_in(record, accepted, rejected, mine)
-        refused[record.partition] += sum(letter.spans for letter in mine)
+        refused[record.partition] += sum(dlq_record.spans for dlq_record in mine)
     for partition in nexts:
         booked = {o: books.get((partition, o), 0) for o in sorted(OUTCOMES)}
         told = f"partition {partition}: {consumed[partition]} spans, books {booked}"
         assert sum(booked.values()) == consumed[partition], told
-        assert booked[DEAD_LETTERED] == refused[partition], f"{told}, letters of {refused}"
+        assert booked[DEAD_LETTERED] == refused[partition], f"{told}, DLQ records of {refused}"
 
 
-def _letters(
+def _dlq_records_of(
     config: Config, dead: Sequence[Record], nexts: Mapping[int, int]
-) -> dict[tuple[int, int], list[Letter]]:
-    """The letters of each record, each refusal once: a crash may repeat a letter."""
-    found: dict[tuple[int, int], dict[str, Letter]] = {}
+) -> dict[tuple[int, int], list[DlqRecord]]:
+    """The DLQ records of each record, each refusal once: a crash may repeat one."""
+    found: dict[tuple[int, int], dict[str, DlqRecord]] = {}
     for record in dead:
-        letter = letter_of(record)
-        assert letter is not None, "every dead letter can be read"
-        topic, partition, offset = letter.origin
+        dlq_record = parse_dlq_record(record)
+        assert dlq_record is not None, "every DLQ record can be read"
+        topic, partition, offset = dlq_record.origin
         if topic == config.topics.spans and offset < nexts.get(partition, 0):
-            found.setdefault((partition, offset), {})[letter.reason] = letter
+            found.setdefault((partition, offset), {})[dlq_record.reason] = dlq_record
     return {place: list(by_reason.values()) for place, by_reason in found.items()}
 
 
@@ -86,10 +86,16 @@ def _decoded(records: Sequence[Record], config: Config) -> Iterator[tuple[Record
             yield record, accepted[row], rejected[row]
 
 
-def _spans_in(record: Record, accepted: int, rejected: int, letters: Sequence[Letter]) -> int:
+def _spans_in(
+    record: Record, accepted: int, rejected: int, dlq_records: Sequence[DlqRecord]
+) -> int:
     """How many spans a record counts for; one that was refused whole counts as one."""
-    if any(not letter.items and letter.reason not in _BY_TIME for letter in letters):
-        return sum(letter.spans for letter in letters)
-    refused = sum(letter.spans for letter in letters if letter.reason not in _BY_TIME)
-    assert rejected == refused, f"{rejected} rejects, {refused} in letters: {record}"
+    if any(
+        not dlq_record.items and dlq_record.reason not in _BY_TIME for dlq_record in dlq_records
+    ):
+        return sum(dlq_record.spans for dlq_record in dlq_records)
+    refused = sum(
+        dlq_record.spans for dlq_record in dlq_records if dlq_record.reason not in _BY_TIME
+    )
+    assert rejected == refused, f"{rejected} rejects, {refused} in DLQ records: {record}"
     return accepted + refused

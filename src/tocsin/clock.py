@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time as milliseconds since the Unix epoch."""
+    """Gives the time as milliseconds since the Unix epoch."""
 
     def now_ms(self) -> int:
         """Return the current time, ms. It may step back: an NTP correction is not an error."""
@@ -24,7 +24,7 @@ class SystemClock:
 
 @dataclass(slots=True)
 class ManualClock:
-    """A clock that stands still until it is told to move: for tests and for replay."""
+    """A clock that moves only by `set` and the like: for tests, the demo and replay."""
 
     ms: int = 0
 

@@ -48,7 +48,7 @@ from tocsin.types import CostBudget, QuietHours, Slo
 
 __all__ = ["DEV_FINGERPRINT_KEY", "Config", "UserError", "load", "redact_url"]
 
-#: Good enough to try things out; anyone can compute the fingerprints it makes.
+#: For development only: it is public, so anyone can compute the fingerprints it makes.
 DEV_FINGERPRINT_KEY = "tocsin-development-key"
 _PREFIX = "TOCSIN_"
 
@@ -121,7 +121,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then the file that `config_file` names. No .env, no magic."""
+        """First wins: flags, environment, the file that `config_file` names. No .env file."""
         del dotenv_settings, file_secret_settings
         assert isinstance(init_settings, InitSettingsSource)
         path = init_settings.init_kwargs.get("config_file")

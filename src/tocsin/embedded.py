@@ -1,8 +1,8 @@
 """A broker and a Redis for a machine that has neither: real protocols, memory only, loopback only.
 
 The broker is Tansu, out of a wheel; Redis is `redis-server` on PATH, else out of a wheel. Both
-forget everything when they stop, and stop when the process that started them does, however that
-ends. Tansu knows no idempotent producer and no LogAppendTime: good for a look, not for production.
+keep nothing when they stop, and stop when the process that started them ends, even if killed.
+Tansu has no idempotent producer and no LogAppendTime, so it is not for production.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def redis_binary() -> str:
 
 
 def redis_name(binary: str) -> str:
-    """Name Redis with its version, as the binary tells it."""
+    """Name Redis with the version that the binary prints."""
     said = subprocess.run(  # noqa: S603
         [binary, "--version"], capture_output=True, text=True, check=True
     ).stdout
@@ -284,7 +284,7 @@ def start_redis(binary: str, port: int, *options: str) -> Child:
 
 
 def pongs(port: int) -> bool:
-    """Whether a Redis on loopback answers PING, be it that it asks who is there."""
+    """Whether a Redis on loopback answers PING, be it with NOAUTH."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(7, socket.MSG_WAITALL) in {b"+PONG\r\n", b"-NOAUTH"}

@@ -15,7 +15,7 @@ import structlog
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "pretty"]
 
-#: Libraries that shout about what we report ourselves, in one sentence, or not at all.
+#: Libraries whose warnings are about errors that we report in one sentence ourselves.
 #: aiokafka logs an "Unable connect" line per node and attempt before it raises.
 _QUIET = {
     "aiokafka": logging.CRITICAL,

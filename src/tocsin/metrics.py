@@ -1,8 +1,8 @@
-"""Every metric Tocsin exports: one list that types the API, feeds the docs and the dashboard.
+"""Every metric Tocsin exports, in one list that code, docs and dashboard read.
 
 Names follow the Prometheus conventions: base units, `_total` for counters. No label may carry
-a value that a producer of spans controls freely (model, tool, agent): that would be a
-cardinality attack through the back door.
+a value that a producer of spans chooses freely (model, tool, agent): it could make any number
+of time series.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ CHANGES = Counter(
     "changes_total",
     ("outcome",),
     "Events on the changes topic, by outcome (read, ignored, refused), each worker's own count.",
-    "Refused grows: read the dead letters of that topic; a pipeline tells its deploys wrongly.",
+    "Refused grows: read the DLQ records of that topic; a pipeline publishes its deploys wrongly.",
 )
 PIPELINE_STALLED = Gauge(
     "pipeline_stalled",
@@ -216,7 +216,7 @@ class Metrics:
         made.observe(value)
 
     def drop(self, metric: Gauge, **labels: str) -> None:
-        """Forget a gauge's labels: a partition that was revoked has no lag of ours."""
+        """Remove a gauge's labels: as the lag of a partition that was revoked."""
         made = self._made[metric.name]
         if labels.keys() == set(metric.labels):
             made.remove(*(labels[name] for name in metric.labels))

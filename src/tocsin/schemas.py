@@ -1,7 +1,7 @@
 """`tocsin schemas`: the published contracts, written from the models: JSON Schema and AsyncAPI.
 
-A contract is stated once, as a pydantic model; the files under `schemas/` are what other
-languages and editors read. `check` tells which files no longer say what the models say.
+A contract is stated once, as a pydantic model; the files under `schemas/` are for other
+languages and editors. `check` gives the files that differ from the models.
 """
 
 from __future__ import annotations

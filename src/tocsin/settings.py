@@ -181,9 +181,9 @@ class IngestConfig(Section):
 
     flush_interval_s: float = Field(0.5, ge=0.01, le=60)
     max_records: int = Field(20_000, ge=1, le=1_000_000)
-    #: Rejected share of a flush, 0..1, at which ingest stops instead of draining into the DLQ ...
+    #: Rejected share of records, 0..1, at which ingest stops instead of draining into the DLQ,
     max_rejected_share: float = Field(0.5, gt=0, le=1)
-    #: ... once it has seen so many records in a row of flushes.
+    #: judged each time that so many records were read.
     min_rejected_records: int = Field(1_000, ge=1)
 
 
@@ -219,7 +219,7 @@ class LimitsConfig(Section):
 
 
 class DlqConfig(Section):
-    """What a dead letter holds of the record that was refused."""
+    """What a DLQ record holds of the record that was refused."""
 
     #: Keep key, bytes and headers as they were, so that `tocsin dlq replay` can send them again.
     #: They may hold prompts and personal data: whoever reads the topic then reads those.

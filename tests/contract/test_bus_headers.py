@@ -221,9 +221,9 @@ async def test_ingest_counts_the_neighbours_and_judges_the_record_by_its_value(
         assert await world.account() == Counter(aggregated=len(rows), dead_lettered=1)
         starts = {row["end_ns"] // 60_000_000_000 * 60 for row in rows}
         assert await world.windows(starts) == count(rows)
-        [letter] = await world.read(world.config().topics.dlq)
-        kept = dict(letter.headers)
-        assert (letter.value, kept["dlq.original.offset"]) == (b"hello", b"30")
+        [dlq_record] = await world.read(world.config().topics.dlq)
+        kept = dict(dlq_record.headers)
+        assert (dlq_record.value, kept["dlq.original.offset"]) == (b"hello", b"30")
         assert kept[f"dlq.header.{READ}"] == b"\xff"
     finally:
         world.stop()

@@ -281,7 +281,7 @@ async def test_a_replica_is_told_as_such(launch: Launch) -> None:
 
 async def test_the_access_list_in_the_remedy_suffices_and_is_needed(launch: Launch) -> None:
     port = launch()
-    rights = re.search(r"~<prefix>:\* (.*)$", redis_errors.REMEDIES["NOPERM"])
+    rights = re.search(r"~<prefix>:\* (.*)$", redis_errors.ERROR_HELP["NOPERM"])
     assert rights
     with redis.Redis(LOOPBACK, port) as client:
         client.execute_command(

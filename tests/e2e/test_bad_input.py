@@ -69,10 +69,10 @@ async def test_every_kind_of_bad_record_is_dead_lettered_and_the_good_ones_are_c
     await world.until(counted, 60, f"{expected} on the books")
     assert await world.account() == Counter(aggregated=len(rows), dead_lettered=len(sent))
     assert await world.windows({r["end_ns"] // 60_000_000_000 * 60 for r in rows}) == count(rows)
-    letters = await world.read(world.config().topics.dlq)
-    assert len(letters) == len(sent)
-    for letter in letters:
-        headers = {name: value.decode() for name, value in letter.headers}
+    dlq_records = await world.read(world.config().topics.dlq)
+    assert len(dlq_records) == len(sent)
+    for dlq_record in dlq_records:
+        headers = {name: value.decode() for name, value in dlq_record.headers}
         at = int(headers["dlq.original.partition"]), int(headers["dlq.original.offset"])
         reason, value = sent.pop(at)
         assert headers["dlq.reason"] == reason
@@ -80,17 +80,17 @@ async def test_every_kind_of_bad_record_is_dead_lettered_and_the_good_ones_are_c
         assert headers["dlq.size"] == str(len(value or b""))
         if not keep_original:
             assert headers["dlq.redacted"] == "true"
-            assert (letter.key or b"").startswith(b"hmac:")
-            envelope = msgspec.json.decode(letter.value or b"")
+            assert (dlq_record.key or b"").startswith(b"hmac:")
+            envelope = msgspec.json.decode(dlq_record.value or b"")
             assert (envelope["reason"], envelope["size"]) == (reason, len(value or b""))
-            assert len(letter.value or b"") < 4_096
+            assert len(dlq_record.value or b"") < 4_096
             continue
-        assert letter.key == b"k"
+        assert dlq_record.key == b"k"
         if value is None or len(value) <= 256 << 10:
-            assert letter.value == value
+            assert dlq_record.value == value
         else:
             assert headers["dlq.truncated_from"] == str(len(value))
-            assert letter.value == value[: 256 << 10]
+            assert dlq_record.value == value[: 256 << 10]
     assert not sent
 
 
@@ -115,10 +115,10 @@ async def test_a_batch_that_unpacks_to_a_thousand_times_its_size_is_one_dead_let
 
     await world.until(counted, 60, "the bomb and its neighbours on the books")
     assert await world.account() == Counter(aggregated=len(rows), dead_lettered=1)
-    [letter] = await world.read(world.config().topics.dlq)
-    headers = {name: value.decode() for name, value in letter.headers}
+    [dlq_record] = await world.read(world.config().topics.dlq)
+    headers = {name: value.decode() for name, value in dlq_record.headers}
     assert (headers["dlq.reason"], int(headers["dlq.size"])) == ("too_large", size + 12)
-    assert len(letter.value or b"") < 4_096
+    assert len(dlq_record.value or b"") < 4_096
 
 
 async def test_a_topic_that_keeps_batches_unpacked_refuses_bombs_at_the_broker(

@@ -81,8 +81,8 @@ async def test_an_alert_names_the_deploy_and_the_flag_before_it(world: World) ->
     async def put_away() -> list[Any]:
         return await world.read(config.topics.dlq)
 
-    (letter,) = await world.until(put_away, 30, "a dead letter")
-    said = dict(letter.headers)
+    (dlq_record,) = await world.until(put_away, 30, "a dead letter")
+    said = dict(dlq_record.headers)
     assert said["dlq.reason"] == b"bad_json"
     assert said["dlq.original.topic"].decode() == config.topics.changes
 

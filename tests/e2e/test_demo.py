@@ -8,7 +8,7 @@ from tocsin.bus.kafka import KafkaBus
 from tocsin.demo.fleet import Fleet
 from tocsin.demo.incidents import MINUTE_MS, Incident
 from tocsin.demo.play import Player
-from tocsin.demo.publisher import Publisher, Task
+from tocsin.demo.publisher import PublisherProcess, Task
 from tocsin.demo.scene import Scene
 from tocsin.run.up import up
 from world import World
@@ -22,7 +22,7 @@ async def test_the_publisher_sends_the_fleet_once_and_in_order_whatever_the_step
 ) -> None:
     topics = world.config().topics
     task = Task(world.bootstrap, topics.spans, topics.spans_partitions, 7, FROM_MS, (LOOP,))
-    publisher = await Publisher.start(task)
+    publisher = await PublisherProcess.start(task)
     steps = (1_000, 61_000, 5 * MINUTE_MS)
     sent = [await publisher.publish(FROM_MS + step) for step in steps]
     assert await publisher.publish(FROM_MS + steps[-1]) == 0, "nothing is sent twice"

@@ -38,11 +38,11 @@ async def test_refused_records_are_listed_and_count_after_they_are_sent_again(
     await world.until(refused, 60, "the bundles refused")
     listed = world.run("dlq", "show", "--json")
     assert listed.returncode == 0, listed.stderr
-    letters = [json.loads(line) for line in listed.stdout.splitlines()]
-    assert len(letters) == len(bundles) + 1
-    assert {x["reason"] for x in letters} == {"too_many_spans", "unknown_format"}
+    dlq_records = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert len(dlq_records) == len(bundles) + 1
+    assert {x["reason"] for x in dlq_records} == {"too_many_spans", "unknown_format"}
     assert "too_many_spans 10, unknown_format 1" in listed.stderr
-    assert all("payload" not in x and "key" not in x for x in letters)
+    assert all("payload" not in x and "key" not in x for x in dlq_records)
 
     ingest.terminate()
     assert ingest.wait(20) == 0
@@ -66,12 +66,12 @@ async def test_refused_records_are_listed_and_count_after_they_are_sent_again(
     again = [r for r in await world.read(world.config().topics.spans) if len(r.headers) > 1]
     assert len(again) == len(bundles)
     assert {r.headers[0] for r in again} == {("traceparent", b"00-0a")}, "headers come back, too"
-    first = min(letters, key=lambda x: x["original"]["offset"])["original"]
+    first = min(dlq_records, key=lambda x: x["original"]["offset"])["original"]
     at = ("--partition", str(first["partition"]), "--offset", str(first["offset"]))
     one = world.run("dlq", "show", "--payload", "--json", *at)
-    [letter] = [json.loads(line) for line in one.stdout.splitlines()]
-    assert letter["key"] == "k"
-    assert letter["payload"].encode() == bundles[0]
+    [dlq_record] = [json.loads(line) for line in one.stdout.splitlines()]
+    assert dlq_record["key"] == "k"
+    assert dlq_record["payload"].encode() == bundles[0]
 
 
 async def test_by_default_letters_are_redacted_counted_and_not_sent_again(world: World) -> None:
@@ -89,9 +89,9 @@ async def test_by_default_letters_are_redacted_counted_and_not_sent_again(world:
     shown = world.run("dlq", "show", "--json", "--payload")
     assert shown.returncode == 0, shown.stderr
     assert "2 redacted" in shown.stderr
-    letters = [json.loads(line) for line in shown.stdout.splitlines()]
-    assert all(x["redacted"] and x["key"].startswith("hmac:") for x in letters)
-    assert {json.loads(x["payload"])["format"] for x in letters} == {"text", "json"}
+    dlq_records = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert all(x["redacted"] and x["key"].startswith("hmac:") for x in dlq_records)
+    assert {json.loads(x["payload"])["format"] for x in dlq_records} == {"text", "json"}
     for options in ((), ("--yes",)):
         sent = world.run("dlq", "replay", *options)
         assert sent.returncode == 1

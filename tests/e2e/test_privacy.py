@@ -10,7 +10,7 @@ import redis
 from privacy import ALL, everything, found_in, refused
 from tocsin.bus.kafka import KafkaBus
 from tocsin.embedded import free_port
-from tocsin.run.dlq.records import letter_of
+from tocsin.run.dlq.records import parse_dlq_record
 from tocsin.types import Reason, Record
 from world import World
 
@@ -75,11 +75,11 @@ async def test_no_content_reaches_redis_or_any_topic_or_log(world: World) -> Non
         metrics = answer.read()
     world.stop()
     await world.check_conservation()
-    letters = await world.read(config.topics.dlq)
-    found = [letter_of(letter) for letter in letters]
-    assert all(letter is not None and letter.redacted for letter in found)
-    assert {letter.reason for letter in found if letter} == set(Reason)
-    written = [*letters, *await alerts(), *await world.read(config.topics.flushes)]
+    dlq_records = await world.read(config.topics.dlq)
+    found = [parse_dlq_record(dlq_record) for dlq_record in dlq_records]
+    assert all(dlq_record is not None and dlq_record.redacted for dlq_record in found)
+    assert {dlq_record.reason for dlq_record in found if dlq_record} == set(Reason)
+    written = [*dlq_records, *await alerts(), *await world.read(config.topics.flushes)]
     logs = b"".join(path.read_bytes() for path in world.folder.glob("*.log"))
     state = redis_bytes(world)
     for where, data in (

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from quality import baselines, kpi, kpi_fleet, nab
-from tocsin.cli.score_csv import Rows, read, score
+from tocsin.cli.score_csv import CsvRows, read, score
 from tocsin.flow.baseline.residual import ALERT_SCORE, ResidualBank
 
 NAB_DEV = Path(__file__).parent / "nab_dev"
@@ -41,7 +41,7 @@ def nab_files(root: Path = NAB_DEV, only: str = "") -> dict[str, tuple[nab.Label
     return found
 
 
-def windows(rows: Rows, spans: list[list[str]]) -> tuple[tuple[int, int], ...]:
+def windows(rows: CsvRows, spans: list[list[str]]) -> tuple[tuple[int, int], ...]:
     """Labelled spans of time as inclusive row numbers."""
     edges = [
         tuple(datetime.fromisoformat(edge).replace(tzinfo=UTC).timestamp() for edge in span)

@@ -99,8 +99,8 @@ async def test_dead_letters_and_notices_are_as_described(keep_original: bool) ->
     await bench.end()
     described = headers_of("deadLetter")
     seen: set[str] = set()
-    for letter in bench.bus.records(topics.dlq):
-        said = {name: value.decode() for name, value in letter.headers}
+    for dlq_record in bench.bus.records(topics.dlq):
+        said = {name: value.decode() for name, value in dlq_record.headers}
         assert not refused(described, said)
         seen |= said.keys()
     only = {"dlq.truncated_from", "dlq.cut"} if keep_original else {"dlq.redacted"}

@@ -18,7 +18,7 @@ from tocsin.errors import UserError
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.run.change_feed import KEPT_MS, ChangeFeed, tell, told_since
+from tocsin.run.change_feed import KEPT_MS, ChangeFeed, changes_since, publish_change
 from tocsin.run.replay.engine import Replay, chunks
 from tocsin.run.topics import ensure
 from tocsin.run.watch import Watch
@@ -120,7 +120,7 @@ def test_a_replay_of_the_topics_tells_what_was_told_live() -> None:
         live = await told(bench, "opened")
         await send(bench, deploy("1.3", 300), told_ms=live.at)  # too late for that event
         await bench.until(lambda: len(feed.table) == 2)
-        table = await told_since(bench.bus, bench.config(), LOOP_MS)
+        table = await changes_since(bench.bus, bench.config(), LOOP_MS)
         assert len(table) == 2
         again = await Replay.open(bench.config(), [load_rules()], changes=table)
         chunk = next(chunks(map(encode, rows)))
@@ -149,12 +149,14 @@ def test_what_cannot_be_read_is_put_away_once_however_many_workers_read_it() -> 
         await bench.until(lambda: len(bench.bus.records(topics.dlq)) == 2)
         await bench.until(lambda: len(other.table) == len(feed.table) == 1)
         await asyncio.sleep(0.05)
-        letters = [dict(record.headers) for record in bench.bus.records(topics.dlq)]
-        assert [letter["dlq.reason"].decode() for letter in letters] == [
+        dlq_records = [dict(record.headers) for record in bench.bus.records(topics.dlq)]
+        assert [dlq_record["dlq.reason"].decode() for dlq_record in dlq_records] == [
             Reason.BAD_JSON, Reason.BAD_VALUE,
         ]  # fmt: skip
-        assert {letter["dlq.original.topic"].decode() for letter in letters} == {topics.changes}
-        assert letters[1]["dlq.items"] == b"1"
+        assert {dlq_record["dlq.original.topic"].decode() for dlq_record in dlq_records} == {
+            topics.changes
+        }
+        assert dlq_records[1]["dlq.items"] == b"1"
         read = {o: bench.metrics.read(m.CHANGES, outcome=o) for o in ("read", "ignored", "refused")}
         assert read == {"read": 2, "ignored": 2, "refused": 4}  # two workers, one registry
 
@@ -185,7 +187,7 @@ async def test_the_client_tells_of_a_change_as_the_command_line_does() -> None:
             pass
     assert (publisher.counts.published, publisher.counts.invalid) == (3, 1)
     change = ChangeV1(kind="deploy", env="prod", service="shop", version="1.4.2", at=now)
-    topic, partition, offset = await tell(bench.bus, config, change)
+    topic, partition, offset = await publish_change(bench.bus, config, change)
     assert (topic, partition, offset) == (config.topics.changes, 0, 2)
     first, flag, last = (json.loads(r.value or b"") for r in bench.bus.records(topic))
     assert first == last | {"source": "tocsin_client"}
@@ -196,4 +198,4 @@ async def test_a_missing_topic_is_said_with_its_remedy() -> None:
     bench = Bench()
     change = ChangeV1(kind="deploy", service="shop")
     with pytest.raises(UserError, match="tocsin topics"):
-        await tell(bench.bus, bench.config(), change)
+        await publish_change(bench.bus, bench.config(), change)

@@ -8,10 +8,10 @@ import re
 import pytest
 from rich.console import Console
 
-from tocsin.demo.check import Alarm
 from tocsin.demo.incidents import MINUTE_MS, scenario
 from tocsin.demo.profiles import FLEET
 from tocsin.demo.scene import Scene
+from tocsin.demo.scoring import Alarm
 from tocsin.demo.view import (
     LiveView,
     PlainView,

@@ -1,4 +1,4 @@
-"""`tocsin dlq`: the letters that are meant are found, and a record goes back at most once."""
+"""`tocsin dlq`: the DLQ records selected are found, and a record goes back at most once."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from hypothesis import strategies as st
 from tocsin.bus.base import BrokerUnavailable, TopicMissing, TopicSpec
 from tocsin.bus.kafka import KafkaBus
 from tocsin.bus.memory import MemoryBus, MemoryRecord
+from tocsin.cli.dlq_report import json_line, print_dlq_records, resend_and_print, summary
 from tocsin.cli.main import main
+from tocsin.cli.running import with_bus_errors
+from tocsin.cli.text import moment
 from tocsin.clock import ManualClock
 from tocsin.config import Config, UserError
 from tocsin.metrics import Metrics
-from tocsin.run.batch import Track, read_batch
+from tocsin.run.batch import PartitionProgress, read_batch
 from tocsin.run.dlq import resend
 from tocsin.run.dlq.envelope import envelope, key_of
 from tocsin.run.dlq.records import (
     NO_BYTES,
+    NO_ORIGINAL,
     PARTIAL,
-    REDACTED_LETTER,
     TRUNCATED,
-    Letter,
+    DlqRecord,
     Selection,
-    json_line,
-    letter_of,
-    moment,
-    plan,
-    summary,
+    parse_dlq_record,
+    plan_resend,
 )
-from tocsin.run.dlq.write import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_KEY_BYTES, dead_letters
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.dlq.write import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_KEY_BYTES, publish_rejects
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import Reason, Reject
 from unit.decode_samples import Otlp, encode, native, otlp
 
@@ -51,8 +51,8 @@ NOW_MS = 1_767_225_600_000
 GOOD = native(end_time=NOW_MS * 1_000_000)
 BAD = GOOD | {"output_tokens": -1, "tool_arguments": SECRET}
 
-LETTERS = st.builds(
-    Letter,
+DLQ_RECORDS = st.builds(
+    DlqRecord,
     partition=st.integers(0, 2),
     offset=st.integers(0, 50),
     at_ms=st.integers(0, 9),
@@ -95,8 +95,10 @@ async def refused(
         MemoryRecord(spans, 0, at, NOW_MS, 1, key.replace(b"%d", b"%d" % at), value, headers)
         for at, value in enumerate(values)
     ]
-    batch = read_batch({0: records}, {0: Track(position=0)}, 1, ingest_settings(CONFIG), NOW_MS)
-    await dead_letters(batch, bus.producer(), config, Metrics())
+    batch = read_batch(
+        {0: records}, {0: PartitionProgress(position=0)}, 1, ingest_settings(CONFIG), NOW_MS
+    )
+    await publish_rejects(batch, bus.producer(), config, Metrics())
     return bus
 
 
@@ -104,39 +106,41 @@ def published(bus: MemoryBus) -> list[tuple[bytes | None, bytes | None]]:
     return [(record.key, record.value) for record in bus.records(CONFIG.topics.spans)]
 
 
-@given(st.lists(LETTERS), SELECTIONS)
+@given(st.lists(DLQ_RECORDS), SELECTIONS)
 def test_a_selection_is_what_matches_each_refusal_once_oldest_first(
-    letters: list[Letter], selection: Selection
+    dlq_records: list[DlqRecord], selection: Selection
 ) -> None:
-    chosen = selection.of(letters)
-    assert all(selection.matches(letter) for letter in chosen)
+    chosen = selection.of(dlq_records)
+    assert all(selection.matches(dlq_record) for dlq_record in chosen)
     assert [x.at_ms for x in chosen] == sorted(x.at_ms for x in chosen)
-    refusals = {(x.origin, x.reason) for x in letters if selection.matches(x)}
+    refusals = {(x.origin, x.reason) for x in dlq_records if selection.matches(x)}
     assert len({(x.origin, x.reason) for x in chosen}) == len(chosen)
     assert len(chosen) == min(len(refusals), selection.limit or len(refusals))
     assert str(sum(x.spans for x in chosen)) in summary(chosen)
 
 
-@given(st.lists(LETTERS), st.sampled_from(sorted(NARROW)), st.data())
-def test_a_filter_only_ever_narrows(letters: list[Letter], name: str, data: st.DataObject) -> None:
-    everything = Selection().of(letters)
+@given(st.lists(DLQ_RECORDS), st.sampled_from(sorted(NARROW)), st.data())
+def test_a_filter_only_ever_narrows(
+    dlq_records: list[DlqRecord], name: str, data: st.DataObject
+) -> None:
+    everything = Selection().of(dlq_records)
     narrowed = Selection(**{name: data.draw(NARROW[name])})
-    matching = {(x.origin, x.reason) for x in narrowed.of(letters)}
+    matching = {(x.origin, x.reason) for x in narrowed.of(dlq_records)}
     assert matching <= {(x.origin, x.reason) for x in everything}
 
 
-@given(st.lists(LETTERS))
-def test_a_plan_takes_each_record_once_and_loses_none(letters: list[Letter]) -> None:
-    made = plan(letters)
+@given(st.lists(DLQ_RECORDS))
+def test_a_plan_takes_each_record_once_and_loses_none(dlq_records: list[DlqRecord]) -> None:
+    made = plan_resend(dlq_records)
     origins = [x.origin for x in made.sent]
     assert len(set(origins)) == len(origins)
-    assert len(origins) + made.left_out.total() == len({x.origin for x in letters})
+    assert len(origins) + made.left_out.total() == len({x.origin for x in dlq_records})
     assert all(x.kept and not x.truncated and not x.redacted for x in made.sent)
 
 
 @given(st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary(max_size=9))))
 def test_a_record_that_is_no_letter_of_ours_is_none(headers: list[tuple[str, Any]]) -> None:
-    assert letter_of(MemoryRecord("dlq", 0, 0, 0, 0, None, b"x", headers)) is None
+    assert parse_dlq_record(MemoryRecord("dlq", 0, 0, 0, 0, None, b"x", headers)) is None
 
 
 @pytest.mark.parametrize(
@@ -179,13 +183,16 @@ async def test_a_record_goes_back_once_with_its_own_key_and_bytes() -> None:
     both = encode([BAD, GOOD | {"end_time": (NOW_MS + 86_400_000) * 1_000_000}])
     bus = await refused([encode(BAD), both, encode(BAD)])
     assert len(bus.records(CONFIG.topics.dlq)) == 4, "one record was refused for two reasons"
-    for letter in bus.records(CONFIG.topics.dlq)[:1]:  # a crash wrote one letter twice
+    for dlq_record in bus.records(CONFIG.topics.dlq)[:1]:  # a crash wrote one twice
         await bus.producer().send(
-            CONFIG.topics.dlq, key=letter.key, value=letter.value, headers=letter.headers
+            CONFIG.topics.dlq,
+            key=dlq_record.key,
+            value=dlq_record.value,
+            headers=dlq_record.headers,
         )
-    dry = await resend.replay(bus, CONFIG, Selection(), send=False)
+    dry = await resend.resend(bus, CONFIG, Selection(), send=False)
     assert published(bus) == []
-    sent = await resend.replay(bus, CONFIG, Selection(), send=True)
+    sent = await resend.resend(bus, CONFIG, Selection(), send=True)
     assert (dry.sent, dry.size, dry.left_out) == (sent.sent, sent.size, sent.left_out)
     assert (sent.sent, sent.left_out) == (3, {})
     assert sorted(published(bus), key=str) == [
@@ -203,10 +210,10 @@ async def test_what_cannot_or_must_not_go_back_is_counted_and_left_out() -> None
         encode([GOOD, late]), encode(late), encode([BAD, BAD]),
     ]  # fmt: skip
     bus = await refused(values)
-    outcome = await resend.replay(bus, CONFIG, Selection(), send=True)
+    outcome = await resend.resend(bus, CONFIG, Selection(), send=True)
     assert outcome.left_out == {TRUNCATED: 1, NO_BYTES: 1, PARTIAL: 2}
     assert sorted(published(bus), key=str) == [(b"key4", values[4]), (b"key5", values[5])]
-    again = await resend.replay(bus, CONFIG, Selection(), send=True, partial=True)
+    again = await resend.resend(bus, CONFIG, Selection(), send=True, partial=True)
     assert (again.sent, again.left_out) == (4, {TRUNCATED: 1, NO_BYTES: 1})
 
 
@@ -216,7 +223,7 @@ async def test_the_producers_own_headers_come_back_whatever_they_are() -> None:
         ("null", None), (resend.REPLAYED, b"spans/0/7"),
     ]  # fmt: skip
     bus = await refused([encode(BAD)], headers=own)
-    assert (await resend.replay(bus, CONFIG, Selection(), send=True)).sent == 1
+    assert (await resend.resend(bus, CONFIG, Selection(), send=True)).sent == 1
     [record] = bus.records(CONFIG.topics.spans)
     origin = f"{CONFIG.topics.spans}/0/0".encode()
     assert list(record.headers) == [*own[:-1], (resend.REPLAYED, origin)]
@@ -229,11 +236,11 @@ async def test_what_is_too_large_beside_the_bytes_is_cut_and_never_sent() -> Non
         ("headers", {"headers": [("", b"")] * KEPT_HEADER_BYTES}),
     ):
         bus = await refused([encode(BAD)], **more)
-        [letter] = bus.records(CONFIG.topics.dlq)
-        assert dict(letter.headers)["dlq.cut"].decode() == cut
-        size = sum(len(name) + len(value or b"") for name, value in letter.headers)
-        assert size + len(letter.key or b"") < KEPT_HEADER_BYTES + 2_000
-        outcome = await resend.replay(bus, CONFIG, Selection(), send=True)
+        [dlq_record] = bus.records(CONFIG.topics.dlq)
+        assert dict(dlq_record.headers)["dlq.cut"].decode() == cut
+        size = sum(len(name) + len(value or b"") for name, value in dlq_record.headers)
+        assert size + len(dlq_record.key or b"") < KEPT_HEADER_BYTES + 2_000
+        outcome = await resend.resend(bus, CONFIG, Selection(), send=True)
         assert (outcome.sent, outcome.left_out) == (0, {TRUNCATED: 1})
 
 
@@ -244,12 +251,12 @@ async def test_by_default_a_letter_says_what_was_wrong_and_holds_none_of_it() ->
     values = [encode(BAD), b"{ " + SECRET.encode(), None, b"\n\x05", SECRET.encode(), b"\xff\xfe"]
     own = [(SECRET, SECRET.encode()), ("content-type", b"application/json")]
     bus = await refused(values, REDACTING, own, b"%d " + SECRET.encode())
-    letters = sorted(
+    dlq_records = sorted(
         bus.records(REDACTING.topics.dlq), key=lambda x: dict(x.headers)["dlq.original.offset"]
     )
-    assert len(letters) == len(values)
-    assert SECRET not in str(letters)
-    said = [msgspec.json.decode(letter.value or b"") for letter in letters]
+    assert len(dlq_records) == len(values)
+    assert SECRET not in str(dlq_records)
+    said = [msgspec.json.decode(dlq_record.value or b"") for dlq_record in dlq_records]
     assert [x["format"] for x in said] == [
         "native", "json", "nothing", "otlp_protobuf", "text", "binary",
     ]  # fmt: skip
@@ -310,15 +317,15 @@ async def test_a_redacted_letter_is_counted_and_the_remedy_is_said(
 ) -> None:
     bus = await refused([encode(BAD), None, encode(BAD)], REDACTING)
     for send in (False, True):
-        outcome = await resend.replay(bus, REDACTING, Selection(), send=send)
-        assert (outcome.sent, outcome.left_out) == (0, {REDACTED_LETTER: 2, NO_BYTES: 1})
+        outcome = await resend.resend(bus, REDACTING, Selection(), send=send)
+        assert (outcome.sent, outcome.left_out) == (0, {NO_ORIGINAL: 2, NO_BYTES: 1})
         assert published(bus) == []
-    assert not await resend.replay_and_say(bus, CONFIG, Selection(), send=False, partial=False)
+    assert not await resend_and_print(bus, CONFIG, Selection(), send=False, partial=False)
     said = capsys.readouterr().out
     assert "3 redacted" in said
     assert "2 records left out, redacted" in said
     assert "TOCSIN_DLQ__KEEP_ORIGINAL=true" in said
-    await resend.show(bus, REDACTING, Selection(), as_json=True, payload=True)
+    await print_dlq_records(bus, REDACTING, Selection(), as_json=True, payload=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(line["redacted"] for line in lines)
     assert sorted(line["size"] for line in lines) == [0, len(encode(BAD)), len(encode(BAD))]
@@ -329,18 +336,20 @@ async def test_looking_at_many_letters_finds_every_one() -> None:
     bus = await refused([encode(BAD | {"span_id": f"s{next(numbers)}"}) for _ in range(5_000)])
     found, _ = await resend.find(bus, CONFIG, Selection())
     assert sorted(x.origin[2] for x in found) == list(range(5_000))
-    newest = await resend.replay(bus, CONFIG, Selection(limit=250), send=True)
+    newest = await resend.resend(bus, CONFIG, Selection(limit=250), send=True)
     assert newest.sent == len(published(bus)) == 250
 
 
 async def test_without_a_spans_topic_nothing_is_sent_and_the_remedy_is_said() -> None:
     bus = MemoryBus(ManualClock(NOW_MS))
     bus.create(TopicSpec(CONFIG.topics.dlq, 1))
-    letters = (await refused([encode(BAD)])).records(CONFIG.topics.dlq)
-    for letter in letters:
-        await bus.producer().send(CONFIG.topics.dlq, value=letter.value, headers=letter.headers)
+    dlq_records = (await refused([encode(BAD)])).records(CONFIG.topics.dlq)
+    for dlq_record in dlq_records:
+        await bus.producer().send(
+            CONFIG.topics.dlq, value=dlq_record.value, headers=dlq_record.headers
+        )
     with pytest.raises(TopicMissing, match="tocsin topics"):
-        await resend.replay(bus, CONFIG, Selection(), send=True)
+        await resend.resend(bus, CONFIG, Selection(), send=True)
 
 
 async def test_a_broker_that_goes_away_meanwhile_is_one_sentence_and_a_fault_is_not() -> None:
@@ -349,32 +358,32 @@ async def test_a_broker_that_goes_away_meanwhile_is_one_sentence_and_a_fault_is_
 
     bus = KafkaBus(CONFIG.kafka)
     with pytest.raises(BrokerUnavailable, match="stopped answering"):
-        await resend.explained(bus, work(KafkaConnectionError()))
+        await with_bus_errors(bus, work(KafkaConnectionError()))
     with pytest.raises(ZeroDivisionError):
-        await resend.explained(bus, work(ZeroDivisionError()))
+        await with_bus_errors(bus, work(ZeroDivisionError()))
     memory = MemoryBus()
     with pytest.raises(TopicMissing, match="tocsin topics"):
-        await resend.explained(memory, resend.find(memory, CONFIG, Selection()))
+        await with_bus_errors(memory, resend.find(memory, CONFIG, Selection()))
 
 
 async def test_content_is_shown_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     bus = await refused([encode(BAD), b'{"bytes": "\xff"}'])
     for as_json in (True, False):
-        await resend.show(bus, CONFIG, Selection(), as_json=as_json, payload=False)
+        await print_dlq_records(bus, CONFIG, Selection(), as_json=as_json, payload=False)
         said = "".join(capsys.readouterr())
         assert SECRET not in said
         assert "key0" not in said
         assert "2 dead letters, 2 spans" in said
-        await resend.show(bus, CONFIG, Selection(), as_json=as_json, payload=True)
+        await print_dlq_records(bus, CONFIG, Selection(), as_json=as_json, payload=True)
         assert SECRET in "".join(capsys.readouterr().out.split())
 
 
-@given(LETTERS, st.none() | st.binary(), st.none() | st.binary())
+@given(DLQ_RECORDS, st.none() | st.binary(), st.none() | st.binary())
 def test_a_line_of_json_is_json_whatever_the_bytes(
-    letter: Letter, key: bytes | None, value: bytes | None
+    dlq_record: DlqRecord, key: bytes | None, value: bytes | None
 ) -> None:
-    shown = json.loads(json_line(letter, (key, value)))
-    assert shown["original"]["offset"] == letter.origin[2]
+    shown = json.loads(json_line(dlq_record, (key, value)))
+    assert shown["original"]["offset"] == dlq_record.origin[2]
     assert ("payload" in shown) != ("payload_base64" in shown)
 
 

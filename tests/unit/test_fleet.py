@@ -15,14 +15,14 @@ from tocsin.demo.draw import BLOCK_MS
 from tocsin.demo.fleet import Fleet
 from tocsin.demo.incidents import KINDS, MINUTE_MS, Incident, scenario
 from tocsin.demo.profiles import FLEET, NEW_MODEL
-from tocsin.demo.wire import Batch
+from tocsin.demo.span_messages import EncodedSpans
 
 START_MS = 1_763_800_200_000 // BLOCK_MS * BLOCK_MS
 SERVICES = [profile.service for profile in FLEET]
 Span = dict[str, object]
 
 
-def parsed(batch: Batch) -> list[Span]:
+def parsed(batch: EncodedSpans) -> list[Span]:
     return [json.loads(value) for value in batch.values]
 
 

@@ -20,7 +20,7 @@ from tocsin.flow.detect.load_rules import load_rules, parse_rule
 from tocsin.flow.rules.options import slos_of
 from tocsin.flow.rules.spec import RuleError
 from tocsin.flow.windows.fold import bucket
-from tocsin.run.watch import detect_settings
+from tocsin.run.from_config import detect_settings
 from tocsin.types import OBJECTIVES, Slo, join_series
 
 SEED = 20231113

@@ -10,8 +10,8 @@ import pytest
 from tocsin.bus.memory import MemoryRecord
 from tocsin.config import Config, UserError
 from tocsin.flow.windows.pricing import Prices, flat_rates
-from tocsin.run.batch import Track, read_batch
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.batch import PartitionProgress, read_batch
+from tocsin.run.from_config import ingest_settings
 from tocsin.run.prices import load_prices
 from unit.decode_samples import END_NS, encode, native
 
@@ -85,7 +85,7 @@ def test_a_batch_is_priced_before_it_is_folded(tmp_path: Path) -> None:
     values = [encode(native(**call, input_tokens=100)) for call in calls]
     now_ms = END_NS // 1_000_000
     records = [MemoryRecord("spans", 0, i, now_ms, 1, None, v, ()) for i, v in enumerate(values)]
-    batch = read_batch({0: records}, {0: Track(0)}, 1, ingest_settings(config), now_ms)
+    batch = read_batch({0: records}, {0: PartitionProgress(0)}, 1, ingest_settings(config), now_ms)
     assert batch.spans["cost_nano"].to_list() == [200_000, 250_000, None, 500_000_000]
     (flush,) = batch.flushes(batch.fences)
     (window,) = (d for d in flush.windows if d.series.startswith("calls_by_service"))

@@ -109,8 +109,8 @@ async def fill(bench: Bench, every: int = 1) -> set[str]:
     bench.clock.advance(600_000)
     await bench.until(lambda: bool(bench.bus.records(topic.alerts)))
     await asyncio.sleep(0.3)  # several ticks
-    letters = bench.bus.records(topic.dlq)
-    return {dict(letter.headers)["dlq.reason"].decode() for letter in letters}
+    dlq_records = bench.bus.records(topic.dlq)
+    return {dict(dlq_record.headers)["dlq.reason"].decode() for dlq_record in dlq_records}
 
 
 SETTINGS: dict[str, Any] = {
@@ -143,8 +143,8 @@ async def test_with_originals_kept_the_dead_letters_alone_hold_content() -> None
     await fill(bench, every=5)
     await bench.end()
     topic = bench.bus.topic(bench.config().topics.dlq)
-    letters = [r for part in topic.partitions for r in part.records]
-    assert found_in(pickle.dumps([(r.key, r.value, r.headers) for r in letters]), ALL.values())
+    dlq_records = [r for part in topic.partitions for r in part.records]
+    assert found_in(pickle.dumps([(r.key, r.value, r.headers) for r in dlq_records]), ALL.values())
     for part in topic.partitions:
         part.records.clear()
     assert found_in(dump(bench), ALL.values()) == set()

@@ -1,4 +1,4 @@
-"""What a bus does. Kafka and memory are held to it by `tests/contract/test_bus.py`.
+"""The interface of a bus; `tests/contract/test_bus.py` runs against every implementation.
 
 A consumer reads ONE topic. It belongs to a group, which shares the topic's partitions among
 its members, or to none (`group=None`), and then it reads them all and cannot commit.
@@ -26,7 +26,7 @@ class BrokerUnavailable(UserError):  # noqa: N818 - a condition to wait out, not
 
 
 class TopicMissing(UserError):  # noqa: N818
-    """A topic does not exist, and Tocsin never creates one on the side."""
+    """A topic does not exist. Only `tocsin topics` (and --embedded) creates topics."""
 
 
 class Ack(Protocol):
@@ -78,11 +78,11 @@ class Consumer(Protocol):
         ...
 
     async def position(self, partition: int) -> int:
-        """Return the offset `poll` would go on from; it passes markers that are no records."""
+        """Return the next offset of `poll`; it passes transaction markers, which are no records."""
         ...
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
-        """Note the NEXT offset to read a partition. False when the group refused: rebalanced."""
+        """Commit the NEXT offset to read of each partition. False when the group has rebalanced."""
         ...
 
     async def committed(self, partition: int) -> int | None:

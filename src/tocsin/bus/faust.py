@@ -1,9 +1,9 @@
-"""Faust owns the shards: one partition of the flushes topic each, shared among the workers.
+"""Faust assigns shards to watch workers: each is one partition of the flushes topic.
 
-Only what Faust is good at is used: membership, assignment, supervision. Values stay raw
-bytes, there are no tables and so no recovery phase, one agent with `concurrency=1` acks in
-order, and any exception stops the worker instead of restarting the agent over the hole.
-The facts behind each setting: faust-streaming 0.15.3, mode-streaming 0.7.1.
+Of Faust only membership, assignment and supervision are used. Values stay raw bytes; there
+are no tables and so no recovery phase; one agent with `concurrency=1` acks in order; an
+exception stops the worker, where a restarted agent would skip the event that raised it.
+The settings are for faust-streaming 0.15.3 and mode-streaming 0.7.1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STOP_S = 10.0
 
 
 class ShardHolder(Protocol):
-    """Who is told which shards are ours, and when to look at one."""
+    """Receives assignments of shards, and a notice when a shard has news."""
 
     async def assigned(self, shards: frozenset[int]) -> None: ...
     async def revoked(self, shards: frozenset[int]) -> None: ...
@@ -49,7 +49,7 @@ def build_app(config: Config, holder: ShardHolder) -> faust.App:
         broker_heartbeat_interval=min(3.0, kafka.session_timeout_s / 3),
         broker_max_poll_records=1_000,
         consumer_group_instance_id=kafka.instance_id,
-        # A notice says "look", and a new owner looks anyway: old ones need no reading.
+        # A new owner ticks its shards without a notice, so old notices need no reading.
         consumer_auto_offset_reset="latest",
         agent_supervisor=mode.CrashingSupervisor,
         topic_disable_leader=True,
@@ -90,14 +90,14 @@ class FlushNotices:
         self._config, self._app = config, build_app(config, holder)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Hold shards until `stop` is set. Raises whatever crashed Faust, BrokerUnavailable."""
+        """Run until `stop` is set. Raises what crashed Faust, or BrokerUnavailable."""
         app = self._app
         app.finalize()
-        # Faust's worker does these for its own command line; here we are the worker.
+        # Faust's own command line does these two; here there is none.
         app.loop = asyncio.get_running_loop()
         try:
             await self._start()
-            # Mode tells of a crash by this event only.
+            # Mode signals a crash by this event only.
             ends = [asyncio.create_task(wait()) for wait in (stop.wait, app._crashed.wait)]  # noqa: SLF001
             try:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

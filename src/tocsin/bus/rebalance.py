@@ -1,4 +1,4 @@
-"""A member's side of a rebalance: its callbacks, what they allow to be read, their failure."""
+"""A consumer's rebalance callbacks: running them, what may be read, and their failure."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ class Rebalances:
     def __init__(self, on_revoked: OnRebalance, on_assigned: OnRebalance) -> None:
         self._on_revoked, self._on_assigned = on_revoked, on_assigned
         self._failure: BaseException | None = None
-        self._told: frozenset[int] = frozenset()
+        #: Partitions whose on_assigned was called and whose on_revoked was not.
+        self._given: frozenset[int] = frozenset()
         #: Partitions whose on_assigned has returned: only these may be read.
         self.ready: frozenset[int] = frozenset()
         self.changed = asyncio.Event()
 
     async def revoked(self, partitions: frozenset[int]) -> None:
-        """Stop reading at once, then tell. Partitions that were never given are not taken."""
+        """Stop reading at once, then call on_revoked with those of them that were given."""
         self.ready -= partitions
         self.changed.set()
-        told = self._told & partitions
-        self._told -= partitions
-        if told:
-            await self._run(self._on_revoked, told)
+        given = self._given & partitions
+        self._given -= partitions
+        if given:
+            await self._run(self._on_revoked, given)
 
     async def assigned(self, partitions: frozenset[int]) -> None:
-        """Tell, then allow reading."""
-        self._told |= partitions
+        """Call on_assigned, then allow reading."""
+        self._given |= partitions
         if partitions:
             await self._run(self._on_assigned, partitions)
         if self._failure is None:
-            self.ready |= partitions & self._told
+            self.ready |= partitions & self._given
         self.changed.set()
 
     def check(self) -> None:

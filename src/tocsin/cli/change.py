@@ -1,4 +1,4 @@
-"""`tocsin change`: how a pipeline tells of a deploy, and a person of a flag."""
+"""`tocsin change`: publish a deploy, a flag or another change to the changes topic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from tocsin.cli.running import with_bus_errors
+from tocsin.cli.text import moment
+from tocsin.errors import UserError
 
 if TYPE_CHECKING:
     from tocsin.flow.decode.changes import ChangeV1
@@ -37,18 +41,17 @@ def change(ctx: click.Context, /, *, kind: str, at: str | None, **fields: Any) -
     """
     from tocsin.config import load
     from tocsin.run.backends import open_bus
-    from tocsin.run.change_feed import tell
-    from tocsin.run.dlq.resend import explained
+    from tocsin.run.change_feed import publish_change
 
     config = load(ctx.obj)
-    told = _change(kind, at, fields)
+    change = _change(kind, at, fields)
     bus = open_bus(config)
 
     async def send() -> None:
-        topic, partition, offset = await tell(bus, config, told)
-        click.echo(f"{_said(told)}: {topic}, partition {partition}, offset {offset}")
+        topic, partition, offset = await publish_change(bus, config, change)
+        click.echo(f"{_text(change)}: {topic}, partition {partition}, offset {offset}")
 
-    asyncio.run(explained(bus, send()))
+    asyncio.run(with_bus_errors(bus, send()))
 
 
 def _change(kind: str, at: str | None, fields: dict[str, Any]) -> ChangeV1:
@@ -56,9 +59,7 @@ def _change(kind: str, at: str | None, fields: dict[str, Any]) -> ChangeV1:
     from pydantic import ValidationError
 
     from tocsin.clock import SystemClock
-    from tocsin.errors import UserError
     from tocsin.flow.decode.changes import ChangeV1
-    from tocsin.run.dlq.records import moment
 
     now_ms = SystemClock().now_ms()
     at_ms = now_ms if at is None else moment(at, now_ms, "--at")
@@ -70,6 +71,6 @@ def _change(kind: str, at: str | None, fields: dict[str, Any]) -> ChangeV1:
         raise UserError(f"--{first['loc'][0]}: {first['msg'].lower()}; mend it.") from None
 
 
-def _said(told: ChangeV1) -> str:
-    what = " ".join(filter(None, (told.name, told.version or told.variant)))
-    return f"{told.kind.value} {what}".rstrip() + f" of {told.service} in {told.env}"
+def _text(change: ChangeV1) -> str:
+    what = " ".join(filter(None, (change.name, change.version or change.variant)))
+    return f"{change.kind.value} {what}".rstrip() + f" of {change.service} in {change.env}"

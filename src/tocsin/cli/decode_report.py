@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tocsin.cli.text import count
 from tocsin.config import Config, UserError
 from tocsin.flow.decode import decode
 from tocsin.flow.windows.pricing import fill_costs
-from tocsin.run.batch import Settings
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.batch import IngestSettings
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import MODEL_CALL_KINDS, NANO, Decoded
 
 #: Lines of the table, of each file; --json shows all.
@@ -69,8 +70,8 @@ class Summary:
     def __str__(self) -> str:
         kinds = ", ".join(f"{n} {kind}" for kind, n in self.kinds.most_common())
         return (
-            f"{_count(self.kinds.total(), 'span')} of {_count(self.messages, 'message')}"
-            f"{f' ({kinds})' if kinds else ''}; {_count(self.no_usage, 'call')} without usage, "
+            f"{count(self.kinds.total(), 'span')} of {count(self.messages, 'message')}"
+            f"{f' ({kinds})' if kinds else ''}; {count(self.no_usage, 'call')} without usage, "
             f"{self.no_cost} of unknown cost; {self.refused} refused"
         )
 
@@ -86,17 +87,17 @@ def messages_of(content: bytes) -> list[bytes]:
     return lines if one_a_line else [content]
 
 
-def understand(content: bytes, settings: Settings) -> tuple[int, Decoded]:
+def understand(content: bytes, settings: IngestSettings) -> tuple[int, Decoded]:
     """How many messages `content` is, and their spans with costs; `row` is the message."""
     records = [_Message(value, row) for row, value in enumerate(messages_of(content))]
     decoded = decode(records, settings.limits, settings.fingerprint_key)
     return len(records), Decoded(fill_costs(decoded.spans, settings.prices), decoded.rejects)
 
 
-def explain(paths: Sequence[Path], config: Config, *, as_json: bool) -> bool:
-    """The body of `tocsin decode`: spans on stdout, refusals and the summary on stderr.
+def print_decoded(paths: Sequence[Path], config: Config, *, as_json: bool) -> bool:
+    """Print the spans of files on stdout, refusals and the summary on stderr.
 
-    Whether everything was understood. Raises UserError for a file that cannot be read.
+    Returns whether everything was understood. Raises UserError for a file that cannot be read.
     """
     settings, summary = ingest_settings(config), Summary()
     out, err = Console(), Console(stderr=True, soft_wrap=True, highlight=False)
@@ -170,7 +171,3 @@ def _table(path: Path, spans: pl.DataFrame) -> Table:
 
 def _money(nano: int | None) -> str | None:
     return None if nano is None else f"{nano / NANO:.6f}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

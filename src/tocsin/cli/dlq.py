@@ -1,4 +1,4 @@
-"""`tocsin dlq`: the commands for dead letters. Their bodies are in `run/dlq/resend.py`."""
+"""`tocsin dlq`: the commands for DLQ records (dead letters). Printing is in `dlq_report.py`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tocsin.cli.running import load_config, with_bus_errors
+from tocsin.cli.text import moment
+from tocsin.errors import UserError
+
 if TYPE_CHECKING:
-    from tocsin.config import Config
     from tocsin.run.dlq.records import Selection
 
 
@@ -72,13 +75,13 @@ def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any)
       tocsin dlq show --since 2h
       tocsin dlq show --json --reason bad_value --partition 3
     """
+    from tocsin.cli.dlq_report import print_dlq_records
     from tocsin.run.backends import open_bus
-    from tocsin.run.dlq.resend import explained, show
 
-    config = _load(ctx)
+    config = load_config(ctx)
     chosen, bus = _selection(**filters), open_bus(config)
-    work = show(bus, config, chosen, as_json=as_json, payload=payload)
-    asyncio.run(explained(bus, work))
+    work = print_dlq_records(bus, config, chosen, as_json=as_json, payload=payload)
+    asyncio.run(with_bus_errors(bus, work))
 
 
 @dlq.command()
@@ -98,22 +101,13 @@ def replay(ctx: click.Context, /, *, send: bool, partial: bool, **filters: Any) 
       tocsin dlq replay --reason too_old --since 1h
       tocsin dlq replay --reason too_old --since 1h --yes
     """
+    from tocsin.cli.dlq_report import resend_and_print
     from tocsin.run.backends import open_bus
-    from tocsin.run.dlq.resend import explained, replay_and_say
 
-    config = _load(ctx)
+    config = load_config(ctx)
     chosen, bus = _selection(**filters), open_bus(config)
-    work = replay_and_say(bus, config, chosen, send=send, partial=partial)
-    sys.exit(0 if asyncio.run(explained(bus, work)) else 1)
-
-
-def _load(ctx: click.Context) -> Config:
-    from tocsin import log
-    from tocsin.config import load
-
-    config = load(ctx.obj)
-    log.configure(config.log.level, config.log.format)
-    return config
+    work = resend_and_print(bus, config, chosen, send=send, partial=partial)
+    sys.exit(0 if asyncio.run(with_bus_errors(bus, work)) else 1)
 
 
 def _selection(
@@ -121,8 +115,7 @@ def _selection(
 ) -> Selection:
     """The filters as given. Raises UserError for times that are none, and for half a place."""
     from tocsin.clock import SystemClock
-    from tocsin.errors import UserError
-    from tocsin.run.dlq.records import Selection, moment
+    from tocsin.run.dlq.records import Selection
 
     now_ms = SystemClock().now_ms()
     since_ms = None if since is None else moment(since, now_ms, "--since")

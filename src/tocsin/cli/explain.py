@@ -1,10 +1,10 @@
-"""`tocsin explain`: why an alert rang."""
+"""`tocsin explain`: why an alert was raised. Its body is in `explain_alert.py`."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
+
+from tocsin.cli.running import load_config
 
 
 @click.command()
@@ -22,11 +22,8 @@ def explain(ctx: click.Context, alert: str, *, as_json: bool) -> None:
       tocsin explain c67ebf64e97e
       tocsin explain --json c67ebf64e97e | jq .why
     """
-    from tocsin import log
-    from tocsin.cli.explain_alert import story
-    from tocsin.config import load
+    from tocsin.cli.explain_alert import print_explanation
     from tocsin.run.backends import open_bus
 
-    config: Any = load(ctx.find_root().obj)
-    log.configure(config.log.level, config.log.format)
-    story(alert, config, open_bus(config), as_json=as_json)
+    config = load_config(ctx)
+    print_explanation(alert, config, open_bus(config), as_json=as_json)

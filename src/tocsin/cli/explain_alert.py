@@ -1,4 +1,4 @@
-"""The body of `tocsin explain`: all that the alerts topic says of one alert, for a person."""
+"""Find the events of one alert on the alerts topic, and print what they say of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIN_PREFIX = 6
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
 
 
-def story(name: str, config: Config, bus: Bus, *, as_json: bool) -> None:
+def print_explanation(name: str, config: Config, bus: Bus, *, as_json: bool) -> None:
     """Print the alert whose alert id, event id or fingerprint begins with `name`.
 
     Raises:
@@ -29,16 +29,16 @@ def story(name: str, config: Config, bus: Bus, *, as_json: bool) -> None:
     """
     if len(name) < MIN_PREFIX:
         raise UserError(f"Give at least {MIN_PREFIX} characters of the alert's id.")
-    events = one_of(asyncio.run(read(bus, config.topics.alerts)), name)
+    events = events_of_alert(asyncio.run(read_alerts(bus, config.topics.alerts)), name)
     console = Console()
     if as_json:
         for event in events:
             print(json.dumps(event.model_dump(mode="json"), sort_keys=True))
         return
-    _show(events, console)
+    _print(events, console)
 
 
-async def read(bus: Bus, topic: str) -> list[AlertEvent]:
+async def read_alerts(bus: Bus, topic: str) -> list[AlertEvent]:
     """Every event on the topic now. Raises ValueError for one that is not version 1."""
     consumer = bus.consumer(topic, None)
     await consumer.start()
@@ -57,7 +57,7 @@ async def read(bus: Bus, topic: str) -> list[AlertEvent]:
         await consumer.stop()
 
 
-def one_of(events: Sequence[AlertEvent], name: str) -> list[AlertEvent]:
+def events_of_alert(events: Sequence[AlertEvent], name: str) -> list[AlertEvent]:
     """The events of the one alert that is meant, in order; of a fingerprint, its newest alert.
 
     Raises:
@@ -80,7 +80,7 @@ def one_of(events: Sequence[AlertEvent], name: str) -> list[AlertEvent]:
     return sorted(whole, key=lambda event: event.sequence)
 
 
-def _show(events: Sequence[AlertEvent], console: Console) -> None:
+def _print(events: Sequence[AlertEvent], console: Console) -> None:
     first, last = events[0], events[-1]
     colour = _COLOURS[last.severity]
     console.print(f"[bold {colour}]{last.title}[/] {last.severity}, {last.status}")

@@ -1,4 +1,4 @@
-"""`tocsin replay`: a backtest from the command line."""
+"""`tocsin replay`: recorded spans under the rules. Its body is in `replay_report.py`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
+from tocsin.cli.running import load_config
 from tocsin.errors import UserError
 
 _AGO = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])")
@@ -19,7 +19,7 @@ _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
 @click.option("--topic", is_flag=True, help="Read the spans topic, without joining a group.")
-@click.option("--redis", "past", is_flag=True,
+@click.option("--redis", "stored", is_flag=True,
               help="Judge the windows that Redis still holds; runs are not kept.")  # fmt: skip
 @click.option("--from", "from_", metavar="TIME",
               help="Of the topic: 2026-11-22T06:00, epoch seconds, or 6h ago as 6h.")  # fmt: skip
@@ -39,7 +39,7 @@ _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 def replay(
     ctx: click.Context, files: tuple[Path, ...], from_: str | None, to: str | None,
     against: Path | None, report: Path | None, picture: Path | None,
-    series: tuple[str, ...], signal: str, *, topic: bool, past: bool, as_json: bool,
+    series: tuple[str, ...], signal: str, *, topic: bool, stored: bool, as_json: bool,
 ) -> None:  # fmt: skip
     r"""What would recorded spans have raised? Through the live code, alert for alert.
 
@@ -53,19 +53,16 @@ def replay(
       tocsin replay --topic --from 6h --against my-rules/
       tocsin replay --redis --picture now.html --series 'calls_by_model prod shop *'
     """
-    from tocsin import log
-    from tocsin.cli.replay_report import Asked, command
-    from tocsin.config import load
+    from tocsin.cli.replay_report import ReplayOptions, replay_and_print
 
-    if bool(files) + topic + past != 1:
+    if bool(files) + topic + stored != 1:
         raise UserError("Name one source: files, --topic or --redis; see tocsin replay --help.")
     if (from_ or to) and not topic:
         raise UserError("--from and --to choose a part of the topic; give them with --topic.")
-    config: Any = load(ctx.find_root().obj)
-    log.configure(config.log.level, config.log.format)
-    command(
-        Asked(
-            files=files, past=past, from_ms=_time(from_), to_ms=_time(to), against=against,
+    config = load_config(ctx)
+    replay_and_print(
+        ReplayOptions(
+            files=files, stored=stored, from_ms=_time(from_), to_ms=_time(to), against=against,
             as_json=as_json, report=report, picture=picture, series=series, signal=signal,
         ),
         config,

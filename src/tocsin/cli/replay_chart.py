@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(self, patterns: Sequence[str], signal: str = "n") -> None:
         self._patterns, self._signal = patterns, signal
-        self.tracks: dict[str, ChartSeries] = defaultdict(ChartSeries)
+        self.charts: dict[str, ChartSeries] = defaultdict(ChartSeries)
 
     def __call__(self, graded: Graded) -> None:
         """Take up a window, as ShardDetector's observer."""
@@ -56,32 +56,32 @@ class Recorder:
             graded.history, self._signal, rows, at=graded.at, warmup=graded.warmup, skip=graded.skip
         )
         for i, row in enumerate(rows):
-            track = self.tracks[names[row]]
-            track.at.append(graded.at)
-            track.value.append(float(graded.current[self._signal][row]))
+            chart = self.charts[names[row]]
+            chart.at.append(graded.at)
+            chart.value.append(float(graded.current[self._signal][row]))
             ready = bool(expected.ready[i])
-            track.low.append(float(expected.low[i]) if ready else float("nan"))
-            track.high.append(float(expected.high[i]) if ready else float("nan"))
+            chart.low.append(float(expected.low[i]) if ready else float("nan"))
+            chart.high.append(float(expected.high[i]) if ready else float("nan"))
 
     def _wants(self, name: str) -> bool:
         text = name.replace(SEP, " ")
-        if text in self.tracks:
+        if text in self.charts:
             return True
         return bool(name) and any(fnmatchcase(text, pattern) for pattern in self._patterns)
 
 
 def page(recorder: Recorder, episodes: Sequence[Episode], title: str) -> str:
     """The page as HTML; series with alerts first."""
-    mine = {name: _alerts_of(name, episodes) for name in recorder.tracks}
+    mine = {name: _alerts_of(name, episodes) for name in recorder.charts}
     order = sorted(mine, key=lambda name: (-len(mine[name]), name))
-    charts = [_chart(name, recorder.tracks[name], mine[name]) for name in order[:_MOST]]
+    drawn = [_chart(name, recorder.charts[name], mine[name]) for name in order[:_MOST]]
     left = len(order) - _MOST
     more = f"<p>{left} more series match; narrow the pattern to see them.</p>" if left > 0 else ""
     none = "" if order else "<p>No series matches the pattern.</p>"
     return (
         "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
-        f"<h1>{html.escape(title)}</h1>{none}{''.join(charts)}{more}\n"
+        f"<h1>{html.escape(title)}</h1>{none}{''.join(drawn)}{more}\n"
     )
 
 
@@ -105,9 +105,9 @@ def _alerts_of(series: str, episodes: Sequence[Episode]) -> list[Episode]:
     ]
 
 
-def _chart(series: str, track: ChartSeries, alerts: Sequence[Episode]) -> str:
-    at, value = np.array(track.at), np.array(track.value)
-    low, high = np.array(track.low), np.array(track.high)
+def _chart(series: str, chart: ChartSeries, alerts: Sequence[Episode]) -> str:
+    at, value = np.array(chart.at), np.array(chart.value)
+    low, high = np.array(chart.low), np.array(chart.high)
     top = max(float(np.nanmax([value.max(), *high[np.isfinite(high)]])), 1.0) * 1.05
     x = _LEFT + (at - at[0]) / max(at[-1] - at[0], 1) * (_WIDTH - _LEFT - 8)
     plot = _HEIGHT - _BOTTOM

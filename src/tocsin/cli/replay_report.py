@@ -1,4 +1,4 @@
-"""The body of `tocsin replay`: a source, one or two sets of rules, and what is shown of it."""
+"""Replay a source under one or two sets of rules; print the events, the report and the diff."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.notify.sinks.stdout import StdoutSink
 from tocsin.run.backends import open_bus, open_store
-from tocsin.run.change_feed import told_since
+from tocsin.run.change_feed import changes_since
 from tocsin.run.replay.engine import Replay, Tally, chunks
 from tocsin.run.replay.report import Report, difference
 from tocsin.run.replay.sources import Done, lines_of, open_topic, range_of, read_range
-from tocsin.run.replay.stored_windows import judge_past
+from tocsin.run.replay.stored_windows import judge_stored
 
-Told = AsyncIterator[tuple[int, AlertEvent]]
+#: (index of the set of rules, event), in the order emitted.
+NumberedEvents = AsyncIterator[tuple[int, AlertEvent]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the user asked for. No files and not `past`: the spans topic."""
+class ReplayOptions:
+    """What the user asked for. No files and not `stored`: the spans topic."""
 
     files: tuple[Path, ...] = ()
-    past: bool = False
+    stored: bool = False
     from_ms: int | None = None
     to_ms: int | None = None
     against: Path | None = None
@@ -46,35 +47,35 @@ class Asked:
 
 
 @dataclass(slots=True)
-class _Show:
-    """Everything a replay gives while it runs."""
+class _Backtest:
+    """One replay: what was asked for, and what it has given so far."""
 
-    asked: Asked
+    options: ReplayOptions
     rule_sets: list[tuple[Rule, ...]]
     tally: Tally = field(default_factory=Tally)
     reports: list[Report] = field(default_factory=list)
     recorder: Recorder | None = None
 
 
-def command(asked: Asked, config: Config) -> None:
+def replay_and_print(options: ReplayOptions, config: Config) -> None:
     """Run it: events on stdout; progress, the report and the diff on stderr or in files.
 
     Raises:
         UserError: a file, a topic or a rule that the user must mend.
     """
     rule_sets = [load_rules(config.rules_dir)]
-    if asked.against is not None:
-        rule_sets.append(load_rules(asked.against))
-    show = _Show(asked, rule_sets, reports=[Report() for _ in rule_sets])
-    if asked.picture is not None:
-        show.recorder = Recorder(asked.series, asked.signal)
+    if options.against is not None:
+        rule_sets.append(load_rules(options.against))
+    backtest = _Backtest(options, rule_sets, reports=[Report() for _ in rule_sets])
+    if options.picture is not None:
+        backtest.recorder = Recorder(options.series, options.signal)
     console = Console(stderr=True)
-    asyncio.run(_run(show, config, console))
-    _finish(show, console)
+    asyncio.run(_run(backtest, config, console))
+    _finish(backtest, console)
 
 
-async def _run(show: _Show, config: Config, console: Console) -> None:
-    sink = StdoutSink(as_json=show.asked.as_json)
+async def _run(backtest: _Backtest, config: Config, console: Console) -> None:
+    sink = StdoutSink(as_json=backtest.options.as_json)
     columns = (TextColumn("replay"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("replay", total=None)
@@ -85,86 +86,86 @@ async def _run(show: _Show, config: Config, console: Console) -> None:
         def done(amount: float) -> None:
             progress.advance(task, amount)
 
-        async for number, event in _source(show, config, total, done):
-            show.reports[number].hear(event)
+        async for number, event in _source(backtest, config, total, done):
+            backtest.reports[number].add(event)
             if number == 0:
                 await sink.deliver([event])
 
 
-def _source(show: _Show, config: Config, total: Done, done: Done) -> Told:
-    if show.asked.past:
-        return _past(show, config, total, done)
-    if show.asked.files:
-        return _files(show, config, total, done)
-    return _topic(show, config, total, done)
+def _source(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
+    if backtest.options.stored:
+        return _stored(backtest, config, total, done)
+    if backtest.options.files:
+        return _files(backtest, config, total, done)
+    return _topic(backtest, config, total, done)
 
 
-async def _files(show: _Show, config: Config, total: Done, done: Done) -> Told:
-    files = show.asked.files
+async def _files(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
+    files = backtest.options.files
     total(sum(file.stat().st_size for file in files if file.is_file()))
-    run = await Replay.open(config, show.rule_sets, observer=show.recorder)
-    run.tally = show.tally
+    run = await Replay.open(config, backtest.rule_sets, observer=backtest.recorder)
+    run.tally = backtest.tally
     lines = (line for file in files for line in lines_of(file, done))
     for chunk in chunks(lines):
-        async for told in run.feed({0: chunk}):
-            yield told
-    async for told in run.finish():
-        yield told
+        async for numbered in run.feed({0: chunk}):
+            yield numbered
+    async for numbered in run.finish():
+        yield numbered
 
 
-async def _topic(show: _Show, config: Config, total: Done, done: Done) -> Told:
+async def _topic(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
     bus = open_bus(config)
     consumer = await open_topic(bus, config.topics.spans)
     try:
-        wanted = await range_of(consumer, show.asked.from_ms, show.asked.to_ms)
+        wanted = await range_of(consumer, backtest.options.from_ms, backtest.options.to_ms)
         total(wanted.records)
         run = await Replay.open(
-            config, show.rule_sets,
-            partitions=max(1, len(wanted.offsets)), observer=show.recorder,
-            changes=await told_since(bus, config, show.asked.from_ms),
+            config, backtest.rule_sets,
+            partitions=max(1, len(wanted.offsets)), observer=backtest.recorder,
+            changes=await changes_since(bus, config, backtest.options.from_ms),
         )  # fmt: skip
-        run.tally = show.tally
+        run.tally = backtest.tally
         async for polled in read_range(consumer, wanted, done):
-            async for told in run.feed(polled):
-                yield told
-        async for told in run.finish():
-            yield told
+            async for numbered in run.feed(polled):
+                yield numbered
+        async for numbered in run.finish():
+            yield numbered
     finally:
         await consumer.stop()
 
 
-async def _past(show: _Show, config: Config, total: Done, done: Done) -> Told:
+async def _stored(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
     store = open_store(config)
     total(config.shards)
     try:
-        async for told in judge_past(
-            store, config, show.rule_sets, show.tally, observer=show.recorder, done=done
+        async for numbered in judge_stored(
+            store, config, backtest.rule_sets, backtest.tally, observer=backtest.recorder, done=done
         ):
-            yield told
+            yield numbered
     finally:
         await store.close()
 
 
-def _finish(show: _Show, console: Console) -> None:
+def _finish(backtest: _Backtest, console: Console) -> None:
     """The report, the diff and the picture."""
-    document = show.reports[0].document(show.tally)
-    if len(show.reports) > 1:
+    document = backtest.reports[0].document(backtest.tally)
+    if len(backtest.reports) > 1:
         document["against"] = {
-            "rules": str(show.asked.against),
-            "alerts": len(show.reports[1].told()),
-            **difference(*show.reports),
+            "rules": str(backtest.options.against),
+            "alerts": len(backtest.reports[1].notified()),
+            **difference(*backtest.reports),
         }
-    if show.asked.report is not None:
-        show.asked.report.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if show.asked.picture is not None and show.recorder is not None:
+    if backtest.options.report is not None:
+        backtest.options.report.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if backtest.options.picture is not None and backtest.recorder is not None:
         title = f"Replay: {document['alerts']} alerts in {document['days']:g} days"
-        text = page(show.recorder, show.reports[0].told(), title)
-        show.asked.picture.write_text(text, encoding="utf-8")
-    _print(document, console, past=show.asked.past)
+        text = page(backtest.recorder, backtest.reports[0].notified(), title)
+        backtest.options.picture.write_text(text, encoding="utf-8")
+    _print(document, console, stored=backtest.options.stored)
 
 
-def _print(document: dict[str, Any], console: Console, *, past: bool) -> None:
-    what = "windows" if past else "records"
+def _print(document: dict[str, Any], console: Console, *, stored: bool) -> None:
+    what = "windows" if stored else "records"
     console.print(
         f"{document['spans']} spans of {document['records']} {what} over {document['days']:g} "
         f"days; {document['late']} late, {document['refused']} refused; "

@@ -32,7 +32,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class CsvRows:
     """A file: its cells as they were, and what they mean."""
 
     cells: Sequence[tuple[str, str]]  # timestamp, value
@@ -47,7 +47,7 @@ class Scored:
     scores: np.ndarray
     alerts: np.ndarray
 
-    def lines(self, rows: Rows) -> Iterator[str]:
+    def lines(self, rows: CsvRows) -> Iterator[str]:
         """The output, line by line, header first."""
         yield "timestamp,value,score,alert\n"
         columns = (rows.cells, self.scores.tolist(), self.alerts.tolist())
@@ -55,7 +55,7 @@ class Scored:
             yield f"{stamp},{value},{score:.6f},{alert:d}\n"
 
 
-def read(source: TextIO, name: str) -> Rows:
+def read(source: TextIO, name: str) -> CsvRows:
     """Rows of a CSV with the columns `timestamp` and `value`, in any order, among others.
 
     Raises UserError that names the line for what cannot be read.
@@ -87,7 +87,7 @@ def read(source: TextIO, name: str) -> Rows:
             cells.append((stamp, value))
     except csv.Error as error:
         raise UserError(f"{name}, line {reader.line_num} is not CSV: {error}.") from None
-    return Rows(cells, np.array(times, np.float64), np.array(values, np.float64))
+    return CsvRows(cells, np.array(times, np.float64), np.array(values, np.float64))
 
 
 def _time(text: str, where: str) -> float:
@@ -144,7 +144,7 @@ def grid(times: np.ndarray, interval_s: float) -> np.ndarray:
     return ticks
 
 
-def score(rows: Rows, progress: Progress = lambda _: None) -> Scored:
+def score(rows: CsvRows, progress: Progress = lambda _: None) -> Scored:
     """Score all rows; `progress` is told how many more rows are done, now and then."""
     scores, alerts = np.zeros(len(rows.values)), np.zeros(len(rows.values), bool)
     if not len(rows.values):

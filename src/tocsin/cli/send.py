@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import click
 
+from tocsin.cli.running import with_bus_errors
+
 
 @click.command()
 @click.argument("example", type=click.Choice(["loop"]))
@@ -30,7 +32,6 @@ def send(ctx: click.Context, *, example: str, bootstrap: str | None, topic: str 
     from tocsin.config import load
     from tocsin.run import example as examples
     from tocsin.run.backends import open_bus
-    from tocsin.run.dlq.resend import explained
 
     flags: dict[str, Any] = {"kafka": {"bootstrap": bootstrap}} if bootstrap else {}
     config = load(ctx.obj, **flags)
@@ -38,7 +39,7 @@ def send(ctx: click.Context, *, example: str, bootstrap: str | None, topic: str 
     topic = topic or config.topics.spans
     spans = examples.loop(uuid4().hex, SystemClock().now_ms())
     bus = open_bus(config)
-    asyncio.run(explained(bus, examples.send(bus, topic, spans)))
+    asyncio.run(with_bus_errors(bus, examples.send(bus, topic, spans)))
     click.echo(
         f"{len(spans)} spans of one {example} sent to {topic} at {config.kafka.bootstrap}; "
         "runaway_loop for dev/example should ring within seconds where Tocsin runs"

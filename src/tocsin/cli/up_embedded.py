@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tocsin.cli.topics import create_topics
+
 if TYPE_CHECKING:
     from tocsin.config import Config
-    from tocsin.run.topics import TopicState
 
 #: Where Kafka and Redis are looked for unless told: with these free, other commands need no
 #: setting to find what was started here, and an agent finds it again after a restart.
@@ -78,15 +79,3 @@ def program() -> str:
     if called.name == "__main__.py" or not called.is_file():
         return f"{shlex.quote(sys.executable)} -m tocsin"
     return shlex.quote(str(called.absolute()))
-
-
-async def create_topics(config: Config) -> list[TopicState]:
-    """Create the topics that are missing; how each stands."""
-    from tocsin.run.backends import open_bus
-    from tocsin.run.topics import ensure
-
-    admin = open_bus(config).admin()
-    try:
-        return await ensure(config, admin)
-    finally:
-        await admin.close()

@@ -1,7 +1,7 @@
 """`tocsin demo`: a synthetic fleet with labelled incidents, through the whole pipeline, watched.
 
-incidents -> draw -> wire -> fleet -> publisher (a process) ~~> Kafka, Tocsin, alerts
-play (drives event time, reads alerts) -> scene -> view, check
+incidents -> draw -> span_messages -> fleet -> publisher (a process) ~~> Kafka, Tocsin, alerts
+play (drives event time, reads alerts) -> scene -> view, scoring
 """
 
 from __future__ import annotations

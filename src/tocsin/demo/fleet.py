@@ -13,7 +13,17 @@ import numpy as np
 from tocsin.demo.draw import BLOCK_MS, arrivals, draw_runs, extra_arrivals
 from tocsin.demo.incidents import Incident
 from tocsin.demo.profiles import FLEET, Profile
-from tocsin.demo.wire import ENV, NS_PER_MS, WORKFLOW, Batch, Message, hexes, merge, pack, write
+from tocsin.demo.span_messages import (
+    ENV,
+    NS_PER_MS,
+    WORKFLOW,
+    EncodedSpans,
+    Message,
+    hexes,
+    merge,
+    pack,
+    write,
+)
 
 #: What a draw is for; one stream of random numbers each, so that an incident in one service
 #: never moves a draw of another.
@@ -41,7 +51,7 @@ class Fleet:
         self._block = lru_cache(maxsize=4)(self._draw_block)
         self._loops = merge(self._loop(i) for i in self._incidents if i.kind == "loop")
 
-    def spans(self, from_ms: int, to_ms: int) -> Batch:
+    def spans(self, from_ms: int, to_ms: int) -> EncodedSpans:
         """All spans that end in [from_ms, to_ms), epoch ms, sorted by end time.
 
         Raises ValueError before the origin: there the draws are not numbered.
@@ -53,7 +63,7 @@ class Fleet:
         blocks = [self._block(number) for number in range(first, last + 1)]
         return merge(batch.between(from_ms, to_ms) for batch in (*blocks, self._loops))
 
-    def _draw_block(self, number: int) -> Batch:
+    def _draw_block(self, number: int) -> EncodedSpans:
         """The spans of all runs that start in one block; some end in the next."""
         messages: list[Message] = []
         at_ms = self._origin_ms + number * BLOCK_MS
@@ -70,7 +80,7 @@ class Fleet:
             messages += _silenced(spans, incidents)
         return pack(messages)
 
-    def _loop(self, loop: Incident) -> Batch:
+    def _loop(self, loop: Incident) -> EncodedSpans:
         """One run that calls one tool again and again, and gets the same answer, while open."""
         profile = next(p for p in self._profiles if p.service == loop.service)
         return pack(_loop_spans(np.random.default_rng([self._seed, _LOOP]), profile, loop))

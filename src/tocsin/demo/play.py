@@ -1,4 +1,4 @@
-"""Playing a scenario on the real thing: producer, broker, ingest, Redis, watch, alerts topic.
+"""Play a scenario through the real parts: producer, broker, ingest, Redis, watch, alerts topic.
 
 Event time is driven from here: what the publisher has published is `now`, for every stage.
 """
@@ -15,10 +15,10 @@ from tocsin import metrics as m
 from tocsin.bus.base import Bus
 from tocsin.clock import Clock, ManualClock
 from tocsin.config import Config
-from tocsin.demo.check import KIND_OF_DETECTOR, Alarm
 from tocsin.demo.incidents import MINUTE_MS
-from tocsin.demo.publisher import Publisher, Task
+from tocsin.demo.publisher import PublisherProcess, Task
 from tocsin.demo.scene import Scene
+from tocsin.demo.scoring import KIND_OF_DETECTOR, Alarm
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.rules.spec import RuleSpec
 
@@ -65,7 +65,7 @@ class Player:
             group.create_task(self.pipeline(self.config, clock, metrics, stop))
             reader = group.create_task(self._read_alerts())
             sampler = group.create_task(self._sample(metrics))
-            publisher = await Publisher.start(self._task())
+            publisher = await PublisherProcess.start(self._task())
             try:
                 await self._publish(publisher, clock)
             finally:
@@ -84,7 +84,7 @@ class Player:
             scene.seed, scene.from_ms, scene.incidents,
         )  # fmt: skip
 
-    async def _publish(self, publisher: Publisher, clock: ManualClock) -> None:
+    async def _publish(self, publisher: PublisherProcess, clock: ManualClock) -> None:
         """History as fast as the pipeline takes it, then the live phase at its speed."""
         scene = self.scene
         scene.phase = "back-fill"
@@ -103,7 +103,7 @@ class Player:
             last = now
             await self._advance(publisher, clock, min(int(event_ms), scene.to_ms))
 
-    async def _advance(self, publisher: Publisher, clock: ManualClock, to_ms: int) -> None:
+    async def _advance(self, publisher: PublisherProcess, clock: ManualClock, to_ms: int) -> None:
         """Publish up to an event time, and wait while the pipeline is too far behind."""
         # The clock first: a span must never come from the future.
         clock.set(to_ms)

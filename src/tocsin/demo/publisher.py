@@ -1,4 +1,4 @@
-"""The fleet as a process of its own, as real producers are: publishes up to the time it is told.
+"""The fleet in a process of its own, as real producers are: publishes up to a time it is sent.
 
 Speaks JSON lines: `{"to_ms": ...}` on stdin, and when all spans that end before it are
 acknowledged, `{"to_ms": ..., "spans": ...}` on stdout. Ends when stdin does.
@@ -36,7 +36,7 @@ class Task(msgspec.Struct, frozen=True):
     incidents: tuple[Incident, ...]
 
 
-class Publisher:
+class PublisherProcess:
     """The other end of the process: start it, tell it how far to publish, end it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -45,7 +45,7 @@ class Publisher:
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
 
     @classmethod
-    async def start(cls, task: Task) -> Publisher:
+    async def start(cls, task: Task) -> PublisherProcess:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tocsin.demo.publisher", msgspec.json.encode(task).decode(),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

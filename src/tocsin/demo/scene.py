@@ -1,4 +1,4 @@
-"""What the demo knows at any instant: the one value that the loop fills and the view draws."""
+"""The state of the demo: `play.py` updates it, `view.py` draws it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tocsin.demo.check import Alarm, Score, score
 from tocsin.demo.incidents import Incident
+from tocsin.demo.scoring import Alarm, Score, score
 
 Phase = Literal["starting", "back-fill", "live", "settling", "done"]
 _RATE_S = 3.0  # how far back the rate looks

@@ -11,9 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tocsin.demo.check import Alarm, Outcome, Relation, Score
 from tocsin.demo.incidents import Incident
 from tocsin.demo.scene import Scene
+from tocsin.demo.scoring import Alarm, IncidentResult, Relation, Score
 
 _ALERT_ROWS = 9
 _TIMELINE = 24  # characters
@@ -147,7 +147,7 @@ def timeline(scene: Scene, incident: Incident, caught: Alarm | None) -> Text:
     return line
 
 
-def _fate(scene: Scene, outcome: Outcome) -> Text:
+def _fate(scene: Scene, outcome: IncidentResult) -> Text:
     if outcome.caught and not outcome.missed:
         event_s, wall_s = scene.delay_s(outcome.incident, outcome.caught)
         return Text(f"caught after {span(event_s)} ({wall_s:.1f} s)", style="green")

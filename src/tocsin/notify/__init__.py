@@ -1,1 +1,1 @@
-"""Alerts to people: the bridge from the alerts topic to its sinks."""
+"""Notification: the bridge reads the alerts topic and delivers to sinks."""

@@ -1,4 +1,7 @@
-"""bridge: alerts from the topic to the outlets, in order, each once as far as can be told."""
+"""bridge: alert events from the topic to the sinks, in order.
+
+Each is delivered at least once; of the last 50,000 ids none twice by one process.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +40,9 @@ class Bridge:
                 polled = await self._consumer.poll(_POLL_RECORDS, _POLL_MS)
                 events = self._read(polled)
                 if not await self._deliver(events, stop):
-                    break  # given up: it is read again next time
+                    break  # stopped before delivery: it is read again next time
                 self._remember(events)
-                # A partition moved by a rebalance is simply delivered by its new owner.
+                # After a rebalance the new owner of a partition delivers what was not committed.
                 await self._consumer.commit(
                     {p: records[-1].offset + 1 for p, records in polled.items()}
                 )
@@ -50,7 +53,7 @@ class Bridge:
 
     def _read(self, polled: Mapping[int, Sequence[Record]]) -> list[AlertEvent]:
         events: list[AlertEvent] = []
-        told: set[str] = set()
+        seen: set[str] = set()
         for records in polled.values():
             for record in records:
                 if record.value is None:
@@ -65,15 +68,15 @@ class Bridge:
                         why=str(why),
                     )
                     continue
-                if event.id in self._delivered or event.id in told:
+                if event.id in self._delivered or event.id in seen:
                     self._metrics.add(m.NOTIFICATIONS, sink="all", outcome="duplicate")
                 else:
-                    told.add(event.id)
+                    seen.add(event.id)
                     events.append(event)
         return events
 
     async def _deliver(self, events: Sequence[AlertEvent], stop: asyncio.Event) -> bool:
-        """Hand events to every outlet; False when told to stop before all had taken them."""
+        """Hand events to every sink; False when stopped before all had taken them."""
         for sink in self._sinks if events else ():
             self._metrics.set(m.NOTIFICATION_QUEUE, len(events), sink=sink.name)
             if not await self._insist(sink, events, stop):
@@ -83,7 +86,7 @@ class Bridge:
         return True
 
     async def _insist(self, sink: Sink, events: Sequence[AlertEvent], stop: asyncio.Event) -> bool:
-        """Try until it works or we are told to stop; a slow sink holds back the topic, not us."""
+        """Try until it works or `stop` is set. Meanwhile nothing more is read from the topic."""
         wait_s = _FIRST_WAIT_S
         while True:
             try:

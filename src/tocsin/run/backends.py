@@ -1,4 +1,4 @@
-"""Which bus and which store: the one place that chooses the real ones."""
+"""Opens the bus (Kafka) and the store (Redis) that the configuration names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One batch of records on its way to the shards: decoded, placed in time, cut by fences."""
+"""One batch of records on its way to the shards: decoded, placed in time, cut by fences.
+
+A `Batch` says what each shard is to merge; `read_batch` makes one of what was polled.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,25 @@ from tocsin.flow.windows.fold import ShardDelta, fold
 from tocsin.flow.windows.pricing import Prices, fill_costs
 from tocsin.types import Fence, Kind, Reason, Record, Reject, ShardFlush
 
-#: What becomes of a span: each is on the books under exactly one of these, by the log alone.
+#: What becomes of a span: each is counted under exactly one of these, by the log alone.
 #: aggregated: folded into windows and its run. late: its window had closed before it came;
 #: counted, never folded. filtered: of kind `other` (HTTP, databases), which no view asks for.
-#: dead_lettered: refused, with a letter; a record that is no message at all counts as one span.
+#: dead_lettered: refused, with a DLQ record; a record that is no message counts as one span.
 AGGREGATED, LATE, FILTERED, DEAD_LETTERED = "aggregated", "late", "filtered", "dead_lettered"
 #: What a batch adds to most shards.
 NOTHING: Final = ShardDelta((), (), ())
-_BOOK = ("partition", "offset", "outcome")
+_OUTCOME_COLUMNS = ("partition", "offset", "outcome")
 
 
 @dataclass(slots=True)
-class Track:
-    """Where this worker stands in one partition it owns."""
+class PartitionProgress:
+    """How far this worker has come in one partition it owns."""
 
     position: int  # the next offset to fold
     high_ms: int | None = None
     watermark_ms: int | None = None
-    #: The watermark the shards were last told; a heartbeat is due when it has moved.
-    told_ms: int | None = None
+    #: The watermark last sent to the shards; one without spans is sent when it has moved.
+    sent_watermark_ms: int | None = None
     #: Rejects below this offset were dead-lettered before a crash: not again.
     dead_letter_from: int = 0
     merged: int = 0  # the next offset after what every shard has; what is committed
@@ -41,7 +44,7 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class IngestSettings:
     """What turns records into deltas."""
 
     shards: int
@@ -55,12 +58,12 @@ class Settings:
 class Batch:
     """A folded batch: everything needed to flush it, in full or from a later offset on."""
 
-    settings: Settings
+    settings: IngestSettings
     partitions: int
-    tracks: Mapping[int, Track]  # the owner's tracks this batch was read under
+    progress: Mapping[int, PartitionProgress]  # the worker's own, as this batch was read
     fences: Mapping[int, Fence]
     spans: pl.DataFrame  # aggregated ones, with window, high, partition, offset
-    book: pl.DataFrame  # every span's outcome: partition, offset, outcome
+    outcomes: pl.DataFrame  # every span's outcome: partition, offset, outcome
     records: Sequence[Record]
     rejects: tuple[Reject, ...]
     #: What it adds to each shard; None until it is folded.
@@ -83,7 +86,7 @@ class Batch:
             shards = range(self.settings.shards)
             return [f for s in shards if (f := self.reflush(s, fences)) is not None]
         return [
-            self._flush(shard, fences, self.deltas.get(shard, NOTHING), self.book)
+            self._flush(shard, fences, self.deltas.get(shard, NOTHING), self.outcomes)
             for shard in range(self.settings.shards)
         ]
 
@@ -98,16 +101,16 @@ class Batch:
         if part not in self._parts:
             self._parts[part] = fold(self._after(self.spans, fences), self.settings.shards)
         delta = self._parts[part].get(shard, NOTHING)
-        return self._flush(shard, fences, delta, self._after(self.book, fences))
+        return self._flush(shard, fences, delta, self._after(self.outcomes, fences))
 
     def repeated(self, flush: ShardFlush, expected: Mapping[int, int | None]) -> int:
-        """How many spans of a refused flush are *duplicates*: read again, and booked before.
+        """How many spans of a refused flush are *duplicates*: read again, and counted before.
 
         A crash between merge and commit, a rebalance or a zombie makes a worker read offsets
-        that the shards have. Their fences refuse them, so they enter no book and no counter
-        a second time; that they came is counted by the process that read them (metrics.py).
-        Each partition's are told by the shard that keeps its books, hence once. A span that
-        its producer sent twice has two offsets, and is two spans.
+        that the shards have. Their fences refuse them, so they enter no account and no counter
+        a second time; that they came is counted by the process that read them (metrics.py),
+        once a partition: on the flush of the shard that keeps its account. A span that its
+        producer sent twice has two offsets, and is two spans.
         """
         spans = 0
         for fence in flush.fences:
@@ -116,11 +119,11 @@ class Batch:
                 mine = (pl.col("partition") == fence.partition) & pl.col("offset").is_between(
                     fence.first, min(reached or 0, fence.next), closed="left"
                 )
-                spans += self.book.filter(mine).height
+                spans += self.outcomes.filter(mine).height
         return spans
 
     def _keeps(self, shard: int, partition: int) -> bool:
-        """Each partition's books are kept by one shard, so that they are counted once."""
+        """Each partition's account is kept by one shard, so that its spans are counted once."""
         return partition % self.settings.shards == shard
 
     @staticmethod
@@ -131,12 +134,12 @@ class Batch:
         return rows.filter(keep)
 
     def _flush(
-        self, shard: int, fences: Mapping[int, Fence], delta: ShardDelta, book: pl.DataFrame
+        self, shard: int, fences: Mapping[int, Fence], delta: ShardDelta, outcomes: pl.DataFrame
     ) -> ShardFlush:
         mine = [p for p in fences if self._keeps(shard, p)]
         account: tuple[tuple[int, str, int], ...] = ()
-        if mine and not book.is_empty():
-            rows = book.filter(pl.col("partition").is_in(mine)).group_by("partition", "outcome")
+        if mine and not outcomes.is_empty():
+            rows = outcomes.filter(pl.col("partition").is_in(mine)).group_by("partition", "outcome")
             account = tuple(rows.len().iter_rows())
         return ShardFlush(
             shard=shard,
@@ -151,29 +154,29 @@ class Batch:
 
 def read_batch(
     polled: Mapping[int, Sequence[Record]],
-    tracks: Mapping[int, Track],
+    progress: Mapping[int, PartitionProgress],
     partitions: int,
-    settings: Settings,
+    settings: IngestSettings,
     now_ms: int,
 ) -> Batch:
-    """Decode, place and fold what was polled; moves the tracks on.
+    """Decode, place and fold what was polled; moves `progress` on.
 
-    Tracks move before the merge, so that the next batch can be read while this one is
-    merged. If a shard refuses, the partition is resumed from the store with a new track.
+    It moves before the merge, so that the next batch can be read while this one is merged.
+    If a shard refuses, the partition is resumed from the store with a new PartitionProgress.
     """
-    batch = place_batch(polled, tracks, partitions, settings, now_ms)
+    batch = place_batch(polled, progress, partitions, settings, now_ms)
     return replace(batch, deltas=fold(batch.spans, settings.shards))
 
 
 def place_batch(
     polled: Mapping[int, Sequence[Record]],
-    tracks: Mapping[int, Track],
+    progress: Mapping[int, PartitionProgress],
     partitions: int,
-    settings: Settings,
+    settings: IngestSettings,
     now_ms: int,
 ) -> Batch:
     """`read_batch` without the fold: `deltas` is None."""
-    records = [record for p in polled if p in tracks for record in polled[p]]
+    records = [record for p in polled if p in progress for record in polled[p]]
     decoded = decode(records, settings.limits, settings.fingerprint_key)
     rows = pl.DataFrame(
         {
@@ -187,7 +190,7 @@ def place_batch(
     )
     priced = fill_costs(decoded.spans, settings.prices)
     spans = pl.concat([priced, rows[priced["row"]]], how="horizontal")
-    timed = place(spans, {p: track.high_ms for p, track in tracks.items()}, settings.time)
+    timed = place(spans, {p: state.high_ms for p, state in progress.items()}, settings.time)
     outside = tuple(
         Reject(row, Reason(reason), "end_time")
         for row, reason in timed.outside.select("row", "reason").iter_rows()
@@ -204,15 +207,15 @@ def place_batch(
     dead = rows[[reject.row for reject in rejects]].select(
         "partition", "offset", outcome=pl.lit(DEAD_LETTERED)
     )
-    book = pl.concat([placed.select(_BOOK), dead.select(_BOOK)])
+    outcomes = pl.concat([placed.select(_OUTCOME_COLUMNS), dead.select(_OUTCOME_COLUMNS)])
     aggregated = placed.filter(pl.col("outcome") == AGGREGATED)
     return Batch(
         settings=settings,
         partitions=partitions,
-        tracks=dict(tracks),
-        fences=_advance(tracks, polled, timed.highs, settings.time, now_ms),
+        progress=dict(progress),
+        fences=_advance(progress, polled, timed.highs, settings.time, now_ms),
         spans=aggregated,
-        book=book,
+        outcomes=outcomes,
         records=records,
         rejects=rejects,
         deltas=None,
@@ -220,24 +223,24 @@ def place_batch(
 
 
 def _advance(
-    tracks: Mapping[int, Track],
+    progress: Mapping[int, PartitionProgress],
     polled: Mapping[int, Sequence[Record]],
     highs: Mapping[int, int],
     rules: TimeRules,
     now_ms: int,
 ) -> dict[int, Fence]:
-    """Move the tracks over what was polled; a fence for each that has anything to say."""
+    """Move `progress` over what was polled; a fence for each partition that has news."""
     fences = {}
-    for partition, track in tracks.items():
-        first = track.position
+    for partition, state in progress.items():
+        first = state.position
         if records := polled.get(partition):
-            track.position = records[-1].offset + 1
-            track.high_ms = highs.get(partition, track.high_ms)
-            track.watermark_ms = watermark(track.high_ms, track.watermark_ms, rules)
-            track.moved_at_ms = now_ms
-        if records or track.watermark_ms != track.told_ms:
-            track.told_ms = track.watermark_ms
+            state.position = records[-1].offset + 1
+            state.high_ms = highs.get(partition, state.high_ms)
+            state.watermark_ms = watermark(state.high_ms, state.watermark_ms, rules)
+            state.moved_at_ms = now_ms
+        if records or state.watermark_ms != state.sent_watermark_ms:
+            state.sent_watermark_ms = state.watermark_ms
             fences[partition] = Fence(
-                partition, first, track.position, track.high_ms, track.watermark_ms
+                partition, first, state.position, state.high_ms, state.watermark_ms
             )
     return fences

@@ -1,9 +1,9 @@
-"""The changes topic beside watch: what was deployed, flagged or configured of late.
+"""The changes topic beside watch: deploys, flags and settings of the last day.
 
 Every watch worker reads the whole topic, without a group, and keeps the last day in memory:
 any shard may need any change. At the start it reads back a day before the first tick, so
-that a restart tells the same of an alert. What cannot be read is put away once: for that the
-workers share a group, and one of them reads on where the last one stopped.
+that after a restart an alert names the same changes. What cannot be read is dead-lettered
+once: for that the workers share a group, and one of them reads on where the last one stopped.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.alerts.annotate import BEFORE_MS, ChangeTable
 from tocsin.flow.decode.changes import Changes, ChangeV1, decode_changes
-from tocsin.run.dlq.write import letters
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.dlq.write import publish_dlq_records
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import Record
 
 #: How far back a worker looks, and keeps, at least.
@@ -47,7 +47,7 @@ class ChangeFeed:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._fill(stop))
-                group.create_task(self._put_away(stop))
+                group.create_task(self._dead_letter(stop))
         finally:
             self.ready.set()
 
@@ -76,8 +76,8 @@ class ChangeFeed:
     def _decode(self, records: Sequence[Record]) -> Changes:
         return decode_changes(records, self._limits, self._config.max_future_s * 1_000)
 
-    async def _put_away(self, stop: asyncio.Event) -> None:
-        """Dead-letter what cannot be read. Committed after: a crash repeats a letter."""
+    async def _dead_letter(self, stop: asyncio.Event) -> None:
+        """Publish what cannot be read as DLQ records, then commit: a crash repeats some."""
         group = self._config.group("changes")
         consumer = self._bus.consumer(self._config.topics.changes, group)
         producer = self._bus.producer()
@@ -88,7 +88,7 @@ class ChangeFeed:
                 polled = await consumer.poll(_RECORDS, _POLL_MS)
                 records = [record for part in polled.values() for record in part]
                 rejects = self._decode(records).rejects
-                await letters(records, rejects, producer, self._config, group,
+                await publish_dlq_records(records, rejects, producer, self._config, group,
                               self._metrics)  # fmt: skip
                 await consumer.commit({p: part[-1].offset + 1 for p, part in polled.items()})
         finally:
@@ -96,8 +96,8 @@ class ChangeFeed:
             await producer.stop()
 
 
-async def told_since(bus: Bus, config: Config, since_ms: int | None) -> ChangeTable:
-    """What a replay of the spans from `since_ms` on (None: from the first) needs of the topic.
+async def changes_since(bus: Bus, config: Config, since_ms: int | None) -> ChangeTable:
+    """The changes that a replay of the spans from `since_ms` on (None: from the first) needs.
 
     Raises BrokerUnavailable, TopicMissing.
     """
@@ -136,8 +136,11 @@ async def _reached(consumer: Consumer, ends: dict[int, int]) -> bool:
     return all(positions)
 
 
-async def tell(bus: Bus, config: Config, change: ChangeV1) -> tuple[str, int, int]:
-    """Publish a change; topic, partition and offset. Raises BrokerUnavailable, TopicMissing."""
+async def publish_change(bus: Bus, config: Config, change: ChangeV1) -> tuple[str, int, int]:
+    """Publish a change; returns topic, partition and offset.
+
+    Raises BrokerUnavailable, TopicMissing.
+    """
     topic = config.topics.changes
     admin = bus.admin()
     try:

@@ -1,6 +1,6 @@
 """ingest: spans from Kafka to counters in Redis, exactly once in effect.
 
-poll -> decode, place, fold (a thread) -> dead letters -> one merge a shard -> notices -> commit.
+poll -> decode, place, fold (a thread) -> DLQ records -> one merge a shard -> notices -> commit.
 While a batch is merged the next one is polled and folded.
 """
 
@@ -19,18 +19,17 @@ from tocsin import metrics as m
 from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
-from tocsin.flow.decode import Limits
-from tocsin.flow.windows.event_time import TimeRules, watermark
-from tocsin.run.batch import Batch, Settings, Track, read_batch
-from tocsin.run.dlq.write import RejectedTooMany, dead_letters
-from tocsin.run.prices import load_prices
+from tocsin.flow.windows.event_time import watermark
+from tocsin.run.batch import Batch, PartitionProgress, read_batch
+from tocsin.run.dlq.write import RejectedTooMany, publish_rejects
+from tocsin.run.from_config import ingest_settings
 from tocsin.run.resume import Resume
 from tocsin.store.base import Store
 from tocsin.types import MergeReply, Reason, Record, ShardFlush
 
 _HOUSEKEEP_S = 1.0
 #: A refused flush is cut to what the shard expects and sent again; another owner may move
-#: the shard on meanwhile, so it can take more than once. It never takes this often.
+#: the shard on meanwhile, so it can take more than once. More often than this is a bug.
 _MERGE_ATTEMPTS = 10
 
 
@@ -51,7 +50,7 @@ class Ingest:
         )
         self._producer: Producer = bus.producer()
         self._resume = Resume(config, self._consumer, store, clock, metrics)
-        self._tracks: dict[int, Track] = {}
+        self._progress: dict[int, PartitionProgress] = {}
         self._polled: dict[int, list[Record]] = {}
         self._partitions = 0
         self._housekept = 0.0
@@ -100,11 +99,11 @@ class Ingest:
                 break
             polled = await self._consumer.poll(settings.max_records - count, left_ms)
             for partition, records in polled.items():
-                track = self._tracks.get(partition)
-                if track is None:
+                state = self._progress.get(partition)
+                if state is None:
                     continue
                 held = self._polled.get(partition)
-                if records[0].offset < (held[-1].offset + 1 if held else track.position):
+                if records[0].offset < (held[-1].offset + 1 if held else state.position):
                     # Only a log that was made anew, or cut at its end, goes backwards.
                     await self._assigned(frozenset({partition}), anew=True)
                     continue
@@ -119,7 +118,7 @@ class Ingest:
         return await asyncio.to_thread(
             read_batch,
             polled,
-            dict(self._tracks),
+            dict(self._progress),
             self._partitions,
             self._settings,
             self._clock.now_ms(),
@@ -130,10 +129,10 @@ class Ingest:
             return
         started = time.perf_counter()
         self._guard_rejects(batch)
-        await dead_letters(batch, self._producer, self._config, self._metrics)
+        await publish_rejects(batch, self._producer, self._config, self._metrics)
         applied = await self._merge(batch)
         for partition in self._held(batch) & batch.fences.keys():
-            batch.tracks[partition].merged = batch.fences[partition].next
+            batch.progress[partition].merged = batch.fences[partition].next
         for shard in applied:
             notice = msgspec.json.encode({"shard": shard, "at_ms": self._clock.now_ms()})
             await self._producer.send(self._topics.flushes, value=notice, partition=shard)
@@ -142,7 +141,7 @@ class Ingest:
         self._metrics.add(m.RECORDS_CONSUMED, len(batch.records), topic=self._topics.spans)
 
     async def _merge(self, batch: Batch) -> list[int]:
-        """Merge a batch into every shard; gives the shards that took something."""
+        """Merge a batch into every shard; returns the shards that applied it."""
         flushes = batch.flushes(self._held(batch))
         applied: list[int] = []
         rewinds: dict[int, str] = {}
@@ -189,8 +188,8 @@ class Ingest:
         return batch.reflush(flush.shard, fences)
 
     def _held(self, batch: Batch) -> frozenset[int]:
-        """The batch's partitions whose tracks are still ours: not revoked, not resumed."""
-        return frozenset(p for p, t in batch.tracks.items() if self._tracks.get(p) is t)
+        """The batch's partitions that are still ours: neither revoked nor resumed since."""
+        return frozenset(p for p, t in batch.progress.items() if self._progress.get(p) is t)
 
     def _count(self, flush: ShardFlush) -> None:
         for _, outcome, spans in flush.account:
@@ -199,7 +198,7 @@ class Ingest:
                 self._metrics.add(metric, spans)
 
     def _guard_rejects(self, batch: Batch) -> None:
-        """Stop rather than drain the topic into the dead letters after a bad deploy."""
+        """Raise RejectedTooMany when most of what is read is refused, as after a bad deploy."""
         self._read += len(batch.records)
         self._rejected += len({reject.row for reject in batch.rejects})
         if batch.rejects:
@@ -217,69 +216,46 @@ class Ingest:
         if time.monotonic() - self._housekept < _HOUSEKEEP_S:
             return
         self._housekept = time.monotonic()
-        tracks = dict(self._tracks)
+        progress = dict(self._progress)
         now_ms = self._clock.now_ms()
         self._metrics.set(m.HEARTBEAT, now_ms / 1_000, stage="ingest")
-        if not tracks:
+        if not progress:
             return  # a standby
-        ends = await self._consumer.end_offsets(tracks)
+        ends = await self._consumer.end_offsets(progress)
         self._partitions = await self._consumer.partitions()
-        for partition, track in tracks.items():
+        for partition, state in progress.items():
             # The client's own position has passed what is no record: markers of transactions.
-            at = max(track.position, await self._consumer.position(partition))
+            at = max(state.position, await self._consumer.position(partition))
             lag = max(0, ends.get(partition, at) - at)
             self._metrics.set(m.LAG, lag, topic=self._topics.spans, partition=str(partition))
-            idle_ms = now_ms - track.moved_at_ms
+            idle_ms = now_ms - state.moved_at_ms
             if lag == 0 and idle_ms >= self._config.idle_timeout_s * 1_000:
-                track.watermark_ms = watermark(
-                    track.high_ms, track.watermark_ms, self._settings.time, now_ms
+                state.watermark_ms = watermark(
+                    state.high_ms, state.watermark_ms, self._settings.time, now_ms
                 )
-            if track.watermark_ms is not None:
-                behind = (now_ms - track.watermark_ms) / 1_000
+            if state.watermark_ms is not None:
+                behind = (now_ms - state.watermark_ms) / 1_000
                 self._metrics.set(m.WATERMARK_DELAY, behind, partition=str(partition))
-        await self._consumer.commit({p: track.merged for p, track in tracks.items()})
+        await self._consumer.commit({p: state.merged for p, state in progress.items()})
 
     async def _assigned(self, partitions: frozenset[int], *, anew: bool = False) -> None:
-        tracks = await self._resume(partitions, anew=anew)
+        progress = await self._resume(partitions, anew=anew)
         held = self._consumer.assignment()
-        for partition, track in tracks.items():
-            # From here on without a pause: what was polled under an older track is void.
+        for partition, state in progress.items():
+            # From here on without a pause: what was polled before is void.
             self._polled.pop(partition, None)
-            if partition in held:  # it may have been revoked while we asked
-                self._tracks[partition] = track
-                self._consumer.seek(partition, track.position)
-        self._log.info("resumed", anew=anew, offsets={p: t.position for p, t in tracks.items()})
+            if partition in held:  # it may have been revoked meanwhile
+                self._progress[partition] = state
+                self._consumer.seek(partition, state.position)
+        self._log.info("resumed", anew=anew, offsets={p: t.position for p, t in progress.items()})
 
     async def _revoked(self, partitions: frozenset[int]) -> None:
         # Nothing to flush or hand over: a merge under way is fenced by its offsets.
         for partition in partitions:
-            self._tracks.pop(partition, None)
+            self._progress.pop(partition, None)
             self._polled.pop(partition, None)
             self._metrics.drop(m.LAG, topic=self._topics.spans, partition=str(partition))
             self._metrics.drop(m.WATERMARK_DELAY, partition=str(partition))
 
 
 _OUTCOMES = {"aggregated": m.SPANS_AGGREGATED, "late": m.SPANS_LATE, "filtered": m.SPANS_FILTERED}
-
-
-def ingest_settings(config: Config) -> Settings:
-    """The part of the configuration that decides what a span becomes."""
-    limits = config.limits
-    return Settings(
-        shards=config.shards,
-        limits=Limits(
-            max_bytes=limits.max_record_bytes,
-            max_depth=limits.max_depth,
-            max_spans=limits.max_spans,
-            max_string=limits.max_string,
-            max_attributes=limits.max_attributes,
-        ),
-        fingerprint_key=config.fingerprint_bytes,
-        time=TimeRules(
-            window_s=config.window_s,
-            lateness_ms=int(config.lateness_s * 1_000),
-            horizon_ms=config.rebuild_horizon_s * 1_000,
-            max_future_ms=config.max_future_s * 1_000,
-        ),
-        prices=load_prices(config.prices_file),
-    )

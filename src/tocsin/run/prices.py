@@ -69,7 +69,7 @@ def load_prices(path: Path | None) -> Prices:
 
 def _sentence(error: ValidationError) -> str:
     """What to mend first, as one sentence."""
-    # A misspelt kind is told before the kind that is missing for it.
+    # A misspelt kind is named before the kind that is missing for it.
     first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

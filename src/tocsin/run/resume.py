@@ -1,4 +1,4 @@
-"""Where to read on: the log is the truth, and each shard says how much of it it has."""
+"""Where to read on after an assignment, by the position that each shard has stored."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tocsin import metrics as m
 from tocsin.bus.base import Consumer
 from tocsin.clock import Clock
 from tocsin.config import Config
-from tocsin.run.batch import Track
+from tocsin.run.batch import PartitionProgress
 from tocsin.store.base import Store
 from tocsin.types import Position
 
 
 class Resume:
-    """Finds, for partitions just assigned or sought back, the track to go on with."""
+    """Finds, for partitions just assigned or sought back, the progress to go on from."""
 
     def __init__(
         self, config: Config, consumer: Consumer, store: Store, clock: Clock, metrics: m.Metrics
@@ -22,17 +22,19 @@ class Resume:
         self._config, self._consumer, self._store = config, consumer, store
         self._clock, self._metrics = clock, metrics
 
-    async def __call__(self, partitions: frozenset[int], *, anew: bool = False) -> dict[int, Track]:
-        """Give a track for each partition: at the least offset that any shard expects.
+    async def __call__(
+        self, partitions: frozenset[int], *, anew: bool = False
+    ) -> dict[int, PartitionProgress]:
+        """The progress of each partition: at the least offset that any shard expects.
 
         Shards that have more ignore what they see again. A shard that has nothing starts
         `rebuild_horizon_s` back; so do all of them if the log was made `anew`.
         """
-        # In this order: a log that grows meanwhile must not look shorter than what was read.
+        # In this order, so that a log which grows meanwhile never ends before what was read.
         positions = await self._store.positions(partitions)
         begins = await self._consumer.begin_offsets(partitions)
         ends = await self._consumer.end_offsets(partitions)
-        tracks = {}
+        progress = {}
         for partition in sorted(partitions):
             held = {
                 shard: positions[shard, partition]
@@ -42,8 +44,8 @@ class Resume:
             held |= await self._begin(
                 partition, held, begins[partition], ends[partition], anew=anew
             )
-            tracks[partition] = self._track(partition, held)
-        return tracks
+            progress[partition] = self._progress_from(partition, held)
+        return progress
 
     async def _begin(
         self, partition: int, held: dict[int, Position], begin: int, end: int, *, anew: bool
@@ -51,10 +53,10 @@ class Resume:
         """Give a first position to the shards that have none, or one the log no longer has."""
         lost = {s for s, p in held.items() if anew or p.next < begin}
         beyond = {s for s, p in held.items() if p.next > end}
-        # A log that was made anew has forgotten the group too; it is found out only while it
-        # is shorter than the old one, since aiokafka does not tell topics of one name apart.
-        # The embedded broker tells an end that is too low by up to a batch: a log that knows
-        # us is not taken for a new one.
+        # A topic that was deleted and created again has no committed offset of the group. That
+        # is noticed only while it is shorter than the old one: aiokafka cannot tell two topics
+        # of one name apart. The embedded broker may give an end too low by up to a batch, so a
+        # log with a committed offset is not taken for a new one.
         if beyond and await self._consumer.committed(partition) is None:
             lost |= beyond
         missing = set(range(self._config.shards)) - held.keys()
@@ -74,7 +76,7 @@ class Resume:
         )
         return dict.fromkeys(lost | missing, position)
 
-    def _track(self, partition: int, held: dict[int, Position]) -> Track:
+    def _progress_from(self, partition: int, held: dict[int, Position]) -> PartitionProgress:
         least = min(held.values(), key=lambda position: position.next)
         # The same offset may have been reached with an older watermark on another shard.
         marks = [
@@ -83,7 +85,7 @@ class Resume:
             if p.next == least.next and p.watermark_ms is not None
         ]
         home = held[partition % self._config.shards]
-        return Track(
+        return PartitionProgress(
             position=least.next,
             high_ms=least.high_ms,
             watermark_ms=max(marks, default=None),

@@ -1,4 +1,4 @@
-"""The topics Tocsin lives on: their shape, creating them, and checking that they are there."""
+"""The topics Tocsin reads and writes: their settings, creating and checking them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def specs(config: Config) -> tuple[TopicSpec, ...]:
         return TopicSpec(name, partitions, replication, settings)
 
     return (
-        # The broker's clock stamps spans, so that a producer's wrong clock is found out. The
-        # log is the truth: it must hold more than a rebuild reads back.
+        # The broker's clock stamps spans, so that a producer's wrong clock is detected. Lost
+        # state is rebuilt from this log, so it is kept longer than a rebuild reads back.
         topic(
             names.spans,
             config.topics.spans_partitions,
             max(3 * _DAY_MS, 2 * rebuild_ms),
             message_timestamp_type="LogAppendTime",
         ),
-        # A dead letter is a record plus headers: a little above Kafka's 1 MiB.
+        # A DLQ record is the refused record plus headers: a little above Kafka's 1 MiB.
         topic(
             names.dlq,
             config.topics.spans_partitions,
             14 * _DAY_MS,
             max_message_bytes=str(2 << 20),
         ),
-        # A notice only says "look again"; an old one says nothing.
+        # Only the newest notices are read (`bus/faust.py`).
         topic(names.flushes, config.shards, _HOUR_MS, segment_ms=str(_HOUR_MS // 6)),
         # Keyed by fingerprint: compaction keeps the last state of every alert, and only after a
         # week, so that a slow reader still sees each change.
@@ -56,7 +56,7 @@ def specs(config: Config) -> tuple[TopicSpec, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """What `ensure` found: `wanted` is our own idea of the number of partitions."""
+    """What `ensure` found: `wanted` is the number of partitions configured."""
 
     name: str
     created: bool

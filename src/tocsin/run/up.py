@@ -1,4 +1,4 @@
-"""up: the stages in one process, or each in its own; started together, stopped together."""
+"""up: run one or more stages in this process, and stop all when one fails or `stop` is set."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def up(
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first; the others only followed."""
+    """The first of the failures; the others are its consequences."""
     failure: BaseException = failures
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]

@@ -14,14 +14,12 @@ from tocsin import metrics as m
 from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
-from tocsin.flow.alerts import Budget
-from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.detect.detector import Rule
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardDetector
 from tocsin.run.change_feed import ChangeFeed
+from tocsin.run.from_config import detect_settings
 from tocsin.run.tick import Fenced, ShardOwner
 from tocsin.store.base import Store
-from tocsin.types import QuietHours
 
 #: Ticks of one shard come no closer than this: notices from many workers are folded.
 _MIN_TICK_S = 0.1
@@ -139,23 +137,3 @@ class Watch:
         late = bool(lows) and now_ms - min(lows) > self._config.watch.stalled_after_s * 1_000
         orphaned = bool(self._assigned - self._owned.keys())
         self._metrics.set(m.PIPELINE_STALLED, float(late or orphaned))
-
-
-def detect_settings(config: Config) -> DetectSettings:
-    """The part of the configuration that detection reads."""
-    return DetectSettings(
-        window_s=config.window_s,
-        warmup_windows=config.watch.warmup_windows,
-        allowed_models=config.allowed_models,
-        poll_tools=config.poll_tools,
-        slos=config.slos,
-        cost_budgets=config.cost_budgets,
-        calendar=Calendar(
-            config.timezone, config.holidays, tuple(map(QuietHours.parse, config.quiet_hours))
-        ),
-        young_days=config.watch.young_days,
-        budget=Budget(
-            episodes_a_day=config.watch.false_episodes_per_day,
-            pages_a_day=config.watch.pages_per_day,
-        ),
-    )

@@ -6,8 +6,8 @@ from redis import exceptions as errors
 
 from tocsin.store.base import StoreFull, StoreUnavailable
 
-#: Code of a refusal -> what to do.
-REMEDIES = {
+#: Code of Redis's error reply -> what to do.
+ERROR_HELP = {
     "OOM": "raise maxmemory, or lower retention or cardinality",
     "READONLY": "it is a replica, so point redis.url at the primary",
     "NOAUTH": "set the password in redis.url or TOCSIN_REDIS__PASSWORD",
@@ -30,9 +30,9 @@ def explain(error: Exception, where: str) -> Exception:
     """
     code = _code(error)
     if code == "OOM":
-        return StoreFull(f"Redis at {where} is full: {REMEDIES[code]}.")
+        return StoreFull(f"Redis at {where} is full: {ERROR_HELP[code]}.")
     if code:
-        return StoreUnavailable(f"Redis at {where} refuses ({code}): {REMEDIES[code]}.")
+        return StoreUnavailable(f"Redis at {where} refuses ({code}): {ERROR_HELP[code]}.")
     if isinstance(error, _UNREACHABLE):
         return StoreUnavailable(
             f"Redis at {where} does not answer ({type(error).__name__}): "
@@ -45,4 +45,4 @@ def _code(error: Exception) -> str | None:
     """The code of a refusal; Redis 6.2 wraps that of a script as `... -OOM command ...`."""
     code = getattr(error, "status_code", None)
     words = str(error).replace(" -", " ").split()
-    return next((word for word in (code, *words) if word in REMEDIES), None)
+    return next((word for word in (code, *words) if word in ERROR_HELP), None)

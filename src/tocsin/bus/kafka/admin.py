@@ -59,8 +59,8 @@ class KafkaAdmin:
     async def _shown(self, names: Sequence[str]) -> None:
         """Wait until the broker shows what it has created.
 
-        Its metadata follows the controller's; a stage that starts in between would be told
-        that the topic is missing.
+        Its metadata follows the controller's; to a stage that starts in between, the topic
+        would be missing.
         """
         deadline = time.monotonic() + _SHOWN_S
         while hidden := [name for name, parts in (await self.describe(names)).items() if not parts]:

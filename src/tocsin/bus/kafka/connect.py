@@ -1,4 +1,4 @@
-"""Reaching a broker within a bounded time, and one sentence when that fails."""
+"""Connecting to a broker within a bounded time, and one sentence when that fails."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def _sentence(config: KafkaConfig, client: AIOKafkaAdminClient) -> str:
             f"{where} {waited} ({reason}); start one, or set kafka.bootstrap "
             "(TOCSIN_KAFKA__BOOTSTRAP), or run `tocsin up --embedded`."
         )
-    # The address Kafka advertises differs from the one we asked: the classic of containers.
+    # The address Kafka advertises differs from the one we connected to: common in containers.
     named = [f"{b.host}:{b.port}" for b in client._client.cluster.brokers()]  # noqa: SLF001
     for address in named:
         if (reason := await _refusal(address)) is not None:

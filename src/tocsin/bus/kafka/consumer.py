@@ -28,7 +28,7 @@ from tocsin.types import Record
 _PARTITION_BYTES = 8 << 20
 _FETCH_BYTES = 64 << 20
 #: An idle fetch holds the connection so long, and a partition that was just drained waits
-#: behind it: 100 ms keeps batches big and detection quick.
+#: behind it: with 100 ms batches stay large and the wait short.
 _FETCH_WAIT_MS = 100
 _HEARTBEAT_MS = 3_000
 _COMMIT_S = 5.0
@@ -42,7 +42,7 @@ _GROUP_MOVED_ON = (
     UnknownMemberIdError,
 )
 
-headers.install()  # before any consumer is made: one odd header would stop it for good
+headers.install()  # before any consumer is made: a header that is not UTF-8 would stop it for good
 
 
 class _Listener(aiokafka.ConsumerRebalanceListener):  # type: ignore[misc]
@@ -120,7 +120,7 @@ class KafkaConsumer:
         try:
             async with asyncio.timeout(seconds + _SLACK_S) as self._polling:
                 while not rebalances.ready:
-                    # aiokafka tells that it is out of the group for good only to those who ask.
+                    # aiokafka raises that it has left the group for good only from this call.
                     client._coordinator.check_errors()  # noqa: SLF001
                     rebalances.changed.clear()
                     await rebalances.changed.wait()
@@ -155,7 +155,8 @@ class KafkaConsumer:
         if not offsets:
             return True
         try:
-            # aiokafka would try for ever while the broker is away. A commit is only a note.
+            # aiokafka would try for ever while the broker is away. A lost commit is harmless:
+            # stages resume from the store's offsets, or deliver again.
             async with asyncio.timeout(_COMMIT_S):
                 await self._running().commit({self._tp(p): next_ for p, next_ in offsets.items()})
         except (TimeoutError, *_GROUP_MOVED_ON):
@@ -181,8 +182,8 @@ class KafkaConsumer:
         client = self._running()
         offsets = await client.end_offsets(asked) if asked else {}
         held = client.assignment()
-        # The embedded broker counts the last batch as one record here, but every fetch tells
-        # the true end. Both only grow, so the greater of the two is the one to believe.
+        # The embedded broker counts the last batch as one record here, but every fetch gives
+        # the true end. Both only grow, so the greater of the two is right.
         seen = {tp: client.last_stable_offset(tp) or 0 for tp in offsets if tp in held}
         return {tp.partition: max(offset, seen.get(tp, 0)) for tp, offset in offsets.items()}
 

@@ -6,8 +6,8 @@ would stop a pipeline for good, and what the poll had already drained of other p
 be skipped. Here such a batch, and no other, is read once more by aiokafka's own parser in
 Python, with U+FFFD in place of what is not UTF-8. All its records come, under their offsets.
 
-The seam is two names in aiokafka's fetcher, which has no other. It relies on parts of aiokafka
-0.14.0 that are private; the version is pinned, and `test_bus_headers.py` holds it on a broker.
+It replaces two names in aiokafka's fetcher. These are private parts of aiokafka 0.14.0; the
+version is pinned, and `test_bus_headers.py` tests it on a broker.
 """
 
 from __future__ import annotations

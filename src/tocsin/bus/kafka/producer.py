@@ -19,7 +19,7 @@ from tocsin.settings import KafkaConfig
 
 _LINGER_MS = 5
 _BATCH_BYTES = 256 << 10
-#: A dead letter is the original record plus its headers, so it may exceed Kafka's 1 MiB.
+#: A DLQ record is the original record plus its headers, so it may exceed Kafka's 1 MiB.
 _REQUEST_BYTES = 4 << 20
 #: The embedded broker knows no producer ids; a strict Kafka before 3.0 wants an extra ACL.
 _NOT_IDEMPOTENT = (UnknownError, UnsupportedVersionError, ClusterAuthorizationFailedError)

@@ -1,4 +1,4 @@
-"""Tool arguments and results to keyed fingerprints, so that loops show and content does not.
+"""Tool arguments and results to keyed fingerprints, so that loops are seen without content.
 
 Equal content gives equal fingerprints whatever the key order, spacing or wire format, and
 whatever the values that change with every attempt. HMAC-SHA256, because arguments are

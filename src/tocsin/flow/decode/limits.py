@@ -1,4 +1,4 @@
-"""What a message may be at most, and how one part of a decoder tells another it is refused."""
+"""The limits of a message, and the exception that refuses one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that are no names: what a producer put where a name goes, and must go no further.
+"""Redacts values of name fields (agent, tool, model ...) that look like content, not a name.
 
 The allow-list (`semantics.py`) says which attributes are read; it cannot say what stands in
 them. An exception's message as `error.type`, a customer's address in a route, an API key as a
@@ -15,9 +15,8 @@ tool's name would stay in Redis keys and alerts. So each name is held to what na
 
 Full-width forms and invisible characters are folded first. A name that breaks a rule becomes
 `_redacted`: all such are one series, so they cannot flood the cardinality either. A trace id
-that breaks one becomes its keyed digest, because runs must stay apart. What no rule can tell is
-a person's own name as the name of an agent, or a sentence written as one word: choosing names is
-the producer's part.
+that breaks one becomes its keyed digest, because runs must stay apart. No rule finds
+a person's own name as the name of an agent, or a sentence written as one word.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Native JSON spans -> columns. The hot path of the whole product.
+"""Native JSON spans -> columns. The hot path: most spans come this way.
 
 msgspec decodes each message into a struct in C, with types and bounds taken from the
 contract; columns are read off the structs. Polars' own JSON reader is not used: it turns
-objects into strings without a word (content would slip through) and one bad line spoils
-the batch.
+objects into strings without an error (content would pass) and one bad line fails the batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Foreign messages -> columns: all spans of a message, and what they say of each other.
+"""Messages of every format but the native one -> columns, with what related spans add.
 
 Every format but the native one comes this way, since all of them carry OTLP's attributes.
 """

@@ -3,7 +3,7 @@
 Making a Python object of each attribute costs more than all the rest, so attributes are
 left as the bytes they came in (`otlp_schema.py`). Those that no table names are passed over
 by their key alone. What the others say is remembered, by their bytes, unless it is content:
-of a fleet's spans nearly every model, agent or tool name was seen just before.
+in a fleet's spans nearly every model, agent or tool name repeats.
 """
 
 from __future__ import annotations

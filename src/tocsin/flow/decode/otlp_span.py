@@ -1,4 +1,4 @@
-"""One OTLP span -> one raw row: what its attributes, name and events say together."""
+"""One OTLP span -> one raw row: from its attributes, name and events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the spans of one message say of each other: whose they are, and which repeat another.
+"""Fields that a span takes from other spans of its message, and spans that repeat another.
 
 Only spans of one record are compared, so what a record gives depends on nothing but itself,
 however a consumer batches records. What arrives in another message stays as it is.

@@ -1,8 +1,8 @@
-"""What wire names mean: the tables, and how what several attributes offer becomes one value.
+"""What wire names mean: the tables, and which of several attributes gives a value.
 
 The attributes of a span have a file of their own (`attributes.py`); here are those of resources
 and events, and the fields of the formats that have no attributes. What is not named in a table
-is not read, so content cannot come in by a name nobody thought of.
+is not read, so content under an unknown name is not read.
 """
 
 from __future__ import annotations

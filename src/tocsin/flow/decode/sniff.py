@@ -33,7 +33,7 @@ class Format(Enum):
 
 
 _BOM = b"\xef\xbb\xbf"
-#: Values packed inside a record, which no exporter does: named in the letter, never unpacked.
+#: Values packed inside a record, which no exporter does: named in the DLQ record, never unpacked.
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _BLANK = b" \t\r\n"
 _PROTOBUF_TYPES = frozenset({b"application/x-protobuf", b"application/protobuf"})

@@ -1,4 +1,4 @@
-"""Where alerts leave Tocsin: one file a sink, one line of the table each."""
+"""Sinks: where the bridge delivers alerts. A module and a line of the table for each."""
 
 from __future__ import annotations
 

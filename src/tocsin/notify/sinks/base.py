@@ -1,4 +1,4 @@
-"""What an outlet does."""
+"""The interface of a sink."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tocsin.flow.alerts.contract import AlertEvent
 
 
 class SinkUnavailable(Exception):  # noqa: N818 - a condition to wait out, not a fault
-    """The outlet did not take the events now; the bridge tries again."""
+    """The sink did not take the events now; the bridge tries again."""
 
 
 class Sink(Protocol):
-    """Takes events in order. May see one again after a crash: ids tell."""
+    """Takes events in order. One may come again after a crash, with the same id."""
 
     @property
     def name(self) -> str:
@@ -25,5 +25,5 @@ class Sink(Protocol):
         ...
 
     async def close(self) -> None:
-        """Flush and let go."""
+        """Flush and release what it holds."""
         ...

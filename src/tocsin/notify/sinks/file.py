@@ -14,10 +14,10 @@ from tocsin.notify.sinks.base import SinkUnavailable
 
 
 class FileSink:
-    """Opens the file at the start, so that a wrong path is said at once. Raises UserError.
+    """Appends to one file, opened in the constructor. Raises UserError for a wrong path.
 
-    A reader sees whole lines only: what a full disk cut short is taken back, and the torn end
-    that a power cut left is closed by a line break.
+    A reader sees whole lines only: a write that a full disk cut short is truncated, and after
+    a half line that a power cut left, the next line begins with a line break.
     """
 
     name = "file"

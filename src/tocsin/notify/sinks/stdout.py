@@ -27,7 +27,7 @@ class StdoutSink:
         self._console = console or Console(file=sys.stdout, soft_wrap=True, highlight=False)
 
     async def deliver(self, events: Sequence[AlertEvent]) -> None:
-        """Print them all. Raises UserError when nobody reads any more (`tocsin bridge | head`)."""
+        """Print them all. Raises UserError when the pipe is closed (`tocsin bridge | head`)."""
         try:
             for event in events:
                 if self._json:
@@ -43,7 +43,7 @@ class StdoutSink:
             ) from None
 
     async def close(self) -> None:
-        """Leave standard output open: it is not ours."""
+        """Does nothing: standard output stays open."""
 
 
 def line(event: AlertEvent) -> Text:

@@ -1,1 +1,1 @@
-"""Dead letters: written by ingest, listed, and sent again."""
+"""DLQ records (dead letters): written by ingest and the change feed, listed, and sent again."""

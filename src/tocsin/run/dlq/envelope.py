@@ -1,12 +1,12 @@
-"""What stands in a dead letter for a refused record: its shape and never its content.
+"""The value of a redacted DLQ record: the shape of the refused record and never its content.
 
-A record that cannot be read is the likeliest one to hold a prompt in a place nobody expected,
-and the dead-letter topic is kept for two weeks. So a letter holds a *redacted envelope*: enough
-to know which producer is wrong and how, and to recognise the original elsewhere. It carries
-closed sets (formats, reasons, names of our own schemas), numbers and keyed digests; no byte
-of the record gets in otherwise. `dlq.keep_original` keeps key, bytes and headers instead.
+A record that cannot be read may hold a prompt in any of its fields, and the dead-letter topic
+is kept for two weeks. So a DLQ record holds a *redacted envelope*: enough to know which
+producer is wrong and how, and to recognise the original elsewhere. It carries closed sets
+(formats, reasons, names of our own schemas), numbers and keyed digests; no other byte of the
+record. `dlq.keep_original` keeps key, bytes and headers instead.
 
-Pure: published by `dead_letters.py`.
+Pure: published by `run/dlq/write.py`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tocsin.types import Record, Reject
 
 #: The envelope's own name and version: the first member of each.
 KIND, VERSION = "tocsin.redacted", 1
-#: On a letter that holds an envelope.
+#: The header of a DLQ record that holds an envelope.
 REDACTED = "dlq.redacted"
-#: Before the name of each of the producer's own headers, on a letter that keeps them.
+#: Prefix of the producer's own headers on a DLQ record that keeps them.
 ORIGINAL_HEADER = "dlq.header."
 #: How much of a record is looked at, bytes. Names stand at the beginning, if anywhere.
 _LOOKED_AT = 32 << 10
-#: Names that may be told: those of our schemas and of the formats we read. Never a value.
+#: Names that may be listed: those of our schemas and of the formats we read. Never a value.
 _KNOWN = frozenset(
     {*SpanV1.model_fields, *SPAN_TABLE, *RESOURCE_TABLE}
     | set(
@@ -56,15 +56,15 @@ _TRACE_ID = re.compile(
 def digest(data: bytes, secret: bytes) -> str:
     """HMAC-SHA256 in hex, as `openssl dgst -sha256 -hmac` makes it.
 
-    Keyed, because what is short can be guessed, and a plain hash confirms a guess.
+    Keyed, because a short value could be found by hashing guesses with a plain hash.
     """
     return hmac.digest(secret, data, "sha256").hex()
 
 
 def key_of(key: bytes | None, secret: bytes) -> bytes | None:
-    """The key of a redacted letter: the record's own if it is a trace id, else its digest.
+    """The key of a redacted DLQ record: the record's own if it is a trace id, else its digest.
 
-    Equal keys stay equal, so the letters of one run still share a partition.
+    Equal keys stay equal, so the DLQ records of one run still share a partition.
     """
     if key is None or _TRACE_ID.fullmatch(key):
         return key
@@ -72,7 +72,7 @@ def key_of(key: bytes | None, secret: bytes) -> bytes | None:
 
 
 def envelope(record: Record, rejects: Sequence[Reject], secret: bytes, max_bytes: int) -> bytes:
-    """The value of a redacted letter: a JSON document, at most a few KB.
+    """The value of a redacted DLQ record: a JSON document, at most a few KB.
 
     Args:
         record: what was refused.
@@ -126,9 +126,9 @@ def _format(value: bytes | None, headers: Sequence[tuple[str, bytes]], max_bytes
 
 
 def _names(value: bytes) -> list[str]:
-    """Which names we know it has, sorted; names that we do not know are not told.
+    """The names of `_KNOWN` that are found in it, sorted; other names are left out.
 
-    Read off the bytes, since what is broken does not parse.
+    Searched for in the bytes, since what is broken does not parse.
     """
     found, value_at = set(), -1  # where the value of a member called `key` begins
     for match in _NAME.finditer(value, 0, _LOOKED_AT):

@@ -1,56 +1,49 @@
-"""`tocsin dlq`: look at the dead-letter topic, and send what it holds through the pipeline again.
+"""Read the dead-letter topic, and send what it holds through the pipeline again.
 
 Reads without a group and commits nothing, so looking changes nothing. Two passes: the first
-keeps only what the headers say, the second takes the bytes of those letters that are meant.
+keeps only what the headers say, the second takes the bytes of the records selected.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.text import Text
 
 from tocsin.bus.base import BrokerUnavailable, Bus, Consumer, Producer, TopicMissing
 from tocsin.config import Config, UserError
 from tocsin.flow.decode import Limits
-from tocsin.run.dlq import records as show_as
 from tocsin.run.dlq.records import (
     PARTIAL,
-    Letter,
-    Plan,
+    DlqRecord,
+    ResendPlan,
     Selection,
-    letter_of,
     original_headers,
-    plan,
+    parse_dlq_record,
+    plan_resend,
 )
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.from_config import ingest_settings
 from tocsin.types import Record
 
 _POLL_RECORDS, _POLL_MS = 2_000, 500
 _SILENT_POLLS = 60  # half a minute without a record that the log is known to hold
 _IN_FLIGHT = 100  # records sent before their acknowledgements are awaited
-_WIDE = 200  # columns, where no terminal says how many
 #: On a record that was sent again: where it was first. No decoder reads it.
 REPLAYED = "dlq.replayed.from"
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a replay did, or would do. Counted in records."""
+class ResendResult:
+    """What `resend` did, or would do. Counted in records."""
 
-    chosen: list[Letter]
+    chosen: list[DlqRecord]
     sent: int = 0
     size: int = 0  # their bytes
     left_out: dict[str, int] = field(default_factory=dict)  # why -> records
 
 
-async def find(bus: Bus, config: Config, selection: Selection) -> tuple[list[Letter], int]:
-    """The letters that are meant, oldest first, and how many records there are none of ours.
+async def find(bus: Bus, config: Config, selection: Selection) -> tuple[list[DlqRecord], int]:
+    """The DLQ records selected, oldest first, and how many records Tocsin did not write.
 
     Raises BrokerUnavailable, TopicMissing.
     """
@@ -59,19 +52,19 @@ async def find(bus: Bus, config: Config, selection: Selection) -> tuple[list[Let
     await consumer.start()
     try:
         async for record in _read(consumer, await _starts(consumer, selection.since_ms)):
-            letter = letter_of(record)
-            if letter is None:
+            dlq_record = parse_dlq_record(record)
+            if dlq_record is None:
                 foreign += 1
-            elif selection.matches(letter):
-                found.append(letter)
+            elif selection.matches(dlq_record):
+                found.append(dlq_record)
     finally:
         await consumer.stop()
     return selection.of(found), foreign
 
 
-async def bytes_of(bus: Bus, config: Config, wanted: Iterable[Letter]) -> AsyncIterator[Record]:
-    """The records of the dead-letter topic that these letters are, partition by partition."""
-    places = {(letter.partition, letter.offset) for letter in wanted}
+async def bytes_of(bus: Bus, config: Config, wanted: Iterable[DlqRecord]) -> AsyncIterator[Record]:
+    """The whole records of the dead-letter topic, partition by partition."""
+    places = {(dlq_record.partition, dlq_record.offset) for dlq_record in wanted}
     starts: dict[int, int] = {}
     for partition, offset in places:
         starts[partition] = min(offset, starts.get(partition, offset))
@@ -90,61 +83,61 @@ async def bytes_of(bus: Bus, config: Config, wanted: Iterable[Letter]) -> AsyncI
         await consumer.stop()
 
 
-async def replay(
+async def resend(
     bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool = False
-) -> Outcome:
-    """Publish the records that the letters were, each once, to the spans (or changes) topic.
+) -> ResendResult:
+    """Publish the refused records, each once, to the spans (or changes) topic.
 
-    Key, bytes and headers are the original ones; the time is now's. Redacted letters hold none
-    of them and are left out. Without `send` nothing is published and the outcome is what would
-    be. Raises UserError if the broker refuses.
+    Key, bytes and headers are the original ones; the timestamp is that of sending. Redacted
+    DLQ records hold none of them and are left out. Without `send` nothing is published and the
+    result is what would be. Raises UserError if the broker refuses.
     """
     chosen, _ = await find(bus, config, selection)
-    planned = plan(chosen)
-    outcome = Outcome(chosen, left_out=dict(planned.left_out))
-    if not planned.sent:
-        return outcome
+    plan = plan_resend(chosen)
+    result = ResendResult(chosen, left_out=dict(plan.left_out))
+    if not plan.sent:
+        return result
     producer = await _producer(bus, config) if send else None
     try:
-        batch: list[tuple[Letter, Record]] = []
-        async for letter, record in _sendable(bus, config, planned, outcome, partial=partial):
-            batch.append((letter, record))
+        batch: list[tuple[DlqRecord, Record]] = []
+        async for dlq_record, record in _sendable(bus, config, plan, result, partial=partial):
+            batch.append((dlq_record, record))
             if len(batch) == _IN_FLIGHT:
-                await _publish(bus, producer, config, batch, outcome)
+                await _publish(bus, producer, config, batch, result)
                 batch.clear()
-        await _publish(bus, producer, config, batch, outcome)
+        await _publish(bus, producer, config, batch, result)
     finally:
         if producer is not None:
             await producer.stop()
-    return outcome
+    return result
 
 
 async def _sendable(
-    bus: Bus, config: Config, planned: Plan, outcome: Outcome, *, partial: bool
-) -> AsyncIterator[tuple[Letter, Record]]:
+    bus: Bus, config: Config, plan: ResendPlan, result: ResendResult, *, partial: bool
+) -> AsyncIterator[tuple[DlqRecord, Record]]:
     limits: Limits = ingest_settings(config).limits
-    by_place = {(letter.partition, letter.offset): letter for letter in planned.sent}
-    async for record in bytes_of(bus, config, planned.sent):
-        letter = by_place[record.partition, record.offset]
-        if not partial and planned.is_partial(letter, record, limits):
-            outcome.left_out[PARTIAL] = outcome.left_out.get(PARTIAL, 0) + 1
+    by_place = {(dlq_record.partition, dlq_record.offset): dlq_record for dlq_record in plan.sent}
+    async for record in bytes_of(bus, config, plan.sent):
+        dlq_record = by_place[record.partition, record.offset]
+        if not partial and plan.is_partial(dlq_record, record, limits):
+            result.left_out[PARTIAL] = result.left_out.get(PARTIAL, 0) + 1
         else:
-            yield letter, record
+            yield dlq_record, record
 
 
 async def _publish(
     bus: Bus,
     producer: Producer | None,
     config: Config,
-    batch: list[tuple[Letter, Record]],
-    outcome: Outcome,
+    batch: list[tuple[DlqRecord, Record]],
+    result: ResendResult,
 ) -> None:
     """Send a batch and wait for its acknowledgements. Raises UserError with the count so far."""
 
-    async def one(letter: Letter, record: Record, to: Producer) -> None:
-        origin = "/".join(map(str, letter.origin)).encode()
+    async def one(dlq_record: DlqRecord, record: Record, to: Producer) -> None:
+        origin = "/".join(map(str, dlq_record.origin)).encode()
         changes = config.topics.changes
-        topic = changes if letter.origin[0] == changes else config.topics.spans
+        topic = changes if dlq_record.origin[0] == changes else config.topics.spans
         kept = [(name, data) for name, data in original_headers(record) if name != REPLAYED]
         headers = [*kept, (REPLAYED, origin)]
         ack = await to.send(topic, key=record.key, value=record.value, headers=headers)
@@ -153,18 +146,18 @@ async def _publish(
     failures: list[BaseException] = []
     if producer is not None:
         done = await asyncio.gather(
-            *(one(letter, record, producer) for letter, record in batch), return_exceptions=True
+            *(one(dlq_record, record, producer) for dlq_record, record in batch),
+            return_exceptions=True,
         )
         failures = [result for result in done if result is not None]
-    outcome.sent += len(batch) - len(failures)
-    outcome.size += sum(letter.size for letter, _ in batch)
+    result.sent += len(batch) - len(failures)
+    result.size += sum(dlq_record.size for dlq_record, _ in batch)
     if failures:
         said = bus.explain(failures[0])
         if not isinstance(said, UserError):
             raise said
-        raise BrokerUnavailable(
-            f"Stopped after {show_as.count(outcome.sent, 'record')} were acknowledged: {said}"
-        )
+        records = f"{result.sent} record{'' if result.sent == 1 else 's'}"
+        raise BrokerUnavailable(f"Stopped after {records} were acknowledged: {said}")
 
 
 async def _producer(bus: Bus, config: Config) -> Producer:
@@ -205,60 +198,6 @@ async def _read(consumer: Consumer, starts: dict[int, int]) -> AsyncIterator[Rec
         silent = 0 if polled else silent + 1
         if silent > _SILENT_POLLS:
             raise BrokerUnavailable("The broker stopped answering; try again when it is back.")
-        # Asked again after every poll: the end that is known before the first can be too low.
+        # Read again after every poll: before the first, the end that is known can be too low.
         ends = await consumer.end_offsets(at)
         at = {p: next_ for p in at if (next_ := await consumer.position(p)) < ends[p]}
-
-
-# ---- the commands ---------------------------------------------------------------------
-
-
-async def explained(bus: Bus, command: Coroutine[Any, Any, _T]) -> _T:
-    """Run a command; a broker that goes away meanwhile is BrokerUnavailable, one sentence."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(command)
-    except BaseExceptionGroup as failures:
-        raise bus.explain(failures.exceptions[0]) from None
-    return task.result()
-
-
-async def show(
-    bus: Bus, config: Config, selection: Selection, *, as_json: bool, payload: bool
-) -> None:
-    """The body of `tocsin dlq show`: letters on stdout, the summary on stderr."""
-    chosen, foreign = await find(bus, config, selection)
-    held: dict[tuple[int, int], tuple[bytes | None, bytes | None]] = {}
-    if payload:
-        async for record in bytes_of(bus, config, chosen):
-            held[record.partition, record.offset] = (record.key, record.value)
-    out, err = Console(), Console(stderr=True, soft_wrap=True, highlight=False)
-    if not out.is_terminal:
-        out.width = _WIDE
-    if as_json:
-        for letter in chosen:
-            shown = held.get((letter.partition, letter.offset)) if payload else None
-            out.file.write(show_as.json_line(letter, shown) + "\n")
-    elif chosen:
-        values = {place: value for place, (_, value) in held.items()} if payload else None
-        out.print(show_as.table(chosen, values))
-    err.print(Text(show_as.summary(chosen)))
-    if foreign:
-        err.print(Text(f"{show_as.count(foreign, 'record')} on {config.topics.dlq} not of Tocsin"))
-
-
-async def replay_and_say(
-    bus: Bus, config: Config, selection: Selection, *, send: bool, partial: bool
-) -> bool:
-    """The body of `tocsin dlq replay`. Whether no record that was meant was left out."""
-    outcome = await replay(bus, config, selection, send=send, partial=partial)
-    say = Console(soft_wrap=True, highlight=False)
-    say.print(Text(show_as.summary(outcome.chosen)))
-    verb = "re-published" if send else "would be re-published"
-    records = show_as.count(outcome.sent, "record")
-    say.print(Text(f"{records} ({outcome.size} bytes) {verb} to {config.topics.spans}"))
-    for why, left in outcome.left_out.items():
-        say.print(Text(f"{show_as.count(left, 'record')} left out, {why}"))
-    if outcome.sent and not send:
-        say.print(Text("Nothing was sent: this was a dry run; add --yes to send."))
-    return not outcome.left_out

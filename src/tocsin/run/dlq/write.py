@@ -1,4 +1,4 @@
-"""What could not be read goes to the dead-letter topic, with its reason and coordinates."""
+"""Publish what could not be read to the dead-letter topic, with its reason and coordinates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tocsin.types import Reason, Record, Reject
 #: Bytes of a refused record that are kept where originals are; the rest is cut and its header
 #: says so. A record can be larger than what the dead-letter topic takes.
 KEPT_BYTES = 256 << 10
-#: Likewise of its key, and of its headers together: those beyond are left out, and it is said.
+#: Likewise of its key, and of its headers together. Headers beyond are left out; `dlq.cut` says so.
 KEPT_KEY_BYTES, KEPT_HEADER_BYTES = 16 << 10, 64 << 10
 _ITEMS = 100  # how many refused items of one record its header lists
 
@@ -33,24 +33,24 @@ class RejectedTooMany(UserError):  # noqa: N818 - it names what happened
         )
 
 
-async def dead_letters(
+async def publish_rejects(
     batch: Batch, producer: Producer, config: Config, metrics: m.Metrics
 ) -> None:
     """Publish a batch's rejects and wait until the broker has them.
 
-    Comes before the merge: a crash in between repeats a letter, with the same coordinates,
+    Comes before the merge: a crash in between repeats a DLQ record, with the same coordinates,
     and never loses one.
     """
     due = [
         reject
         for reject in batch.rejects
-        if (track := batch.tracks.get(batch.records[reject.row].partition)) is not None
-        and batch.records[reject.row].offset >= track.dead_letter_from
+        if (state := batch.progress.get(batch.records[reject.row].partition)) is not None
+        and batch.records[reject.row].offset >= state.dead_letter_from
     ]
-    await letters(batch.records, due, producer, config, config.group("ingest"), metrics)
+    await publish_dlq_records(batch.records, due, producer, config, config.group("ingest"), metrics)
 
 
-async def letters(
+async def publish_dlq_records(
     records: Sequence[Record],
     rejects: Iterable[Reject],
     producer: Producer,
@@ -59,29 +59,29 @@ async def letters(
     metrics: m.Metrics,
 ) -> None:
     """Publish what `group` refused of these records, and wait until the broker has it."""
-    letter = _original if config.dlq.keep_original else _redacted
+    content_of = _original if config.dlq.keep_original else _redacted
     acks = []
     for record, refused in _by_record(records, rejects):
-        key, value, headers = letter(record, refused, config)
+        key, value, headers = content_of(record, refused, config)
         headers = [*_headers(record, refused, group), *headers]
         acks.append(await producer.send(config.topics.dlq, key=key, value=value, headers=headers))
         metrics.add(m.DEAD_LETTERED, len(refused), reason=refused[0].reason)
     await asyncio.gather(*acks)
 
 
-#: Key, value and the headers beyond those that every letter has.
-_Letter = tuple[bytes | None, bytes | None, Headers]
+#: Key, value and the headers beyond those that every DLQ record has.
+_Content = tuple[bytes | None, bytes | None, Headers]
 
 
-def _redacted(record: Record, rejects: list[Reject], config: Config) -> _Letter:
-    """A letter that holds no content (`envelope.py`)."""
+def _redacted(record: Record, rejects: list[Reject], config: Config) -> _Content:
+    """No content of the record: the envelope of `envelope.py`."""
     secret = config.fingerprint_bytes
     value = envelope(record, rejects, secret, config.limits.max_record_bytes)
     return key_of(record.key, secret), value, [(REDACTED, b"true")]
 
 
-def _original(record: Record, _rejects: list[Reject], _config: Config) -> _Letter:
-    """A letter that holds the record as it was, up to the caps."""
+def _original(record: Record, _rejects: list[Reject], _config: Config) -> _Content:
+    """The record as it was, up to the caps."""
     key, value = record.key, record.value
     headers, kept, size = list[tuple[str, bytes]](), list[tuple[str, bytes]](), 0
     for name, data in record.headers:
@@ -101,7 +101,7 @@ def _original(record: Record, _rejects: list[Reject], _config: Config) -> _Lette
 def _by_record(
     records: Sequence[Record], rejects: Iterable[Reject]
 ) -> Iterator[tuple[Record, list[Reject]]]:
-    """One letter a record and reason, however many of its items were refused for it."""
+    """One group a record and reason, however many of its items were refused for it."""
     ordered = sorted(rejects, key=lambda r: (r.row, r.reason, r.item or 0))
     for (row, _), refused in groupby(ordered, key=lambda r: (r.row, r.reason)):
         yield records[row], list(refused)

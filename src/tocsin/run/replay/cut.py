@@ -1,9 +1,9 @@
-"""Where a batch of a replay is cut, so that every step of every run is seen.
+"""Cuts a batch of a replay into parts that are merged and judged one after the other.
 
-A batch brings more of a run than a live look, seconds after the last, would: more than its
-ring shows, or more than detectors tell one by one. Only runs need the cut. Windows are added
-up, and close, at the last look; and at any look from which on more may be known of other runs
-(`baseline/history/run_stats.py`), as a run must not be judged by what was known hours before it.
+A batch of a replay brings more steps of a run at once than live, where shards are ticked every
+few seconds: more than the run's ring holds, or than detectors report one by one. So no part
+brings more than `MOST` steps of a run. Windows are folded with the last part, and earlier with
+a part from which on run statistics of a later hour apply (`baseline/history/run_stats.py`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import polars as pl
 from tocsin.flow.detect.runs.run_findings import RECENT
 from tocsin.types import RING
 
-#: Steps of one run that a look may bring: with so many findings are those of one at a time,
-#: and half of a ring still shows what was there before.
+#: Steps of one run that a part may bring: with so many, findings are the same as of one step
+#: at a time, and half of the ring still holds what came before.
 MOST: Final = min(RECENT, RING // 2)
 
 
 def cut(spans: pl.DataFrame, most: int = MOST) -> np.ndarray:
-    """The look that shows each span: int64, as `spans` (with trace_id, row and partition).
+    """The part of each span, from 0: int64 as long as `spans` (with trace_id, row, partition).
 
-    Each look goes on until some run would have more than `most` spans, as far as records can be
-    cut: the spans of one record stay together. Partitions are read side by side.
+    A part ends before some run would have more than `most` spans in it; but the spans of one
+    record stay together. Partitions are read side by side.
     """
     long = np.flatnonzero(spans.select(pl.len().over("trace_id") > most).to_series().to_numpy())
     if not len(long):
@@ -36,7 +36,7 @@ def cut(spans: pl.DataFrame, most: int = MOST) -> np.ndarray:
     at = place[long].tolist()
     _, run = np.unique(spans["trace_id"].hash().to_numpy()[long], return_inverse=True)
     nth = _occurrence(run)
-    starts: list[int] = []  # the place at which each look but the first begins
+    starts: list[int] = []  # the place at which each part but the first begins
     first, before = 0, np.zeros(run.max() + 1, np.int64)
     while len(over := np.flatnonzero(nth[first:] - before[run[first:]] >= most)):
         start = at[first + over[0]]

@@ -27,11 +27,10 @@ from tocsin.flow.windows.event_time import TimeRules, watermark
 from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
 from tocsin.flow.windows.fold_runs import fold_looks
 from tocsin.flow.windows.views import MONOTONE
-from tocsin.run.batch import LATE, NOTHING, Batch, Track, place_batch
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.batch import LATE, NOTHING, Batch, PartitionProgress, place_batch
+from tocsin.run.from_config import detect_settings, ingest_settings
 from tocsin.run.replay.cut import cut
 from tocsin.run.tick import ShardOwner
-from tocsin.run.watch import detect_settings
 from tocsin.store.memory import MemoryStore
 from tocsin.types import Fence, Position, Record, ShardFlush, WindowDelta
 
@@ -111,7 +110,9 @@ class Replay:
         settings = ingest_settings(config)
         self._settings = changed(settings, time=_timeless(settings.time))
         self._lanes, self._partitions = lanes, partitions
-        self._tracks = {partition: Track(position=0) for partition in range(partitions)}
+        self._progress = {
+            partition: PartitionProgress(position=0) for partition in range(partitions)
+        }
         self._known: int | None = None  # what of the book of runs could be read; see _reads_more
         self.tally = Tally()
 
@@ -151,26 +152,26 @@ class Replay:
     ) -> AsyncIterator[tuple[int, AlertEvent]]:
         """Take records, by partition and in order of offset, and judge what they close."""
         for partition, records in polled.items():
-            if records and self._tracks[partition].position == 0:
+            if records and self._progress[partition].position == 0:
                 await self._begin(partition, records[0].offset)
-        batch = place_batch(polled, self._tracks, self._partitions, self._settings, _EVER_MS)
+        batch = place_batch(polled, self._progress, self._partitions, self._settings, _EVER_MS)
         self._count(batch)
         async for told in self._judge(batch):
             yield told
 
     async def finish(self) -> AsyncIterator[tuple[int, AlertEvent]]:
         """Nothing follows: the log is complete, so the last windows close too."""
-        highs = [t.high_ms for t in self._tracks.values() if t.high_ms is not None]
+        highs = [t.high_ms for t in self._progress.values() if t.high_ms is not None]
         if highs:
-            for track in self._tracks.values():
-                track.watermark_ms = max(highs) + self._settings.time.window_s * 1_000
-            batch = place_batch({}, self._tracks, self._partitions, self._settings, _EVER_MS)
+            for state in self._progress.values():
+                state.watermark_ms = max(highs) + self._settings.time.window_s * 1_000
+            batch = place_batch({}, self._progress, self._partitions, self._settings, _EVER_MS)
             async for told in self._judge(batch):
                 yield told
 
     async def _begin(self, partition: int, offset: int) -> None:
         """A recording may start anywhere in a log."""
-        self._tracks[partition].position = offset
+        self._progress[partition].position = offset
         for lane in self._lanes:
             for owner in lane.owners:
                 position = {partition: Position(offset, None, None, 0)}
@@ -216,7 +217,7 @@ class Replay:
         tally = self.tally
         tally.records += len(batch.records)
         tally.spans += batch.spans.height
-        tally.late += int((batch.book["outcome"] == LATE).sum())
+        tally.late += int((batch.outcomes["outcome"] == LATE).sum())
         tally.refused += len(batch.rejects)
         if batch.spans.height:
             ends = batch.spans["end_ns"]

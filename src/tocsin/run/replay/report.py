@@ -1,4 +1,4 @@
-"""What a backtest says of its alerts: how many a day, which rules, how long, and a diff."""
+"""What a replay says of its alerts: how many a day, which rules, how long, and a diff."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Episode:
     summary: str = ""
 
     def key(self) -> tuple[str, str, str, int]:
-        """What makes two runs of different rules speak of the same incident."""
+        """Equal for the same incident in the reports of two sets of rules."""
         dims = " ".join(f"{k}={v}" for k, v in sorted(self.dims.items()))
         return self.rule, f"{self.env}/{self.service}", dims, self.onset_ms
 
@@ -40,8 +40,8 @@ class Report:
 
     episodes: dict[str, Episode] = field(default_factory=dict)  # by alert id
 
-    def hear(self, event: AlertEvent) -> None:
-        """Take up an event, in the order told."""
+    def add(self, event: AlertEvent) -> None:
+        """Add an event; they come in the order emitted."""
         held = self.episodes.get(event.alert_id)
         if held is None:
             held = self.episodes[event.alert_id] = Episode(
@@ -55,19 +55,19 @@ class Report:
             held.suppressed = False
             held.severity = event.severity
 
-    def told(self) -> list[Episode]:
-        """Alerts that somebody would have been told of, by time."""
-        told = (e for e in self.episodes.values() if not e.suppressed)
-        return sorted(told, key=lambda e: (e.opened_ms, e.key()))
+    def notified(self) -> list[Episode]:
+        """Alerts that were not suppressed to their end, by time."""
+        notified = (e for e in self.episodes.values() if not e.suppressed)
+        return sorted(notified, key=lambda e: (e.opened_ms, e.key()))
 
     def document(self, tally: Tally) -> dict[str, Any]:
         """The report as plain values: counts, alerts a day, seconds in alert."""
-        told, days = self.told(), max(tally.days, 1e-9)
+        notified, days = self.notified(), max(tally.days, 1e-9)
         end_ms = tally.last_ms or 0
         rules: dict[str, list[Episode]] = defaultdict(list)
-        for episode in told:
+        for episode in notified:
             rules[episode.rule].append(episode)
-        noisy = Counter((e.rule, *e.key()[1:3]) for e in told).most_common(_NOISIEST)
+        noisy = Counter((e.rule, *e.key()[1:3]) for e in notified).most_common(_NOISIEST)
         return {
             "records": tally.records,
             "spans": tally.spans,
@@ -76,9 +76,9 @@ class Report:
             "from_ms": tally.first_ms,
             "to_ms": tally.last_ms,
             "days": round(tally.days, 4),
-            "alerts": len(told),
-            "alerts_a_day": round(len(told) / days, 3),
-            "by_severity": dict(sorted(Counter(e.severity for e in told).items())),
+            "alerts": len(notified),
+            "alerts_a_day": round(len(notified) / days, 3),
+            "by_severity": dict(sorted(Counter(e.severity for e in notified).items())),
             "rules": [
                 {
                     "rule": rule,
@@ -96,8 +96,8 @@ class Report:
 
 
 def difference(mine: Report, theirs: Report) -> dict[str, list[dict[str, Any]]]:
-    """Alerts that only one of two sets of rules tells, and those that both do."""
-    left, right = ({e.key(): e for e in report.told()} for report in (mine, theirs))
+    """Alerts that only one of two sets of rules raises, and those that both do."""
+    left, right = ({e.key(): e for e in report.notified()} for report in (mine, theirs))
     return {
         "only_here": _rows(e for key, e in left.items() if key not in right),
         "only_there": _rows(e for key, e in right.items() if key not in left),

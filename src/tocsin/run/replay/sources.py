@@ -16,13 +16,13 @@ from tocsin.types import Record
 _POLL_RECORDS, _POLL_MS = 20_000, 2_000
 _BLOCK = 2**20  # bytes of lines that are read at once
 
-Done = Callable[[int], None]  # told of each piece of work done, in the source's own unit
+Done = Callable[[int], None]  # called with the work done since, in the source's own unit
 
 
 def lines_of(path: Path, done: Done | None = None) -> Iterator[bytes]:
     """The non-empty lines of a file (gzip by its suffix), one record each. Raises UserError.
 
-    `done` is told the bytes of the file that were read.
+    `done` is called with the bytes of the file that were read.
     """
     try:
         with path.open("rb") as raw:

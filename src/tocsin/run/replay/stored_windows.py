@@ -1,6 +1,6 @@
-"""The windows that Redis still holds, judged again by other rules. Runs are not kept that long.
+"""Judge the windows that Redis still holds by a set of rules. Runs are not kept that long.
 
-Nothing is claimed and nothing is written: a live watch does not notice.
+Read only: no shard is claimed and nothing is written, so a live watch is not disturbed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.frames import decode
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.shard import Observer, ShardDetector
+from tocsin.run.from_config import detect_settings
 from tocsin.run.replay.engine import Tally
-from tocsin.run.watch import detect_settings
 from tocsin.store.base import Store
 
 #: Blobs of what a detector has learned from older windows; alerts and minutes are made anew.
 _OLDER = ("q:", "d:", "k:")
 
 
-async def judge_past(
+async def judge_stored(
     store: Store,
     config: Config,
     rule_sets: Sequence[tuple[Rule, ...]],
@@ -31,7 +31,7 @@ async def judge_past(
 ) -> AsyncIterator[tuple[int, AlertEvent]]:
     """Yield (index of the set of rules, event) over the closed windows of every shard.
 
-    `tally.records` counts windows. `done` is told of each shard.
+    `tally.records` counts windows. `done` is called with 1 after each shard.
     """
     for shard in range(config.shards):
         blobs = await store.load(shard)

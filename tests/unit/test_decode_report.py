@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tocsin.cli.decode_report import SHOWN, messages_of, understand
 from tocsin.cli.main import main
 from tocsin.config import Config
-from tocsin.run.ingest import ingest_settings
+from tocsin.run.from_config import ingest_settings
 from unit.decode_samples import Otlp, encode, native, otlp
 
 CALL = native(model="gpt-4o", provider="openai", input_tokens=1_000, output_tokens=100)

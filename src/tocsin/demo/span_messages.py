@@ -21,29 +21,29 @@ Message = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class EncodedSpans:
     """Encoded spans in order of end time: `end_ms[i]`, `keys[i]` (trace id), `values[i]`."""
 
     end_ms: Ints
     keys: list[bytes]
     values: list[bytes]
 
-    def between(self, from_ms: int, to_ms: int) -> Batch:
+    def between(self, from_ms: int, to_ms: int) -> EncodedSpans:
         """The spans that end in [from_ms, to_ms)."""
         first, last = np.searchsorted(self.end_ms, [from_ms, to_ms]).tolist()
-        return Batch(self.end_ms[first:last], self.keys[first:last], self.values[first:last])
+        return EncodedSpans(self.end_ms[first:last], self.keys[first:last], self.values[first:last])
 
 
-def pack(messages: Sequence[Message]) -> Batch:
+def pack(messages: Sequence[Message]) -> EncodedSpans:
     """Encodes, in order of end time; equal times keep the order they came in."""
     end_ns = np.array([message["end_time"] for message in messages], dtype=np.int64)
     order = np.argsort(end_ns, kind="stable")
     ordered = [messages[i] for i in order.tolist()]
     keys = [str(message["trace_id"]).encode() for message in ordered]
-    return Batch(end_ns[order] // NS_PER_MS, keys, [_encoder.encode(m) for m in ordered])
+    return EncodedSpans(end_ns[order] // NS_PER_MS, keys, [_encoder.encode(m) for m in ordered])
 
 
-def merge(batches: Iterable[Batch]) -> Batch:
+def merge(batches: Iterable[EncodedSpans]) -> EncodedSpans:
     """Several batches as one, in order of end time."""
     parts = list(batches)
     if len(parts) == 1:
@@ -53,7 +53,7 @@ def merge(batches: Iterable[Batch]) -> Batch:
     keys = [key for part in parts for key in part.keys]
     values = [value for part in parts for value in part.values]
     picked = order.tolist()
-    return Batch(end_ms[order], [keys[i] for i in picked], [values[i] for i in picked])
+    return EncodedSpans(end_ms[order], [keys[i] for i in picked], [values[i] for i in picked])
 
 
 def hexes(rng: np.random.Generator, count: int, digits: int) -> list[str]:
@@ -64,10 +64,10 @@ def hexes(rng: np.random.Generator, count: int, digits: int) -> list[str]:
 
 def write(profile: Profile, rng: np.random.Generator, runs: Runs) -> list[Message]:
     """All spans of one service's runs, in no particular order."""
-    return _Writer(profile, rng, runs).messages()
+    return _SpanMessages(profile, rng, runs).messages()
 
 
-class _Writer:
+class _SpanMessages:
     """Turns columns into messages; `row` is always the run's index, one entry a span."""
 
     def __init__(self, profile: Profile, rng: np.random.Generator, runs: Runs) -> None:

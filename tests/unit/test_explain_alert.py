@@ -10,7 +10,7 @@ import pytest
 from alerts import event
 from tocsin.bus.base import TopicSpec
 from tocsin.bus.memory import MemoryBus
-from tocsin.cli.explain_alert import one_of, story
+from tocsin.cli.explain_alert import events_of_alert, print_explanation
 from tocsin.config import Config
 from tocsin.errors import UserError
 from tocsin.flow.alerts.contract import AlertChange, AlertContributor, AlertEvent
@@ -41,7 +41,7 @@ def bus_with(*events: AlertEvent) -> MemoryBus:
 def test_an_alert_is_found_by_its_id_an_event_or_its_fingerprint() -> None:
     events = [event(1), event(7), RICH, event(9)]
     for name in (event(7).alert_id, RICH.id[:12], RICH.fingerprint):
-        assert one_of(events, name) == [event(7), RICH]
+        assert events_of_alert(events, name) == [event(7), RICH]
 
 
 @pytest.mark.parametrize(
@@ -50,17 +50,17 @@ def test_an_alert_is_found_by_its_id_an_event_or_its_fingerprint() -> None:
 def test_what_is_not_one_alert_is_a_sentence(name: str, sentence: str) -> None:
     bus = bus_with(event(1), event(2), event(3), event(4))
     with pytest.raises(UserError, match=sentence):
-        story(name, CONFIG, bus, as_json=False)
+        print_explanation(name, CONFIG, bus, as_json=False)
 
 
 def test_a_person_reads_why_what_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    story("alert-7", CONFIG, bus_with(event(7), RICH), as_json=False)
+    print_explanation("alert-7", CONFIG, bus_with(event(7), RICH), as_json=False)
     said = capsys.readouterr().out
     for part in ("spike 7", "model gpt-5", "deploy shop v9", "trace-1", "1. Stop the run.", "12.5"):
         assert part in said
 
 
 def test_a_machine_reads_the_events(capsys: pytest.CaptureFixture[str]) -> None:
-    story("alert-7", CONFIG, bus_with(event(1), event(7), RICH), as_json=True)
+    print_explanation("alert-7", CONFIG, bus_with(event(1), event(7), RICH), as_json=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["sequence"] for line in lines] == [0, 1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.demo.check import GRACE_MS, KIND_OF_DETECTOR, Alarm, AlarmKind, score
 from tocsin.demo.incidents import KINDS, Incident
+from tocsin.demo.scoring import GRACE_MS, KIND_OF_DETECTOR, Alarm, AlarmKind, score
 from tocsin.flow.detect.registry import DETECTORS
 
 SPIKE = Incident("spike", "checkout", 1_000_000, 1_300_000, 12.0)

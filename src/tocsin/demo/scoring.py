@@ -1,4 +1,4 @@
-"""Was every incident caught, and was anything else cried? A pure judgement of alarms on labels."""
+"""Attribute alarms to the labelled incidents: which were caught, which alarms are false. Pure."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was said of one incident: the alarm that caught it, and those that go with it."""
+class IncidentResult:
+    """The alarms of one incident: the one that caught it, and those that go with it."""
 
     incident: Incident
     caught: Alarm | None
@@ -55,7 +55,7 @@ class Outcome:
 
     @property
     def missed(self) -> str:
-        """What nobody noticed, in words; empty when all of it was."""
+        """What no alarm names, in words; empty when all of it was caught."""
         if self.caught is None:
             return self.incident.describe()
         if self.incident.new_model and self.new_model is None:
@@ -64,7 +64,7 @@ class Outcome:
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:
-        """All that was said of it; the alarms that caught it first."""
+        """All alarms of it; those that caught it come first."""
         first = (alarm for alarm in (self.caught, self.new_model) if alarm)
         return (*first, *self.also, *self.related)
 
@@ -73,7 +73,7 @@ class Outcome:
 class Score:
     """The outcome of each incident, in order of onset, and the alarms that none explains."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[IncidentResult, ...]
     false: tuple[Alarm, ...]
 
     @property
@@ -117,10 +117,10 @@ def score(
     return Score(tuple(outcomes), tuple(false))
 
 
-def _outcome(incident: Incident, alarms: Sequence[Alarm]) -> Outcome:
+def _outcome(incident: Incident, alarms: Sequence[Alarm]) -> IncidentResult:
     own = [alarm for alarm in alarms if alarm.kind == incident.kind]
     named = [a for a in alarms if _speaks_of(a, incident) and a not in own]
-    return Outcome(
+    return IncidentResult(
         incident,
         caught=own[0] if own else None,
         new_model=named[0] if named else None,

@@ -1,4 +1,4 @@
-"""Cuts of a batch: no look brings more of a run than it may, none is cut without need."""
+"""Cuts of a batch: no part brings more of a run than it may, none is cut without need."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def batch(partitions: list[list[list[str]]]) -> pl.DataFrame:
 
 
 @given(st.lists(PARTITION, min_size=1, max_size=3), st.integers(3, 6))
-def test_no_look_brings_more_of_a_run_than_it_may(
+def test_no_part_brings_more_of_a_run_than_it_may(
     partitions: list[list[list[str]]], most: int
 ) -> None:
     spans = batch(partitions)
-    looks = cut(spans, most)
+    parts = cut(spans, most)
     assert (
-        max(Counter(zip(looks.tolist(), spans["trace_id"], strict=True)).values(), default=0)
+        max(Counter(zip(parts.tolist(), spans["trace_id"], strict=True)).values(), default=0)
         <= most
     )
-    for part in spans.with_columns(look=pl.Series(looks)).partition_by("partition"):
-        assert part["look"].is_sorted()  # in order of the log
-        assert part.group_by("row").agg(pl.col("look").n_unique())["look"].max() == 1
+    for part in spans.with_columns(part=pl.Series(parts)).partition_by("partition"):
+        assert part["part"].is_sorted()  # in order of the log
+        assert part.group_by("row").agg(pl.col("part").n_unique())["part"].max() == 1
 
 
 @given(PARTITION, st.integers(1, 6))
@@ -45,10 +45,10 @@ def test_a_look_ends_only_where_the_next_record_would_be_too_much(
     records: list[list[str]], most: int
 ) -> None:
     spans = batch([records])
-    looks = cut(spans, most)
-    for look in range(1, int(max(looks, default=0)) + 1):
-        begun = spans.filter(pl.Series(looks == look))
-        before = spans.filter(pl.Series(looks == look - 1))
+    parts = cut(spans, most)
+    for part in range(1, int(max(parts, default=0)) + 1):
+        begun = spans.filter(pl.Series(parts == part))
+        before = spans.filter(pl.Series(parts == part - 1))
         alone = before.height == 0 or before["row"].n_unique() == 1
         first = begun.filter(pl.col("row") == pl.col("row").min())
         together = Counter([*before["trace_id"], *first["trace_id"]])
