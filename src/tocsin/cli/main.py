@@ -17,6 +17,7 @@ from tocsin.cli.demo import demo
 from tocsin.cli.dlq import dlq
 from tocsin.cli.explain import explain
 from tocsin.cli.replay import replay
+from tocsin.cli.rules import rules
 from tocsin.cli.schemas import schemas
 from tocsin.cli.score import score
 from tocsin.cli.send import send
@@ -94,6 +95,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
 
 for _command in (
     up, ingest, watch, bridge, topics, decode, check, schemas, demo, dlq, score, change, explain,
-    replay, send, config,
+    replay, rules, send, config,
 ):  # fmt: skip
     main.add_command(_command)

@@ -23,7 +23,7 @@ _SECTIONS = ("effect", "evidence", "volume", "options")
 @click.option("--markdown", "form", flag_value="markdown", help="A page, as docs/rules.md.")
 @click.option("--table", "form", flag_value="table", help="A Markdown table, as in the README.")
 def rules(folder: Path | None, form: Literal["json", "markdown", "table"] | None) -> None:
-    """List the shipped rules, with those of FOLDER on top of them.
+    r"""List the shipped rules, with those of FOLDER on top of them.
 
     \b
     Examples:
@@ -61,8 +61,8 @@ def page(found: Sequence[Rule], detectors: Mapping[str, Detector]) -> Iterator[s
     """Markdown lines: every rule with its numbers and runbook, and every detector's keys."""
     yield "# Rules"
     yield ""
-    yield "Made from the rule files by `make docs`; edit those. A file of the same name in `rules_dir`"
-    yield "replaces a rule. What the numbers mean is said at the detector, below the rules."
+    yield "Made from the rule files by `make docs`; edit those. A file of the same name in"
+    yield "`rules_dir` replaces a rule. What the numbers mean is said at the detector, below."
     for kpi, mine in by_kpi(found).items():
         yield from ("", f"## {kpi}")
         for rule in mine:
