@@ -1,4 +1,4 @@
-"""What a bus does. Kafka and memory are held to it by `tests/contract/test_bus.py`.
+"""What a bus does. Kafka and the tests' memory bus are held to it by `contract/test_bus.py`.
 
 A consumer reads ONE topic. It belongs to a group, which shares the topic's partitions among
 its members, or to none (`group=None`), and then it reads them all and cannot commit.
