@@ -1,6 +1,6 @@
 """`tocsin demo`: a synthetic fleet with labelled incidents, through the whole pipeline, watched.
 
-incidents -> draw -> wire -> fleet -> publisher (a process) ~~> Kafka, Tocsin, alerts
+incidents -> conditions -> draw -> wire -> fleet -> publisher (a process) ~~> Kafka, Tocsin, alerts
 play (drives event time, reads alerts) -> scene -> view, check
 """
 
