@@ -1,13 +1,14 @@
 # Needs make and Python >= 3.11; `make` alone lists the targets.
 VENV := .venv
 BIN := $(VENV)/bin
+PROTOC := .cache/protoc/bin/python
 # What is installed: enough to run and demo, or also all that tests and checks need.
 RUN := $(VENV)/.embedded
 DEV := $(VENV)/.dev
 QUICK := -n 2 --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick test-one coverage lint type bench fuzz quality lock clean FORCE
+.PHONY: help setup demo test quick test-one coverage lint type bench fuzz quality proto lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' Makefile | expand -t 12
@@ -37,6 +38,11 @@ bench: $(DEV) ## measure speed: Kafka to Redis beside a bare poll loop, then eac
 fuzz: $(DEV) ## throw mutated messages at decode for ten minutes, or SECONDS=n
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py $(or $(SECONDS),600)
+proto: ## generate the readers of Jaeger's and Zipkin's protobuf from src/tocsin/**/*.proto
+	@test -x $(PROTOC) || { python3 -m venv .cache/protoc && \
+		$(PROTOC) -m pip install -q 'grpcio-tools==1.64.3' 'setuptools<81'; }
+	@$(PROTOC) -m grpc_tools.protoc -I src --python_out=src --pyi_out=src \
+		src/tocsin/flow/decode/protobuf/*.proto
 quality: $(DEV) ## measure what is detected, on simulations and public data; writes docs/quality.md
 	@cd tests && ../$(BIN)/python -m quality
 lock: $(RUN) ## raise the versions in requirements/ to the newest that pyproject.toml allows

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conservation import check_books
+from memory_bus import MemoryBus
 from native import encode, fleet
 from oracle import Windows
 from spans import T0_NS
-from tocsin.bus.memory import MemoryBus
 from tocsin.clock import ManualClock
 from tocsin.config import Config
 from tocsin.metrics import Metrics

@@ -1,7 +1,8 @@
-"""`tocsin schemas`: the published contracts, written from the models: JSON Schema and AsyncAPI.
+"""`tocsin schemas`: the published contracts as JSON Schemas, written from the models.
 
 A contract is stated once, as a pydantic model; the files under `schemas/` are for other
 languages and editors. `check` gives the files that differ from the models.
+`asyncapi.yaml` beside them is written by hand.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
-from tocsin import asyncapi
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
 from tocsin.flow.decode.contract import SpanV1
@@ -38,11 +38,10 @@ def documents() -> Mapping[str, str]:
         "alert.v1.json": _schema(AlertEvent, "serialization"),
         "rule.v1.json": rule,
     }
-    texts = {
+    return {
         name: json.dumps({"$schema": DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
         for name, schema in contracts.items()
     }
-    return texts | {"asyncapi.yaml": asyncapi.document()}
 
 
 def write(folder: Path = FOLDER) -> list[Path]:

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from memory_bus import MemoryBus
 from tocsin.bus.base import Bus, Consumer, OnRebalance, TopicMissing, TopicSpec, nothing
 from tocsin.bus.kafka import KafkaBus
-from tocsin.bus.memory import MemoryBus
 from tocsin.settings import KafkaConfig
 from tocsin.types import Record
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from quality.fleet import DAY, Fault, Fleet, Service
+from quality.fleet import Fleet
 from quality.watchman import Opening, Progress, watch
+from tocsin.demo.conditions import DAY, MONDAY, Fault, Service
 from tocsin.flow.baseline.frames import merge
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.shard import DetectSettings
@@ -156,9 +157,9 @@ def _openings(
     progress: Progress | None,
 ) -> list[Opening]:  # fmt: skip
     faults = scenario.faults(services) if trouble else []
-    fleet = Fleet(services, faults, seed, **({"start": scenario.start} if scenario.start else {}))
-    if trouble and scenario.clock_change is not None:
-        fleet.clock_change = scenario.clock_change
+    fleet = Fleet(
+        services, faults, seed, scenario.start or MONDAY, scenario.clock_change if trouble else None
+    )
     found = watch(
         fleet, range(scenario.days * DAY), settings=scenario.settings,
         change=scenario.change() if trouble and scenario.change else None, progress=progress,

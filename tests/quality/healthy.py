@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from quality.fleet import DAY, Fleet, varied
+from quality.fleet import Fleet, varied
 from quality.watchman import Opening, Progress, poisson_upper, watch
+from tocsin.demo.conditions import DAY
 
 #: Opening of an alert of these is no false alarm: a new name is news, and says so.
 _NEWS = {"new_model"}

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quality.fleet import DAY, Fault, Fleet, Service
+from quality.fleet import Fleet
 from quality.watchman import Opening, Progress, watch, wilson
+from tocsin.demo.conditions import DAY, Fault, Service
 
 HISTORY = DAY + 120  # a day and two hours: the warm-up is over, no weeks are known
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from alerts import event
+from memory_bus import MemoryBus
 from tocsin import metrics as m
 from tocsin.bus.base import TopicSpec
-from tocsin.bus.memory import MemoryBus
 from tocsin.config import Config
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.notify import bridge as module

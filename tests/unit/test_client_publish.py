@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from memory_broker import MemoryBroker
+from memory_bus import MemoryBus
 from tocsin.bus.base import TopicSpec
-from tocsin.bus.memory import MemoryBus
 from tocsin.flow.decode import Limits, decode
 from tocsin.types import SPAN_SCHEMA, Kind
 from tocsin_client import Publisher, Settings, SettingsError, Span

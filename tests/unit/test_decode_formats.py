@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.flow.decode import Limits
-from tocsin.flow.decode.jaeger_protobuf import parse_span
+from tocsin.flow.decode.protobuf.jaeger_pb2 import Span
 from tocsin.types import Reason
 from unit.decode_samples import END_NS, PARENT, START_NS, Otlp, decode_values, encode, native, one
 from unit.test_decode_otlp import CONTENT, EVENTS
@@ -174,7 +174,7 @@ def test_a_status_may_be_anything(wire: str, value: object) -> None:
 @pytest.mark.parametrize("seconds", [-(2**63), -1, 2**63 - 1])
 @pytest.mark.parametrize("field", ["start_time", "duration"])
 def test_times_beyond_all_bounds_are_refused(field: str, seconds: int) -> None:
-    span = parse_span(MESSAGES["jaeger_protobuf"](Otlp(CALL)))
+    span = Span.FromString(MESSAGES["jaeger_protobuf"](Otlp(CALL)))
     getattr(span, field).seconds = seconds
     (reject,) = decode_values(span.SerializeToString()).rejects
     assert reject.reason is Reason.BAD_VALUE

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tocsin.flow.decode.jaeger_protobuf import parse_span
+from tocsin.flow.decode.protobuf.jaeger_pb2 import Span
 from tocsin.types import Reason
 from unit.decode_samples import (
     END_NS,
@@ -43,7 +43,7 @@ def _export() -> bytes:
 
 
 def _protobuf() -> bytes:
-    span = parse_span(jaeger_protobuf(CALL))
+    span = Span.FromString(jaeger_protobuf(CALL))
     for key, value in PROCESS.items():
         span.process.tags.add(key=key, v_str=value)
     return bytes(span.SerializeToString())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tocsin.flow.decode.zipkin import parse_spans
+from tocsin.flow.decode.protobuf.zipkin_pb2 import ListOfSpans
 from tocsin.types import Reason
 from unit.decode_samples import (
     END_NS,
@@ -46,7 +46,7 @@ def test_a_list_of_one_or_the_span_alone() -> None:
 
 
 def test_ids_of_64_bits_are_padded_in_both_encodings() -> None:
-    spans = parse_spans(zipkin_protobuf(CALL))
+    spans = ListOfSpans.FromString(zipkin_protobuf(CALL))
     spans.spans[0].trace_id = bytes.fromhex(SPAN)
     for value in (encode([zipkin(CALL) | {"traceId": SPAN}]), spans.SerializeToString()):
         assert one(value)["trace_id"] == SPAN.zfill(32)

@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_bus import MemoryBus, MemoryRecord
 from tocsin.bus.base import BrokerUnavailable, TopicMissing, TopicSpec
 from tocsin.bus.kafka import KafkaBus
-from tocsin.bus.memory import MemoryBus, MemoryRecord
 from tocsin.cli.dlq_report import json_line, print_dlq_records, resend_and_print, summary
 from tocsin.cli.main import main
 from tocsin.cli.running import with_bus_errors

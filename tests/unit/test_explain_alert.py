@@ -8,8 +8,8 @@ import json
 import pytest
 
 from alerts import event
+from memory_bus import MemoryBus
 from tocsin.bus.base import TopicSpec
-from tocsin.bus.memory import MemoryBus
 from tocsin.cli.explain_alert import events_of_alert, print_explanation
 from tocsin.config import Config
 from tocsin.errors import UserError

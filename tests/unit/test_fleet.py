@@ -149,7 +149,7 @@ def test_routing_moves_share_between_two_models_and_brings_a_new_one(
         for spans in around(shift, minutes=30)
     )
     profile = next(p for p in FLEET if p.service == shift.service)
-    second = profile.models[1][0].name
+    second = profile.models[1].name
     moved = with_it[second] / with_it.total() - without[second] / without.total()
     assert abs(moved - shift.size) < 0.08
     assert with_it[NEW_MODEL.name] > 0

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from memory_bus import MemoryBus
 from memory_world import HALF, ROWS, SHARDS, Bench, published
 from oracle import Windows, count
-from tocsin.bus.memory import MemoryBus
 from tocsin.metrics import (
     REWINDS,
     SPANS_AGGREGATED,

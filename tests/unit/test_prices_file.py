@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tocsin.bus.memory import MemoryRecord
+from memory_bus import MemoryRecord
 from tocsin.config import Config, UserError
 from tocsin.flow.windows.pricing import Prices, flat_rates
 from tocsin.run.batch import PartitionProgress, read_batch

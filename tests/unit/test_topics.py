@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from memory_bus import MemoryBus
 from tocsin.bus.base import TopicMissing, TopicSpec
-from tocsin.bus.memory import MemoryBus
 from tocsin.config import Config, load
 from tocsin.run.topics import ensure, require, specs
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tocsin.flow.decode.jaeger_protobuf import parse_span
-from tocsin.flow.decode.zipkin import parse_spans
+from tocsin.flow.decode.protobuf.jaeger_pb2 import Span
+from tocsin.flow.decode.protobuf.zipkin_pb2 import ListOfSpans
 from unit.decode_samples import END_NS, START_NS, Otlp, encode, otlp
 
 NANO, MICRO = 1_000_000_000, 1_000
@@ -95,7 +95,7 @@ def zipkin(span: Otlp) -> dict[str, Any]:
 
 def zipkin_protobuf(*spans: Otlp) -> bytes:
     """`ListOfSpans`, fields in order as every encoder writes them."""
-    message = parse_spans(b"")
+    message = ListOfSpans()
     for written in map(zipkin, spans):
         span = message.spans.add(
             trace_id=bytes.fromhex(written["traceId"]), id=bytes.fromhex(written["id"]),
@@ -181,7 +181,7 @@ def jaeger_export(*spans: Otlp) -> dict[str, Any]:
 
 def jaeger_protobuf(span: Otlp) -> bytes:
     """`api_v2.Span`."""
-    message = parse_span(b"")
+    message = Span()
     message.trace_id, message.span_id = map(bytes.fromhex, (span.trace_id, span.span_id))
     message.operation_name = span.name
     if span.parent_id:

@@ -1,1 +1,1 @@
-"""Kafka, and what stands in for it: the only folder that imports aiokafka or Faust."""
+"""Kafka, and a producer that keeps nothing: the only folder that imports aiokafka or Faust."""

@@ -12,7 +12,7 @@ import click
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if any is stale.")
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="Default: schemas/")
 def schemas(folder: Path | None, *, only_check: bool) -> None:
-    """Write the JSON Schemas of span, alert and rule, and the AsyncAPI document of the topics."""
+    """Write the JSON Schemas of span, change, alert and rule."""
     from tocsin import schemas as contracts
 
     folder = folder or contracts.FOLDER

@@ -27,6 +27,9 @@ from tocsin.run.up import up
 
 #: Statistical rules are silent for their first 288 windows of a minute.
 HISTORY_MINUTES = 300
+#: Incidents begin with a minute of the fleet. It is off the clock's, so that none of them begins
+#: where a window does.
+_OFF_MS = 20_000
 #: `--check` ends within 120 s of wall time. At the cap it is stopped, which takes some seconds;
 #: its live phase is planned to end well before.
 _CAP_S, _PLAN_S = 112.0, 92.0
@@ -64,7 +67,7 @@ def plan(seed: int, speed: float) -> Scene:
     The hour is fixed so that the daily shape, and with it every draw, is the same every day.
     """
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    live_ms = int((midnight - timedelta(hours=12)).timestamp()) * 1_000
+    live_ms = int((midnight - timedelta(hours=12)).timestamp()) * 1_000 + _OFF_MS
     services = [profile.service for profile in FLEET]
     return Scene(
         seed=seed,

@@ -1,4 +1,4 @@
-"""A synthetic fleet of agent services, as the spans it would publish: seeded, with incidents.
+"""The fleet of `conditions.py` as the spans it would publish: seeded, with incidents.
 
 The same seed gives the same spans, however time is cut into calls.
 """
@@ -10,8 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from tocsin.demo.draw import BLOCK_MS, arrivals, draw_runs, extra_arrivals
-from tocsin.demo.incidents import Incident
+from tocsin.demo.conditions import DAY, Conditions, Floats, arrivals
+from tocsin.demo.draw import BLOCK_MS, draw_runs
+from tocsin.demo.incidents import MINUTE_MS, Incident
 from tocsin.demo.profiles import FLEET, Profile
 from tocsin.demo.span_messages import (
     ENV,
@@ -25,9 +26,9 @@ from tocsin.demo.span_messages import (
     write,
 )
 
-#: What a draw is for; one stream of random numbers each, so that an incident in one service
-#: never moves a draw of another.
-_BASE, _EXTRA, _LOOP = 0, 1, 2
+#: One stream of random numbers for the runs of each service, one for loops: an incident in one
+#: service never moves a draw of another. `conditions.py` draws from 7 and 11.
+_RUNS, _LOOP = 13, 17
 
 
 class Fleet:
@@ -47,6 +48,14 @@ class Fleet:
         self._seed, self._origin_ms = seed, origin_ms
         self._incidents = tuple(incidents)
         self._profiles = tuple(profiles)
+        # A day ahead of the origin: runs that are under way there began before.
+        start_ms = origin_ms - DAY * MINUTE_MS
+        self._conditions = Conditions(
+            [profile.traffic for profile in profiles],
+            [fault for incident in incidents for fault in incident.faults(start_ms)],
+            seed,
+            start_ms // 1_000,
+        )
         # Two blocks are read at a time (runs cross a border); bounded, as a block is ~10 MB.
         self._block = lru_cache(maxsize=4)(self._draw_block)
         self._loops = merge(self._loop(i) for i in self._incidents if i.kind == "loop")
@@ -67,16 +76,18 @@ class Fleet:
         """The spans of all runs that start in one block; some end in the next."""
         messages: list[Message] = []
         at_ms = self._origin_ms + number * BLOCK_MS
+        first = DAY + number * (BLOCK_MS // MINUTE_MS)
+        states = [self._conditions.at(first + i) for i in range(BLOCK_MS // MINUTE_MS)]
         for index, profile in enumerate(self._profiles):
-            incidents = [i for i in self._incidents if i.service == profile.service]
             # Block -1, the runs under way at the origin, exists; a seed cannot be negative.
-            base = np.random.default_rng([self._seed, index, number + 1, _BASE])
-            starts = arrivals(base, profile, at_ms)
-            spans = write(profile, base, draw_runs(base, profile, starts, incidents))
-            extra = np.random.default_rng([self._seed, index, number + 1, _EXTRA])
-            starts = extra_arrivals(extra, profile, at_ms, incidents)
-            if len(starts):
-                spans += write(profile, extra, draw_runs(extra, profile, starts, incidents))
+            rng = np.random.default_rng([self._seed, _RUNS, index, number + 1])
+            now = {name: np.array([s[name][index] for s in states]) for name in states[0].values}
+            runs = arrivals(rng, now["rate"], now["size"])
+            start_ms: Floats = np.repeat(at_ms + MINUTE_MS * np.arange(len(runs)), runs)
+            start_ms = start_ms + rng.uniform(0.0, MINUTE_MS, len(start_ms))
+            each = {name: np.repeat(values, runs) for name, values in now.items()}
+            spans = write(profile, rng, draw_runs(rng, profile, start_ms, each))
+            incidents = [i for i in self._incidents if i.service == profile.service]
             messages += _silenced(spans, incidents)
         return pack(messages)
 
@@ -101,7 +112,7 @@ def _loop_spans(rng: np.random.Generator, profile: Profile, loop: Incident) -> l
     start_ns, end_ns = loop.from_ms * NS_PER_MS, loop.to_ms * NS_PER_MS
     turns = (end_ns - start_ns) // every_ns - 1
     root, *ids = hexes(rng, 2 * turns + 1, 16)
-    model = profile.models[0][0]
+    model = profile.models[0]
     common: Message = {
         "trace_id": trace, "parent_id": root, "env": ENV, "service": profile.service,
         "release": profile.release, "agent": profile.agents[0], "route": profile.routes[0][0],

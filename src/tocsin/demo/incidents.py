@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+
+from tocsin.demo.conditions import Fault
 
 IncidentKind = Literal["loop", "spike", "flatline", "routing", "latency"]
 KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
@@ -19,7 +21,8 @@ class Incident:
 
     `size` is in the kind's own unit: spike, the factor on arrivals; routing, the points of
     share (0..1) that move from the first model to the second; latency, the factor on model and
-    tool durations; loop, the seconds between two identical calls; flatline has none.
+    tool durations; loop, the seconds between two identical calls; flatline has none. What
+    changes the traffic of a service changes it with the fleet's minutes.
     """
 
     kind: IncidentKind
@@ -33,6 +36,24 @@ class Incident:
 
     def covers(self, at_ms: int) -> bool:
         return self.from_ms <= at_ms < self.to_ms
+
+    def faults(self, start_ms: int) -> tuple[Fault, ...]:
+        """What it changes in the traffic of its service, in minutes from `start_ms`.
+
+        A loop is a run of its own, and changes nothing.
+        """
+        first, last = (-((start_ms - at) // MINUTE_MS) for at in (self.from_ms, self.to_ms))
+        changed: Mapping[IncidentKind, Mapping[str, float]] = {
+            "spike": {"rate": self.size},
+            "flatline": {"rate": 0.0},
+            "routing": {
+                "share": -self.size - self.new_model_share,
+                "new_model": self.new_model_share,
+            },
+            "latency": dict.fromkeys(("latency", "ttft", "tool_latency"), self.size),
+        }
+        sizes = changed.get(self.kind, {})
+        return tuple(Fault(kind, self.service, first, last, size) for kind, size in sizes.items())
 
     def describe(self) -> str:
         """What happens, in a few words."""
@@ -66,15 +87,15 @@ LIVE_MINUTES = 70
 def scenario(seed: int, services: Sequence[str], live_from_ms: int) -> tuple[Incident, ...]:
     """Five incidents, one of each kind, each on another service, in order of onset.
 
-    The seed picks the services and moves each onset by up to two minutes. Raises ValueError
-    when there are fewer services than kinds.
+    The seed picks the services and moves each onset by nought to two whole minutes. Raises
+    ValueError when there are fewer services than kinds.
     """
     if len(services) < len(KINDS):
         msg = f"{len(KINDS)} incidents need {len(KINDS)} services, got {len(services)}"
         raise ValueError(msg)
     rng = np.random.default_rng([seed, 0x1C1D])
     chosen = rng.permutation(len(services))[: len(_PLAN)]
-    jitter_ms = rng.integers(0, 2 * MINUTE_MS, size=len(_PLAN))
+    jitter_ms = MINUTE_MS * rng.integers(0, 3, size=len(_PLAN))
     incidents = []
     for (kind, start, length, size), which, jitter in zip(_PLAN, chosen, jitter_ms, strict=True):
         from_ms = live_from_ms + int(start * MINUTE_MS) + int(jitter)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tocsin.demo.conditions import Service
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -19,18 +21,32 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One service: who runs in it, how often, and how long its parts take (medians)."""
+    """One service: what runs in it. Its tools and models have their own speeds (medians).
 
-    service: str
+    `traffic` says how often and how well; its durations are factors on those speeds.
+    """
+
+    traffic: Service
     release: str
-    runs_per_minute: float  # mean over the day
     agents: tuple[str, str]  # the entry agent, and the one it hands off to
     routes: tuple[tuple[str, float], ...]  # (route, share)
-    models: tuple[tuple[Model, float], ...]  # (model, share of runs)
+    models: tuple[Model, Model]  # the first takes `traffic.share` of the runs
     tools: tuple[tuple[str, float], ...]  # (tool, median ms)
-    rounds: float  # mean tool rounds a run
-    handoff_share: float
-    output_tokens: float  # median of one call
+
+    @property
+    def service(self) -> str:
+        return self.traffic.name
+
+
+def _traffic(
+    name: str, rate: float, share: float, rounds: float, handoffs: float, tokens_out: float
+) -> Service:
+    """Steady by day and week, as its history is a morning long; `rounds` of tools a run."""
+    return Service(
+        name, rate, size=25.0, daily=0.3, weekend=1.0, share=share, tools=rounds,
+        handoffs=handoffs, tokens_in=700.0, tokens_out=tokens_out, errors=0.005, wander=0.02,
+        call_ms=1.0, tool_ms=1.0, ttft_ms=1.0,
+    )  # fmt: skip
 
 
 _NOVA = Model("openai", "gpt-4.1", 420, 90, 2.0, 8.0)
@@ -44,43 +60,43 @@ NEW_MODEL = Model("openai", "nova-2-preview", 420, 95, 2.5, 10.0)
 
 FLEET: tuple[Profile, ...] = (
     Profile(
-        "support-desk", "2.8.1", 46, ("triage", "refunds"),
-        (("/chat", 0.7), ("/email", 0.3)), ((_NOVA, 0.62), (_MINI, 0.38)),
-        (("lookup_order", 140), ("search_policy", 220), ("issue_refund", 380)), 1.3, 0.18, 110,
+        _traffic("support-desk", 46, 0.62, 1.3, 0.18, 110), "2.8.1",
+        ("triage", "refunds"), (("/chat", 0.7), ("/email", 0.3)),
+        (_NOVA, _MINI), (("lookup_order", 140), ("search_policy", 220), ("issue_refund", 380)),
     ),
     Profile(
-        "checkout-copilot", "5.0.3", 40, ("cart", "payments"),
-        (("/suggest", 0.8), ("/pay", 0.2)), ((_MINI, 0.7), (_FLASH, 0.3)),
-        (("get_cart", 60), ("price_quote", 110), ("check_stock", 90)), 1.0, 0.1, 60,
+        _traffic("checkout-copilot", 40, 0.7, 1.0, 0.1, 60), "5.0.3",
+        ("cart", "payments"), (("/suggest", 0.8), ("/pay", 0.2)),
+        (_MINI, _FLASH), (("get_cart", 60), ("price_quote", 110), ("check_stock", 90)),
     ),
     Profile(
-        "research", "0.14.0", 28, ("planner", "reader"),
-        (("/deep", 0.45), ("/quick", 0.55)), ((_SONNET, 0.55), (_HAIKU, 0.45)),
-        (("web_search", 620), ("fetch_page", 900), ("summarise_pdf", 1500)), 2.1, 0.3, 180,
+        _traffic("research", 28, 0.55, 2.1, 0.3, 180), "0.14.0",
+        ("planner", "reader"), (("/deep", 0.45), ("/quick", 0.55)),
+        (_SONNET, _HAIKU), (("web_search", 620), ("fetch_page", 900), ("summarise_pdf", 1500)),
     ),
     Profile(
-        "code-review", "3.1.0", 32, ("reviewer", "fixer"),
-        (("/pull-request", 0.85), ("/commit", 0.15)), ((_SONNET, 0.7), (_NOVA, 0.3)),
-        (("read_file", 45), ("run_tests", 2400), ("search_code", 180)), 1.9, 0.12, 160,
+        _traffic("code-review", 32, 0.7, 1.9, 0.12, 160), "3.1.0",
+        ("reviewer", "fixer"), (("/pull-request", 0.85), ("/commit", 0.15)),
+        (_SONNET, _NOVA), (("read_file", 45), ("run_tests", 2400), ("search_code", 180)),
     ),
     Profile(
-        "ops-triage", "1.9.4", 30, ("oncall", "runbook"),
-        (("/incident", 0.4), ("/question", 0.6)), ((_HAIKU, 0.65), (_SONNET, 0.35)),
-        (("query_logs", 480), ("query_metrics", 310), ("get_deploys", 120)), 1.7, 0.2, 120,
+        _traffic("ops-triage", 30, 0.65, 1.7, 0.2, 120), "1.9.4",
+        ("oncall", "runbook"), (("/incident", 0.4), ("/question", 0.6)),
+        (_HAIKU, _SONNET), (("query_logs", 480), ("query_metrics", 310), ("get_deploys", 120)),
     ),
     Profile(
-        "doc-search", "4.4.2", 52, ("answerer", "librarian"),
-        (("/ask", 0.9), ("/cite", 0.1)), ((_FLASH, 0.6), (_MINI, 0.4)),
-        (("vector_search", 85), ("rerank_hits", 130), ("open_document", 70)), 1.1, 0.06, 90,
+        _traffic("doc-search", 52, 0.6, 1.1, 0.06, 90), "4.4.2",
+        ("answerer", "librarian"), (("/ask", 0.9), ("/cite", 0.1)),
+        (_FLASH, _MINI), (("vector_search", 85), ("rerank_hits", 130), ("open_document", 70)),
     ),
     Profile(
-        "sales-outreach", "2.2.0", 34, ("writer", "researcher"),
-        (("/draft", 0.75), ("/follow-up", 0.25)), ((_NOVA, 0.5), (_HAIKU, 0.5)),
-        (("crm_lookup", 210), ("company_news", 540), ("save_draft", 95)), 1.2, 0.14, 150,
+        _traffic("sales-outreach", 34, 0.5, 1.2, 0.14, 150), "2.2.0",
+        ("writer", "researcher"), (("/draft", 0.75), ("/follow-up", 0.25)),
+        (_NOVA, _HAIKU), (("crm_lookup", 210), ("company_news", 540), ("save_draft", 95)),
     ),
     Profile(
-        "translate", "6.1.5", 42, ("translator", "proofreader"),
-        (("/text", 0.6), ("/document", 0.4)), ((_FLASH, 0.75), (_NOVA, 0.25)),
-        (("glossary", 40), ("detect_language", 30), ("memory_lookup", 75)), 0.8, 0.1, 130,
+        _traffic("translate", 42, 0.75, 0.8, 0.1, 130), "6.1.5",
+        ("translator", "proofreader"), (("/text", 0.6), ("/document", 0.4)),
+        (_FLASH, _NOVA), (("glossary", 40), ("detect_language", 30), ("memory_lookup", 75)),
     ),
 )  # fmt: skip

@@ -109,7 +109,7 @@ class _SpanMessages:
     def _calls(self) -> list[Message]:
         runs, profile = self._runs, self._profile
         row, call = np.nonzero(runs.present[:, draw.MODELS])
-        models = [*(model for model, _ in profile.models), NEW_MODEL]
+        models = (*profile.models, NEW_MODEL)
         used = runs.model[row]
         tokens_in, tokens_out = runs.tokens_in[row, call], runs.tokens_out[row, call]
         usd_in = np.array([m.usd_in for m in models])[used]

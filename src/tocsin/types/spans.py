@@ -92,7 +92,7 @@ class Reason(StrEnum):
 
 
 class Record(Protocol):
-    """A Kafka record as aiokafka gives it; the memory bus gives the same attributes."""
+    """A Kafka record as aiokafka gives it; a recording gives the same attributes."""
 
     topic: str
     partition: int

@@ -14,10 +14,10 @@ from google.protobuf.message import DecodeError
 from msgspec import Raw, Struct
 
 from tocsin.flow.decode import plain
-from tocsin.flow.decode.jaeger_protobuf import parse_span, tag_value
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.native import MALFORMED
 from tocsin.flow.decode.otlp_span import Event, Row, WireSpan
+from tocsin.flow.decode.protobuf import jaeger_pb2
 from tocsin.flow.decode.semantics import (
     EVENT_TABLE,
     RESOURCE_TABLE,
@@ -90,6 +90,8 @@ _decode_base64 = msgspec.json.Decoder(bytes).decode
 _CHILD_OF = frozenset({None, 0, "CHILD_OF"})
 #: JSON of protobuf leaves out what is zero, so only the type says that there is a value.
 _ZEROS = {"BOOL": False, 1: False, "INT64": 0, 2: 0, "FLOAT64": 0.0, 3: 0.0}
+#: Fields of a `KeyValue` by its `v_type`; binary is never read.
+_FIELDS = ("v_str", "v_bool", "v_int64", "v_float64")
 #: Tags by which a span says that it failed, and their values then.
 _FAILED = {"otel.status_code": ("ERROR",), "error": (True, "true")}
 _TRACE_HEX, _SPAN_HEX = (16, 32), (16,)
@@ -100,7 +102,7 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Any]]:
     """The spans with the fields of their process. Raises RefusedError."""
     if data[:1] not in {b"{", b"["}:
         try:
-            return [({}, parse_span(data))]
+            return [({}, jaeger_pb2.Span.FromString(data))]
         except DecodeError:
             raise RefusedError(Reason.BAD_PROTOBUF) from None
     try:
@@ -156,7 +158,7 @@ def wire_span(span: Any, limits: Limits) -> WireSpan:
     )
 
 
-def _from_protobuf(span: Any) -> WireSpan:
+def _from_protobuf(span: jaeger_pb2.Span) -> WireSpan:
     if not span.HasField("start_time"):
         raise RefusedError(Reason.MISSING_FIELD, "start_time")
     start, end = plain.span_of(
@@ -176,11 +178,11 @@ def _from_protobuf(span: Any) -> WireSpan:
         name=span.operation_name,
         start_ns=start,
         end_ns=end,
-        failed=any(tag_value(tag) in _FAILED[key] for key, tag in tags if key in _FAILED),
+        failed=any(_typed(tag) in _FAILED[key] for key, tag in tags if key in _FAILED),
         offered=made,
         events=[
             Event(
-                next((str(tag_value(tag)) for tag in log.fields if tag.key == "event"), ""),
+                next((str(_typed(tag)) for tag in log.fields if tag.key == "event"), ""),
                 _micros(log.timestamp) * _MICRO,
                 _tag_offers([(tag.key, tag) for tag in log.fields], EVENT_TABLE),
             )
@@ -194,8 +196,13 @@ def _micros(time: Any) -> int:
     return int(time.seconds * _MICRO * _MICRO + time.nanos // _MICRO)
 
 
-def _tag_offers(tags: Iterable[tuple[str, Any]], table: Table) -> list[Offer]:
-    return [o for key, tag in tags if key in table for o in offers(key, tag_value(tag), table)]
+def _typed(tag: jaeger_pb2.KeyValue) -> Any:
+    """The value of a tag, by its type; None if it is binary."""
+    return getattr(tag, _FIELDS[tag.v_type]) if 0 <= tag.v_type < len(_FIELDS) else None
+
+
+def _tag_offers(tags: Iterable[tuple[str, jaeger_pb2.KeyValue]], table: Table) -> list[Offer]:
+    return [o for key, tag in tags if key in table for o in offers(key, _typed(tag), table)]
 
 
 def _resource(process: _Process | None) -> Row:

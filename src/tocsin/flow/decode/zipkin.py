@@ -14,7 +14,7 @@ from tocsin.flow.decode.fingerprint import parse
 from tocsin.flow.decode.limits import Limits, RefusedError
 from tocsin.flow.decode.native import MALFORMED
 from tocsin.flow.decode.otlp_span import Event, Row, WireSpan
-from tocsin.flow.decode.proto import message_class
+from tocsin.flow.decode.protobuf import zipkin_pb2
 from tocsin.flow.decode.semantics import EVENT_TABLE, RESOURCE_TABLE, SPAN_TABLE, Offer, offers
 from tocsin.types import Reason
 
@@ -41,22 +41,6 @@ class _Span(Struct, rename="camel", gc=False):
 
 
 _decode_span = msgspec.json.Decoder(_Span).decode
-#: Bytes to ListOfSpans. Raises `google.protobuf.message.DecodeError`.
-parse_spans = message_class(
-    "zipkin",
-    "ListOfSpans",
-    {
-        "ListOfSpans": ("spans:1:Span*",),
-        "Span": (
-            "trace_id:1:bytes", "parent_id:2:bytes", "id:3:bytes", "name:5:string",
-            "timestamp:6:fixed64", "duration:7:uint64", "local_endpoint:8:Endpoint",
-            "annotations:10:Annotation*", "tags:11:Tag*",
-        ),
-        "Endpoint": ("service_name:1:string",),
-        "Annotation": ("timestamp:1:fixed64", "value:2:string"),
-        "Tag": ("key:1:string", "value:2:string"),  # what a map is on the wire
-    },
-)  # fmt: skip
 
 
 def messages(data: bytes, limits: Limits) -> list[tuple[Row, Any]]:
@@ -64,7 +48,7 @@ def messages(data: bytes, limits: Limits) -> list[tuple[Row, Any]]:
     if data[:1] in {b"[", b"{"}:
         return [({}, part) for part in plain.parts(data, limits)]
     try:
-        spans = parse_spans(data).spans
+        spans = zipkin_pb2.ListOfSpans.FromString(data).spans
     except DecodeError:
         raise RefusedError(Reason.BAD_PROTOBUF) from None
     plain.check_count(len(spans), limits)
@@ -98,7 +82,7 @@ def wire_span(span: Any, limits: Limits) -> WireSpan:
     )
 
 
-def _from_protobuf(span: Any) -> WireSpan:
+def _from_protobuf(span: zipkin_pb2.Span) -> WireSpan:
     tags = {
         tag.key: tag.value
         for tag in span.tags

@@ -15,8 +15,8 @@ from typing import Self
 import polars as pl
 
 from tocsin import metrics as m
-from tocsin.bus.base import Producer, TopicSpec
-from tocsin.bus.memory import MemoryBus, MemoryRecord
+from tocsin.bus.base import Producer
+from tocsin.bus.null import NullProducer
 from tocsin.config import Config
 from tocsin.flow.alerts.annotate import ChangeTable
 from tocsin.flow.alerts.contract import AlertEvent
@@ -30,6 +30,7 @@ from tocsin.flow.windows.views import MONOTONE
 from tocsin.run.batch import LATE, NOTHING, Batch, PartitionProgress, place_batch
 from tocsin.run.from_config import detect_settings, ingest_settings
 from tocsin.run.replay.cut import cut
+from tocsin.run.replay.sources import RecordedMessage
 from tocsin.run.tick import ShardOwner
 from tocsin.store.memory import MemoryStore
 from tocsin.types import Fence, Position, Record, ShardFlush, WindowDelta
@@ -130,15 +131,11 @@ class Replay:
 
         Alerts tell of `changes` as they did live.
         """
-        bus = MemoryBus()
-        await bus.admin().create([TopicSpec(config.topics.alerts, 1)])
-        producer = bus.producer()
-        await producer.start()
         lanes = [
             await _Lane.open(
                 config,
                 rules,
-                producer,
+                NullProducer(),
                 range(partitions),
                 observer if number == 0 else None,
                 changes,
@@ -242,12 +239,12 @@ async def replay(
         yield event
 
 
-def chunks(values: Iterable[bytes]) -> Iterator[list[MemoryRecord]]:
+def chunks(values: Iterable[bytes]) -> Iterator[list[RecordedMessage]]:
     """Values as records of one partition, some thousands at a time."""
     stream, offset = iter(values), 0
     while taken := list(islice(stream, _RECORDS)):
         yield [
-            MemoryRecord("replay", 0, offset + i, _EVER_MS, 1, None, value, ())
+            RecordedMessage("replay", 0, offset + i, _EVER_MS, 1, None, value, ())
             for i, value in enumerate(taken)
         ]
         offset += len(taken)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tocsin.bus.base import Bus, Consumer
-from tocsin.bus.memory import MemoryRecord
+from tocsin.bus.base import Bus, Consumer, Headers
 from tocsin.errors import UserError
 from tocsin.types import Record
 
@@ -17,6 +16,20 @@ _POLL_RECORDS, _POLL_MS = 20_000, 2_000
 _BLOCK = 2**20  # bytes of lines that are read at once
 
 Done = Callable[[int], None]  # called with the work done since, in the source's own unit
+
+
+@dataclass(slots=True)
+class RecordedMessage:
+    """A `tocsin.types.Record` of a recording."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int  # ms
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 def lines_of(path: Path, done: Done | None = None) -> Iterator[bytes]:
@@ -107,8 +120,8 @@ async def read_range(
                 del left[partition]
 
 
-def _numbered(record: Record, partition: int) -> MemoryRecord:
-    return MemoryRecord(
+def _numbered(record: Record, partition: int) -> RecordedMessage:
+    return RecordedMessage(
         record.topic, partition, record.offset, record.timestamp, record.timestamp_type,
         record.key, record.value, tuple(record.headers),
     )  # fmt: skip

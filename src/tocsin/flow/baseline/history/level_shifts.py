@@ -11,6 +11,11 @@ settled: they vary no more than before. A shift is accepted
 
 Then the quarantine is learned from after all, and what the clock expects is moved by the
 factor the level has moved by. A shift whose windows are learned from again for an hour is over.
+
+River is used here and nowhere else: its two detectors see one series at a time, few series, and
+keep no state. Baselines and residuals are of all series of a shard at once and are stored; River
+takes one value a call (mean and variance by EWMA of 10,000 series: 1.1 ms; numpy: 0.01 ms), and
+stores its models as pickles only.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import chdtrc
+from scipy.special import chdtrc, rel_entr, xlogy
 from scipy.stats import norm
+from scipy.stats.contingency import expected_freq
 
 from tocsin.flow.baseline.stats.tails import RHO_MIN
 
@@ -14,24 +15,28 @@ _MIN_N = 20
 
 
 def g_test(now: np.ndarray, before: np.ndarray) -> float:
-    """p-value that two mixes (counts by part) are draws from one: likelihood-ratio test."""
+    """p-value that two mixes (counts by part) are draws from one: likelihood-ratio test.
+
+    What `scipy.stats.chi2_contingency(lambda_="log-likelihood")` gives, at a tenth of its cost.
+    """
     table = np.vstack([now, before]).astype(float)
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2 or not table.sum(axis=1).all():
         return 1.0
-    fair = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / table.sum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        g = 2 * np.where(table > 0, table * np.log(table / fair), 0.0).sum()
+    g = 2 * xlogy(table, table / expected_freq(table)).sum()
     return float(chdtrc(table.shape[1] - 1, max(g, 0.0)))
 
 
 def js_distance(p: np.ndarray, q: np.ndarray) -> float:
-    """Square root of the Jensen-Shannon divergence in bits: 0 the same, 1 nothing in common."""
+    """Square root of the Jensen-Shannon divergence in bits: 0 the same, 1 nothing in common.
+
+    `scipy.spatial.distance.jensenshannon` is NaN for some mixes that are equal but for
+    rounding, so its divergence is held at 0 here.
+    """
     p, q = p / max(p.sum(), 1e-300), q / max(q.sum(), 1e-300)
     middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        halves = [np.where(x > 0, x * np.log2(x / middle), 0.0).sum() for x in (p, q)]
-    return float(np.sqrt(max(sum(halves) / 2, 0.0)))
+    nats = (rel_entr(p, middle) + rel_entr(q, middle)).sum() / 2
+    return float(np.sqrt(max(nats, 0.0) / np.log(2)))
 
 
 def over_dispersion(parts: np.ndarray, whole: np.ndarray) -> float:

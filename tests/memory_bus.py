@@ -1,4 +1,4 @@
-"""A broker in memory: the same contract as Kafka's, for tests, replay and simulation.
+"""A broker in memory, for tests: held to the contract of Kafka's by `contract/test_bus.py`.
 
 It keeps what matters to a reader: partitions, offsets, consumer groups with eager rebalances
 and their callbacks, timestamps, headers, retention. It never touches the clock by itself.
@@ -248,10 +248,10 @@ async def _rebalance(
 ) -> None:
     """Take everything from everyone, then deal the partitions out in turn (eager protocol)."""
     for member in group.members:
-        await member._take()  # noqa: SLF001 - the group and its members are one thing
+        await member._take()
     group.members = members
     for index, member in enumerate(members):
-        await member._give(frozenset(sorted(partitions)[index :: len(members)]))  # noqa: SLF001
+        await member._give(frozenset(sorted(partitions)[index :: len(members)]))
 
 
 class MemoryProducer:
