@@ -107,7 +107,7 @@ def test_another_version_is_refused() -> None:
 @pytest.mark.parametrize(("openings", "rings"), [(0, True), (1, True), (7, False)])
 def test_a_detector_hears_its_governor(openings: int, rings: bool) -> None:
     """A wild series whose tenfold burst is barely improbable enough."""
-    frames = frames_of({"runs_by_service": "~10/1.2x300 180 ~10x3"})
+    frames = frames_of({"runs_by_service": "~10/1.2x299 180 ~10x2"})
     fingerprint = fingerprint_of("spike_runs", (("env", "prod"), ("service", "shop")))
     governor, raw = Governor(Budget()), b""
     for hour in range(openings):

@@ -43,21 +43,21 @@ def test_before_birth_is_unknown_and_silence_is_zero() -> None:
 
 
 def test_windows_left_out_are_unknown_not_silent() -> None:
-    frames = frames_of({"runs_by_service": "5x8"})
+    frames = frames_of({"runs_by_service": "5x7"})
     history, _ = lived(frames[:3] + frames[5:])
     values = history.counts.minutes("n", history.rows([RUNS]))[0, -8:]
     assert np.array_equal(values, [5, 5, 5, np.nan, np.nan, 5, 5, 5], equal_nan=True)
 
 
 def test_what_is_excluded_is_kept_but_not_learned() -> None:
-    history, _ = lived(frames_of({"runs_by_service": "5x4 900 5"}), {4: RUNS})
+    history, _ = lived(frames_of({"runs_by_service": "5x3 900 5"}), {4: RUNS})
     rows = history.rows([RUNS])
     assert np.isnan(history.counts.minutes("n", rows)[0, -2])
     assert history.counts.trailing("n", rows, 2)[0].tolist() == [900, 5]
 
 
 def test_a_window_out_of_order_is_refused() -> None:
-    frames = frames_of({"runs_by_service": "5x3"})
+    frames = frames_of({"runs_by_service": "5x2"})
     history, _ = lived(frames)
     with pytest.raises(ValueError, match="not after"):
         history.learn(frames[1], {})
@@ -156,31 +156,31 @@ def expected_of(text: str, warmup: int = 20, signal: str = "n") -> tuple[bool, f
 
 
 def test_not_ready_is_said_until_the_warm_up_is_over() -> None:
-    assert not expected_of("100x60", warmup=288)[0]
-    assert expected_of("100x60", warmup=20)[0]
+    assert not expected_of("100x59", warmup=288)[0]
+    assert expected_of("100x59", warmup=20)[0]
 
 
 def test_the_expected_count_is_the_local_level() -> None:
-    assert expected_of("100x120 200x60")[1] == pytest.approx(200)
+    assert expected_of("100x119 200x59")[1] == pytest.approx(200)
 
 
 def test_one_burst_does_not_move_the_expected_count() -> None:
-    assert expected_of("100x90 9000 100x29")[1] == pytest.approx(100)
+    assert expected_of("100x89 9000 100x28")[1] == pytest.approx(100)
 
 
 def test_a_sparse_series_has_a_mean_not_a_median() -> None:
-    ready, mean, _ = expected_of("~0.4x180")
+    ready, mean, _ = expected_of("~0.4x179")
     assert ready
     assert mean == pytest.approx(0.4, abs=0.15)
 
 
 def test_dispersion_is_that_of_the_series() -> None:
-    assert expected_of("~50/8x180")[2] == pytest.approx(8, rel=0.35)
-    assert expected_of("~50x180")[2] > 100
+    assert expected_of("~50/8x179")[2] == pytest.approx(8, rel=0.35)
+    assert expected_of("~50x179")[2] > 100
 
 
 def test_the_same_time_yesterday_widens_what_is_expected() -> None:
-    frames = frames_of({"runs_by_service": "10x60 300x60 10x1335"})  # 24 hours and a quarter
+    frames = frames_of({"runs_by_service": "10x59 300x59 10x1334"})  # 24 hours and a quarter
     history, _ = lived(frames)
     rows = history.rows([RUNS])
     before = expect(history, "n", rows, at=EPOCH + 86_400 + 1_500, warmup=20)

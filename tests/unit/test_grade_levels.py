@@ -73,7 +73,9 @@ class Run:
 @pytest.mark.parametrize("weekly", [(), [480.0] * 24])
 def test_six_bad_hours_neither_blind_nor_is_the_return_news(weekly: list[float]) -> None:
     calm, bad = "~40/30", "~800/30"
-    run = Run(weekly).feed(frames(f"{calm}x{DAY} {bad}x{6 * HOUR} {calm}x{6 * HOUR} {bad}x3"))
+    run = Run(weekly).feed(
+        frames(f"{calm}x{DAY - 1} {bad}x{6 * HOUR - 1} {calm}x{6 * HOUR - 1} {bad}x2")
+    )
     assert run.openings() == [("spike_runs", DAY), ("spike_runs", DAY + 12 * HOUR)]
 
 
@@ -99,7 +101,7 @@ def test_a_new_level_is_told_once_and_is_normal_within_a_day(
 ) -> None:
     calm = 40 if level > 40 else 80
     weekly = [12.0 * calm] * 24 if weekly else []
-    text = f"~{calm}/30x{6 * HOUR} ~{level}/30x{30 * HOUR}"
+    text = f"~{calm}/30x{6 * HOUR - 1} ~{level}/30x{30 * HOUR - 1}"
     run = Run(weekly).feed(frames(text, seed=3))
     assert [name for name, _ in run.openings()] == [rule]
     (end,) = [event for event in run.events if event.status == "resolved"]
@@ -108,12 +110,12 @@ def test_a_new_level_is_told_once_and_is_normal_within_a_day(
 
 
 def test_an_acknowledged_level_is_normal_at_once() -> None:
-    run = Run([480.0] * 24).feed(frames(f"~40/30x{6 * HOUR} ~800/30x{2 * HOUR}", seed=3))
+    run = Run([480.0] * 24).feed(frames(f"~40/30x{6 * HOUR - 1} ~800/30x{2 * HOUR - 1}", seed=3))
     (state,) = run.detector.states.values()
     run.detector._states = {
         state.fingerprint: msgspec.structs.replace(state, status="acknowledged")
     }
-    later = frames(f"~800/30x{3 * HOUR} ~9000/30x3", start=EPOCH + 8 * 3600, seed=5)
+    later = frames(f"~800/30x{3 * HOUR - 1} ~9000/30x2", start=EPOCH + 8 * 3600, seed=5)
     run.feed(later)
     assert [name for name, _ in run.openings()] == ["spike_runs"] * 2
     assert run.openings()[1][1] == 11 * HOUR
@@ -124,7 +126,7 @@ def test_a_deploy_at_the_onset_explains_a_new_level(*, told: bool) -> None:
     at_ms = (EPOCH + 6 * 3600) * 1000
     deploy = Change(at_ms, "deploy", "prod", "shop" if told else "other", "shop", "v2", "ci", at_ms)
     run = Run([480.0] * 24).feed(
-        frames(f"~40/30x{6 * HOUR} ~800/30x{5 * HOUR}", seed=3), ChangeTable([deploy])
+        frames(f"~40/30x{6 * HOUR - 1} ~800/30x{5 * HOUR - 1}", seed=3), ChangeTable([deploy])
     )
     expected = 800 if told else 40
     assert _expected(run) == pytest.approx(expected, rel=0.3)
@@ -132,7 +134,7 @@ def test_a_deploy_at_the_onset_explains_a_new_level(*, told: bool) -> None:
 
 @pytest.mark.slow
 def test_a_restart_at_any_time_of_a_level_shift_changes_nothing() -> None:
-    windows = frames(f"~40/30x{6 * HOUR} ~800/30x{27 * HOUR} ~40/30x{2 * HOUR}", seed=6)
+    windows = frames(f"~40/30x{6 * HOUR - 1} ~800/30x{27 * HOUR - 1} ~40/30x{2 * HOUR - 1}", seed=6)
     one, two = Run([480.0] * 24), Run([480.0] * 24)
     one.feed(windows)
     for i in range(0, len(windows), 41):
@@ -149,7 +151,7 @@ def test_habits_move_with_the_clocks(start: str) -> None:
     at = round(np.datetime64(start, "s").astype(int))
     weekly = [240.0] * 8 + [9600.0] * 10 + [240.0] * 6
     hours = [weekly[calendar.slot(at + i * 3600) % 24] for i in range(24)]
-    text = " ".join(f"~{hour / 12:.0f}/60x12" for hour in hours)
+    text = " ".join(f"~{hour / 12:.0f}/60x11" for hour in hours)
     run = Run(weekly, replace(SETTINGS, calendar=calendar), at).feed(frames(text, start=at))
     assert run.openings() == []
     utc = Run([*weekly[1:], weekly[0]], SETTINGS, at).feed(frames(text, start=at))
@@ -157,12 +159,12 @@ def test_habits_move_with_the_clocks(start: str) -> None:
 
 
 def test_windows_that_are_missing_and_come_together_are_no_alarm() -> None:
-    windows = frames("~40/30x60 ~9/30 ~80/30 ~40/30x30 ~4/30x2 ~120/30 ~40/30x30")
+    windows = frames("~40/30x59 ~9/30 ~80/30 ~40/30x29 ~4/30x1 ~120/30 ~40/30x29")
     assert Run().feed([*windows[:70], *windows[75:]]).openings() == []
 
 
 def test_birth_is_silent_and_death_is_told_once() -> None:
-    run = Run().feed(frames(f"_x30 ~40/30x{2 * DAY} _x{2 * DAY}"))
+    run = Run().feed(frames(f"_x30 ~40/30x{2 * DAY - 1} _x{2 * DAY}"))
     assert [rule for rule, _ in run.openings()] == ["flatline"]
 
 

@@ -17,11 +17,11 @@ READS = {"n": {"runs_by_service", "calls_by_service"}, "tokens": {"calls_by_serv
 HOUR = 60
 FRAMES = frames_of(
     {
-        "runs_by_service": "~40/30x400",
-        "runs_by_service service=late": "_x130 ~40/30x270",
-        "calls_by_service": "~90/30x250 _x20 ~90/30x130",
-        "calls_by_service.in": "~90000/30x250 _x20 ~90000/30x130",
-        "tools_by_service": "~10x400",
+        "runs_by_service": "~40/30x399",
+        "runs_by_service service=late": "_x130 ~40/30x269",
+        "calls_by_service": "~90/30x249 _x20 ~90/30x129",
+        "calls_by_service.in": "~90000/30x249 _x20 ~90000/30x129",
+        "tools_by_service": "~10x399",
     },
     seed=4,
 )
@@ -109,7 +109,7 @@ def test_only_the_views_that_a_rule_reads_have_rows() -> None:
 
 def test_a_level_that_taught_nothing_for_a_day_begins_anew() -> None:
     """After a day of exclusion the new level is no surprise: its first values are its past."""
-    frames = frames_of({"runs_by_service": "~40/30x200 ~400/30x1600"}, seed=6)
+    frames = frames_of({"runs_by_service": "~40/30x199 ~400/30x1599"}, seed=6)
     live = Live()
     name = "runs_by_service\x1fprod\x1fshop"
     p = []

@@ -30,9 +30,9 @@ def graded(text: dict[str, str]) -> tuple[Graded, np.ndarray]:
 
 def mix(healthy: str, now: str, short: tuple[int, int], long: tuple[int, int]) -> dict[str, str]:
     return {
-        "calls_by_model model=gpt-5": f"{healthy}x240 {now}x15",
-        f"{SHORT}short": f"{short[0]}@1000~0.4x240 {short[1]}@1000~0.4x15",
-        f"{SHORT}long": f"{long[0]}@5000~0.4x240 {long[1]}@5000~0.4x15",
+        "calls_by_model model=gpt-5": f"{healthy}x239 {now}x14",
+        f"{SHORT}short": f"{short[0]}@1000~0.4x239 {short[1]}@1000~0.4x14",
+        f"{SHORT}long": f"{long[0]}@5000~0.4x239 {long[1]}@5000~0.4x14",
     }
 
 
@@ -64,7 +64,7 @@ def test_weights_cost_precision() -> None:
 
 
 def test_strata_without_a_past_are_left_out_on_both_sides() -> None:
-    text = TEXT | {f"{SHORT}huge": "_x240 300@9000~0.2x15"}
+    text = TEXT | {f"{SHORT}huge": "_x240 300@9000~0.2x14"}
     found, rows = graded(text)
     like = standardise(
         found, "duration", rows, np.array([900]), "calls_by_model", "calls_by_model_input"
@@ -74,7 +74,7 @@ def test_strata_without_a_past_are_left_out_on_both_sides() -> None:
 
 
 def test_a_row_without_strata_says_so() -> None:
-    found, rows = graded({"calls_by_model model=gpt-5": "20@1000~0.4x200"})
+    found, rows = graded({"calls_by_model model=gpt-5": "20@1000~0.4x199"})
     like = standardise(
         found, "duration", rows, np.array([900]), "calls_by_model", "calls_by_model_input"
     )
@@ -82,7 +82,7 @@ def test_a_row_without_strata_says_so() -> None:
 
 
 def test_a_look_is_as_wide_as_its_volume_asks() -> None:
-    found, rows = graded({"calls_by_model model=gpt-5": "10@1000~0.4x200"})
+    found, rows = graded({"calls_by_model model=gpt-5": "10@1000~0.4x199"})
     asked = {100: 900, 150: 900, 151: 1800, 601: 7200, 1200: 7200, 1201: 0}
     for n, seconds in asked.items():
         assert lookback.least(found, "duration", rows, n)[0] == seconds

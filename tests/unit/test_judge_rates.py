@@ -18,28 +18,28 @@ RULES = {rule.id: rule for rule in load_rules()}
 BUDGETS = (CostBudget(service="shop", monthly_usd=300), CostBudget(model="large", daily_usd=9))
 #: An outage of one provider with a fallback, a new class of errors, and dearer calls after it.
 OUTAGE = {
-    "runs_by_service": "~20x200",
-    "runs_by_service.err": "~0.2x130 ~5x20 ~0.2x50",
-    "tools_by_service": "~30x200",
-    "tools_by_tool tool=search": "~20x200",
-    "tools_by_tool.err tool=search": "_x150 ~3x30 _x20",
-    "tools_by_tool.to tool=search": "_x150 ~2x30 _x20",
-    "calls_by_service": "~60x200",
-    "calls_by_service.err": "~0.6x130 ~20x20 ~0.6x50",
-    "calls_by_service.cost": "~60000000/40x130 ~150000000/40x70",
-    "calls_by_provider provider=acme": "~40x130 ~30x20 ~40x50",
-    "calls_by_provider.err provider=acme": "~0.4x130 ~20x20 ~0.4x50",
-    "calls_by_provider provider=other": "~20x130 ~30x20 ~20x50",
-    "calls_by_model model=large": "~20x130 ~50x70",
-    "calls_by_model.cost model=large": "~40000000/40x130 ~140000000/40x70",
-    "calls_by_model model=small": "~40x130 ~10x70",
-    "calls_by_model.cost model=small": "~20000000/40x130 ~5000000/40x70",
-    "calls_by_substitution substituted=small model=large": "_x130 ~10x20 _x50",
-    "errors_by_class error_class=overloaded": "_x130 ~20x20 _x50",
-    "errors_by_class.traces error_class=overloaded": "_x130 9x20 _x50",
-    "errors_by_model_class model=small error_class=overloaded": "_x130 ~18x20 _x50",
-    "errors_by_model_class model=large error_class=overloaded": "_x130 ~2x20 _x50",
-    "errors_by_class error_class=bad_input": "~0.6x200",
+    "runs_by_service": "~20x199",
+    "runs_by_service.err": "~0.2x129 ~5x19 ~0.2x49",
+    "tools_by_service": "~30x199",
+    "tools_by_tool tool=search": "~20x199",
+    "tools_by_tool.err tool=search": "_x150 ~3x29 _x20",
+    "tools_by_tool.to tool=search": "_x150 ~2x29 _x20",
+    "calls_by_service": "~60x199",
+    "calls_by_service.err": "~0.6x129 ~20x19 ~0.6x49",
+    "calls_by_service.cost": "~60000000/40x129 ~150000000/40x69",
+    "calls_by_provider provider=acme": "~40x129 ~30x19 ~40x49",
+    "calls_by_provider.err provider=acme": "~0.4x129 ~20x19 ~0.4x49",
+    "calls_by_provider provider=other": "~20x129 ~30x19 ~20x49",
+    "calls_by_model model=large": "~20x129 ~50x69",
+    "calls_by_model.cost model=large": "~40000000/40x129 ~140000000/40x69",
+    "calls_by_model model=small": "~40x129 ~10x69",
+    "calls_by_model.cost model=small": "~20000000/40x129 ~5000000/40x69",
+    "calls_by_substitution substituted=small model=large": "_x130 ~10x19 _x50",
+    "errors_by_class error_class=overloaded": "_x130 ~20x19 _x50",
+    "errors_by_class.traces error_class=overloaded": "_x130 9x19 _x50",
+    "errors_by_model_class model=small error_class=overloaded": "_x130 ~18x19 _x50",
+    "errors_by_model_class model=large error_class=overloaded": "_x130 ~2x19 _x50",
+    "errors_by_class error_class=bad_input": "~0.6x199",
 }
 
 
@@ -107,8 +107,8 @@ def test_an_outage_names_the_provider_that_has_it() -> None:
 
 
 def test_severity_follows_the_rate() -> None:
-    mild = {"calls_by_service": "100x120", "calls_by_service.err": "1x60 9x60"}
-    harsh = {"calls_by_service": "100x120", "calls_by_service.err": "1x60 9x30 60x30"}
+    mild = {"calls_by_service": "100x119", "calls_by_service.err": "1x59 9x59"}
+    harsh = {"calls_by_service": "100x119", "calls_by_service.err": "1x59 9x29 60x29"}
     assert {event.severity for event in told("error_rate_calls", series=mild)} == {"warning"}
     severities = [event.severity for event in told("error_rate_calls", series=harsh)]
     assert severities[0] == "warning"
@@ -126,12 +126,12 @@ def test_a_new_class_names_the_model_that_has_most_of_it() -> None:
 
 def test_dearer_calls_name_the_dear_model_though_neither_changed_its_price() -> None:
     series = {
-        "calls_by_service": "60x300",
-        "calls_by_service.cost": "~60000000/90x210 ~120000000/90x90",
-        "calls_by_model model=large": "15x210 45x90",
-        "calls_by_model.cost model=large": "~37500000/90x210 ~112500000/90x90",
-        "calls_by_model model=small": "45x210 15x90",
-        "calls_by_model.cost model=small": "~22500000/90x210 ~7500000/90x90",
+        "calls_by_service": "60x299",
+        "calls_by_service.cost": "~60000000/90x209 ~120000000/90x89",
+        "calls_by_model model=large": "15x209 45x89",
+        "calls_by_model.cost model=large": "~37500000/90x209 ~112500000/90x89",
+        "calls_by_model model=small": "45x209 15x89",
+        "calls_by_model.cost model=small": "~22500000/90x209 ~7500000/90x89",
     }
     (first,) = opened(told("cost_per_request", series=series))
     assert parts(first, "model") == {"large": 1.0}
@@ -148,8 +148,8 @@ def test_a_stand_in_is_told_of_once_an_hour_holds_five() -> None:
 
 def test_a_stand_in_that_is_how_a_service_works_is_told_of_for_a_day_only() -> None:
     usual = {
-        "calls_by_service": "50x220",
-        "calls_by_substitution substituted=auto model=large": "5x220",
+        "calls_by_service": "50x219",
+        "calls_by_substitution substituted=auto model=large": "5x219",
     }
     settings = DetectSettings(window_s=900, warmup_windows=10)
     detector = ShardDetector(0, [RULES["model_substituted"]], settings)
@@ -174,9 +174,9 @@ def test_each_budget_is_told_of_by_its_series() -> None:
 
 def test_calls_of_unknown_cost_are_told_beside_what_is_known() -> None:
     series = {
-        "calls_by_service": "50x90",
-        "calls_by_service.un": "20x90",
-        "calls_by_service.cost": "~200000000/40x90",
+        "calls_by_service": "50x89",
+        "calls_by_service.un": "20x89",
+        "calls_by_service.cost": "~200000000/40x89",
     }
     (first, *_) = opened(told("budget_burn", series=series))
     assert "40% of its calls have no known cost" in first.summary
@@ -271,8 +271,8 @@ def test_timeouts_that_wander_about_the_threshold_are_no_news_once_they_are_know
     events = opened(told("timeout_calls", series=series))
     assert all(event.onset < events[0].onset + 4 * 3_600_000 for event in events)
     outage = dict(series)
-    outage["calls_by_service"] += " 60x30"
-    outage["calls_by_service.to"] += " 6x30"
+    outage["calls_by_service"] += " 60x29"
+    outage["calls_by_service.to"] += " 6x29"
     after = opened(told("timeout_calls", series=outage))
     assert len(after) == len(events) + 1
 

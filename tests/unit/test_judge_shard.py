@@ -16,12 +16,12 @@ RULES = load_rules()
 SETTINGS = DetectSettings(warmup_windows=60, allowed_models=("gpt-*",))
 #: One of everything: calm, then a spike, a silence, a shift, a strange model, slow calls.
 INCIDENTS = {
-    "runs_by_service": "~60@4000~0.5x230 ~900@4000~0.5x4 ~60@4000~0.5x60 _x12 ~60@4000~0.5x60",
-    "runs_by_agent agent=planner": "~30x230 ~850x4 ~30x60 _x12 ~30x60",
-    "calls_by_service": "~120x366",
-    "calls_by_service.in": "~120000x366",
-    "calls_by_model model=gpt-5": "~60@800~0.4x220 ~20@1300~0.4x146",
-    "calls_by_model model=gpt-5-mini": "~60@300~0.4x220 ~100@300~0.4x146",
+    "runs_by_service": "~60@4000~0.5x229 ~900@4000~0.5x3 ~60@4000~0.5x59 _x12 ~60@4000~0.5x59",
+    "runs_by_agent agent=planner": "~30x229 ~850x3 ~30x59 _x12 ~30x59",
+    "calls_by_service": "~120x365",
+    "calls_by_service.in": "~120000x365",
+    "calls_by_model model=gpt-5": "~60@800~0.4x219 ~20@1300~0.4x145",
+    "calls_by_model model=gpt-5-mini": "~60@300~0.4x219 ~100@300~0.4x145",
     "calls_by_model model=rogue": "_x300 1",
 }
 
@@ -136,9 +136,9 @@ def test_flush_timing_changes_nothing(frames: list[WindowFrame], events: list[Al
 def odd() -> list[WindowFrame]:
     """Twice the runs and the tokens: too little for any rule but those of the residual bank."""
     series = {
-        "runs_by_service": "~100/1000x400 ~200/1000x30",
-        "calls_by_service": "~300/1000x430",
-        "calls_by_service.in": "~300000/1000x400 ~600000/1000x30",
+        "runs_by_service": "~100/1000x399 ~200/1000x29",
+        "calls_by_service": "~300/1000x429",
+        "calls_by_service.in": "~300000/1000x399 ~600000/1000x29",
     }
     return frames_of(series, seed=12, window_s=180)
 
@@ -177,7 +177,7 @@ def test_a_window_too_far_ahead_is_not_judged_early(frames: list[WindowFrame]) -
 
 def test_windows_that_were_left_out_are_unknown_and_no_silence() -> None:
     detector = ShardDetector(0, RULES, SETTINGS)
-    calm = frames_of({"runs_by_service": "50x100 _x10 50x5"})
+    calm = frames_of({"runs_by_service": "50x99 _x10 50x4"})
     for frame in [*calm[:100], *calm[110:]]:
         outcome = detector.close(frame, (frame.start + 60) * 1000)
         assert not outcome.events
@@ -185,14 +185,14 @@ def test_windows_that_were_left_out_are_unknown_and_no_silence() -> None:
 
 def test_our_own_outage_is_no_silence() -> None:
     """Windows nobody evaluated, then a quiet minute by chance: three runs a minute go on."""
-    frames = frames_of({"runs_by_service": "~3x300 _x4 ~3x60"}, seed=5)
+    frames = frames_of({"runs_by_service": "~3x299 _x4 ~3x59"}, seed=5)
     events = run([*frames[:200], *frames[300:]])
     assert [event.rule for event in events] == []
 
 
 @pytest.mark.slow
 def test_an_anomaly_of_six_hours_neither_blinds_nor_flags_the_return() -> None:
-    text = "~40/30x400 ~600/30x360 ~40/30x240 ~600/30x3"
+    text = "~40/30x399 ~600/30x359 ~40/30x239 ~600/30x2"
     events = run(frames_of({"runs_by_service": text}, seed=2))
     openings = [e for e in events if e.rule == "spike_runs" and e.reason == "opened"]
     assert [(e.onset // 1000 - EPOCH) // 60 for e in openings] == [400, 1000]
@@ -208,11 +208,11 @@ def test_all_is_calm_where_nothing_happens() -> None:
         rate, size = float(rng.choice([0.3, 2, 8, 40, 200])), float(rng.choice([3, 10, 100]))
         a, b, at = 0.7 * rate, 0.3 * rate, f"service=s{i}"
         slow = f"@{rng.integers(300, 4000)}~{rng.choice([0.4, 0.8])}"
-        text[f"runs_by_service {at}"] = f"~{rate}/{size}{slow}x600"
-        text[f"runs_by_agent {at} agent=one"] = f"~{a:.2f}/{size}x600"
-        text[f"calls_by_service {at}"] = f"~{3 * rate:.2f}/{size}x600"
-        text[f"calls_by_service.in {at}"] = f"~{3000 * rate:.2f}/{size}x600"
-        text[f"calls_by_model {at} model=gpt-a"] = f"~{2 * a:.2f}/{size}{slow}x600"
-        text[f"calls_by_model {at} model=gpt-b"] = f"~{2 * b:.2f}/{size}{slow}x600"
+        text[f"runs_by_service {at}"] = f"~{rate}/{size}{slow}x599"
+        text[f"runs_by_agent {at} agent=one"] = f"~{a:.2f}/{size}x599"
+        text[f"calls_by_service {at}"] = f"~{3 * rate:.2f}/{size}x599"
+        text[f"calls_by_service.in {at}"] = f"~{3000 * rate:.2f}/{size}x599"
+        text[f"calls_by_model {at} model=gpt-a"] = f"~{2 * a:.2f}/{size}{slow}x599"
+        text[f"calls_by_model {at} model=gpt-b"] = f"~{2 * b:.2f}/{size}{slow}x599"
     events = run(frames_of(text, seed=21), settings=DetectSettings(warmup_windows=120))
     assert [(event.rule, event.service, event.summary) for event in events] == []

@@ -75,7 +75,7 @@ def test_odd_values_are_told_whatever_the_length_of_the_windows(window_s: int) -
     """Of windows so long fewer are kept than the usual traffic is the mean of else."""
     rules = [rule for rule in RULES if rule.id == "residual_runs"]
     settings = DetectSettings(window_s=window_s, warmup_windows=60)
-    frames = frames_of({"runs_by_service": "~100/1000x300 ~400/1000x12"}, window_s=window_s)
+    frames = frames_of({"runs_by_service": "~100/1000x299 ~400/1000x11"}, window_s=window_s)
     live = ShardDetector(0, rules, settings)
     events = [event for told, _ in lived(live, frames) for event in told]
     assert [(event.rule, event.reason) for event in events] == [("residual_runs", "opened")]
@@ -83,8 +83,8 @@ def test_odd_values_are_told_whatever_the_length_of_the_windows(window_s: int) -
 
 def test_cells_of_traces_are_stored_by_the_window_only() -> None:
     """Beside them all is as if there were none; what is restored looks back as what was lived."""
-    calls = {"calls_by_service": "~9@400x200", "errors_by_class error_class=timeout": "3x200"}
-    cells = calls | {"errors_by_class.traces error_class=timeout": "9x200"}
+    calls = {"calls_by_service": "~9@400x199", "errors_by_class error_class=timeout": "3x199"}
+    cells = calls | {"errors_by_class.traces error_class=timeout": "9x199"}
     live, blobs = learned(cells)
     _, plain = learned(calls)
     assert [key for key in blobs if not key.startswith("m:")] == [

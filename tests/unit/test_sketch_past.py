@@ -55,7 +55,7 @@ def test_a_regression_never_enters_its_own_baseline_from_whichever_minute_it_beg
 
 
 def test_what_was_spoilt_is_spoilt_after_a_restart() -> None:
-    text = "40@2000~0.3x247 40@6000~0.1x150"
+    text = "40@2000~0.3x246 40@6000~0.1x149"
     frames = frames_of({"calls_by_model model=gpt-5": text})
     live, blobs = ShardDetector(0, RULES, SETTINGS), dict[str, bytes | None]()
     for frame in frames:
@@ -99,7 +99,7 @@ def test_what_is_usual_is_that_of_the_baseline_whatever_was_born_since_it_was_as
 
 
 def test_only_views_that_rules_read_have_a_past() -> None:
-    series = {"calls_by_model model=gpt-5": "9@100x4", "tools_by_tool tool=a": "9@100x4"}
+    series = {"calls_by_model model=gpt-5": "9@100x3", "tools_by_tool tool=a": "9@100x3"}
     history = History(60, ["n"], {"duration": frozenset({"tools_by_tool"})})
     for frame in frames_of(series):
         history.learn(frame, {})
