@@ -45,6 +45,8 @@ proto: ## generate the readers of Jaeger's and Zipkin's protobuf from src/tocsin
 		src/tocsin/flow/decode/protobuf/*.proto
 quality: $(DEV) ## measure what is detected, on simulations and public data; writes docs/quality.md
 	@cd tests && ../$(BIN)/python -m quality
+docs: $(DEV) ## write docs/rules.md, the README's table of rules and the schemas again
+	@.ci/docs $(VENV)
 lock: $(RUN) ## raise the versions in requirements/ to the newest that pyproject.toml allows
 	@.ci/lock $(VENV)
 clean: ## remove all that was made here
