@@ -106,7 +106,7 @@ def main(count: int = 10_000, warm: int = 200, measured: int = 30, weeks: int = 
 
 
 def structural(count: int = 2_000, new: int = 2) -> float:
-    """Mean microseconds a step of all run rules, runs moving by `new` steps a look."""
+    """Mean microseconds a step of all run rules, runs moving by `new` steps a snapshot."""
     rng = np.random.default_rng(2)
     words = [
         [
@@ -120,20 +120,20 @@ def structural(count: int = 2_000, new: int = 2) -> float:
     track = RunTracker(load_rules())
     took, steps = 0.0, 0
     for upto in range(new, 24, new):
-        look = []
+        moved = []
         for run, _ in cases:
             held = steps_of(run)
             if upto - new < len(held):
                 part = held[:upto]
                 head = (RUN_VERSION, len(part), part["tokens"].sum(), part["cost_nano"].sum(), 0)
                 state = np.array(head, RUN_HEADER).tobytes() + part.tobytes()
-                look.append(ChangedRun(run.trace_id, state))
+                moved.append(ChangedRun(run.trace_id, state))
                 steps += len(part) - (upto - new)
         began = time.process_time()
-        for first in range(0, len(look), 200):
-            track.judge(look[first : first + 200], labels)
+        for first in range(0, len(moved), 200):
+            track.judge(moved[first : first + 200], labels)
         took += time.process_time() - began
-    print(f"{count} runs, {new} steps a look: {took / steps * 1e6:.1f} us a step")
+    print(f"{count} runs, {new} steps a snapshot: {took / steps * 1e6:.1f} us a step")
     return took / steps * 1e6
 
 

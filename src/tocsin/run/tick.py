@@ -1,4 +1,4 @@
-"""One tick of one shard: look, close what is closed, judge, save, publish.
+"""One tick of one shard: snapshot, close what is closed, judge, save, publish.
 
 Nothing is published that was not saved first, in the same step as the state it came from.
 So whatever instant a worker dies at, an event id never carries two contents.
@@ -19,7 +19,7 @@ from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.shard import Outcome, ShardDetector
 from tocsin.flow.windows.watermark import closed_windows, low_watermark
 from tocsin.store.base import Store
-from tocsin.types import RUN_HEADER, STEP, Look, Saved
+from tocsin.types import RUN_HEADER, STEP, Saved, Snapshot
 
 #: Counters live this share of their time to live before a window counts as gone.
 _SAFE = 0.9
@@ -33,7 +33,7 @@ class Fenced(Exception):  # noqa: N818 - a condition, not a fault: another worke
 
 @dataclass(slots=True)
 class ShardOwner:
-    """A shard this worker owns: its detector, and how far it has looked."""
+    """A shard this worker owns: its detector, and the newest merge it has evaluated."""
 
     shard: int
     epoch: int
@@ -86,34 +86,34 @@ class ShardOwner:
         Args:
             now_ms: the clock, if our own lag is to be judged too (by shard 0).
         """
-        look = await self.store.look(self.shard, self.seen)
-        if look.epoch != self.epoch:
+        snapshot = await self.store.snapshot(self.shard, self.seen)
+        if snapshot.epoch != self.epoch:
             raise Fenced
-        starts = self._closable(look)
+        starts = self._closable(snapshot)
         lag = self._lag(now_ms)
-        if not starts and look.seq == self.seen and not lag.events:
+        if not starts and snapshot.seq == self.seen and not lag.events:
             return ()
         events = list(lag.events)
         blobs = dict(lag.blobs)
         # While windows are left, what moved waits: it is judged by all that is known by then.
         catches_up = bool(starts) and self._closes(starts[-1] + self.window_s)
-        if starts and look.runs:
-            self.detector.see(look.runs, await self._names(look))
+        if starts and snapshot.runs:
+            self.detector.see(snapshot.runs, await self._names(snapshot))
         for frame in await self.store.windows(self.shard, starts, self.window_s) if starts else ():
             outcome = self.detector.close(
                 frame, (frame.start + frame.seconds) * 1_000, self.changes
             )
             events += outcome.events
             blobs |= outcome.blobs
-        if (look.changed or look.runs) and not catches_up:
+        if (snapshot.changed or snapshot.runs) and not catches_up:
             outcome = self.detector.open(
-                look.changed, look.runs, await self._names(look), _reached_ms(look)
+                snapshot.changed, snapshot.runs, await self._names(snapshot), _reached_ms(snapshot)
             )
             events += outcome.events
             blobs |= outcome.blobs
         events = overlaid(events, self.changes)
         outbox = tuple(event.encode() for event in events)
-        seen = self.seen if catches_up else look.seq
+        seen = self.seen if catches_up else snapshot.seq
         saved = Saved(starts[-1] if starts else None, seen, blobs, outbox)
         if not await self.store.save(self.shard, self.epoch, saved):
             self.metrics.add(m.FENCED_WRITES, stage="watch")
@@ -135,15 +135,15 @@ class ShardOwner:
             return Outcome()
         return self.detector.behind(self.low_ms, now_ms, self.stalled_after_ms)
 
-    def _closable(self, look: Look) -> list[int]:
-        self.low_ms = low_watermark(look.positions, look.partitions)
+    def _closable(self, snapshot: Snapshot) -> list[int]:
+        self.low_ms = low_watermark(snapshot.positions, snapshot.partitions)
         if self.low_ms is None:
             return []
         return closed_windows(
             self.low_ms,
-            evaluated=look.evaluated,
-            held=look.windows,
-            complete_from_ms=max(p.complete_from_ms for p in look.positions.values()),
+            evaluated=snapshot.evaluated,
+            held=snapshot.windows,
+            complete_from_ms=max(p.complete_from_ms for p in snapshot.positions.values()),
             window_s=self.window_s,
             oldest_s=self.low_ms // 1_000 - int(self.retention_s * _SAFE),
         )
@@ -152,9 +152,9 @@ class ShardOwner:
         """Whether the topic is complete up to the end of the window that starts there."""
         return self.low_ms is not None and (start + self.window_s) * 1_000 <= self.low_ms
 
-    async def _names(self, look: Look) -> dict[str, str]:
+    async def _names(self, snapshot: Snapshot) -> dict[str, str]:
         """The label table; read again only when a run names a label not seen before."""
-        rings = b"".join(run.state[RUN_HEADER.itemsize :] for run in look.runs)
+        rings = b"".join(run.state[RUN_HEADER.itemsize :] for run in snapshot.runs)
         named = np.unique(np.frombuffer(rings, STEP)["label"]).tolist()
         if not {f"{label:016x}" for label in named} <= self.labels.keys():
             self.labels = await self.store.labels(self.shard)
@@ -181,6 +181,6 @@ class ShardOwner:
             raise Fenced
 
 
-def _reached_ms(look: Look) -> int:
+def _reached_ms(snapshot: Snapshot) -> int:
     """The event time the log has reached: what counts as now for open windows and runs."""
-    return max((p.high_ms for p in look.positions.values() if p.high_ms is not None), default=0)
+    return max((p.high_ms for p in snapshot.positions.values() if p.high_ms is not None), default=0)

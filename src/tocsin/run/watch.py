@@ -1,7 +1,7 @@
 """watch: windows in Redis to alerts on the topic. Faust says which shards are ours.
 
 A flush notice or the clock makes a shard due; every due shard gets one tick (`tick.py`).
-A notice only says "look": a lost or repeated one is harmless.
+A notice carries no data, so a lost or a repeated one is harmless.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Watch:
             self._owned.pop(shard, None)
 
     def notice(self, *shards: int) -> None:
-        """There is something to look at in these shards."""
+        """These shards have changed: tick them."""
         self._due.update(shards)
         self._wake.set()
 

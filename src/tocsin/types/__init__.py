@@ -30,11 +30,11 @@ from tocsin.types.runs import (
 from tocsin.types.shards import (
     ChangedSeries,
     Fence,
-    Look,
     MergeReply,
     Position,
     Saved,
     ShardFlush,
+    Snapshot,
     WindowDelta,
     WindowFrame,
 )
@@ -75,7 +75,6 @@ __all__ = [
     "Floats",
     "Ints",
     "Kind",
-    "Look",
     "MergeReply",
     "Position",
     "QuietHours",
@@ -87,6 +86,7 @@ __all__ = [
     "Severity",
     "ShardFlush",
     "Slo",
+    "Snapshot",
     "Status",
     "Unit",
     "WindowDelta",

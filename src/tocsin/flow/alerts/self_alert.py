@@ -24,7 +24,7 @@ POLICY: Final = Policy(
         "If it grows, add ingest workers, up to one a partition of the spans topic.",
     ),
     window_s=0,
-    stale_s=7 * 86_400,  # it ends when the lag ends, not when nobody looks
+    stale_s=7 * 86_400,  # it ends when the lag ends, not for want of findings
     max_age_s=7 * 86_400,
 )
 _GROUP: Final = (("env", "tocsin"), ("service", "tocsin"))
@@ -54,7 +54,7 @@ def stalled(low_ms: int, behind_ms: int, after_ms: int, *, is_open: bool) -> Fin
         severity="critical",
         signal="watermark",
         unit=Unit.SECONDS,
-        # What is told must not depend on the moment of the look.
+        # The event must not depend on the moment at which the lag was measured.
         observed=after_ms / 1_000,
         expected=None,
         bound=after_ms / 1_000,

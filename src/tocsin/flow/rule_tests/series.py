@@ -66,7 +66,7 @@ from tocsin.flow.baseline.history.sketch_history import QUARTER_S, SKETCH_PREFIX
 from tocsin.flow.baseline.stats.sketch import LOG_GAMMA
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import read_rules
-from tocsin.flow.rule_tests.runs import Look, looks
+from tocsin.flow.rule_tests.runs import RunSnapshot, run_snapshots
 from tocsin.flow.rule_tests.weeks import blobs_of
 from tocsin.flow.rules.spec import DIMS, RuleError, RuleTest
 from tocsin.flow.shard import DetectSettings, ShardDetector
@@ -247,10 +247,10 @@ def _opened(rule: Rule, test: RuleTest) -> Iterator[tuple[int, AlertEvent]]:
     if test.hours:
         detector.restore(_past(test, start, calendar))
     if test.runs is not None:
-        *before, last = looks(test.runs)
-        for look in before:
-            list(_looked(detector, look))
-        yield from ((1, event) for event in _looked(detector, last) if event.status == "firing")
+        *before, last = run_snapshots(test.runs)
+        for snapshot in before:
+            list(_judged(detector, snapshot))
+        yield from ((1, event) for event in _judged(detector, last) if event.status == "firing")
     frames = frames_of(test.series, window_s=test.window_s, seed=test.seed, start=start)
     for number, frame in enumerate(frames, 1):
         outcome = detector.close(frame, (frame.start + frame.seconds) * 1000)
@@ -275,10 +275,10 @@ def _past(test: RuleTest, start: int, calendar: Calendar) -> dict[str, bytes]:
     return blobs_of(totals, start=start, weeks=test.weeks, calendar=calendar)
 
 
-def _looked(detector: ShardDetector, look: Look) -> Iterator[AlertEvent]:
+def _judged(detector: ShardDetector, snapshot: RunSnapshot) -> Iterator[AlertEvent]:
     """What runs that move raise, and then the time that passes over them."""
-    yield from detector.open([], look.runs, look.labels, look.closed_ms).events
-    minute = look.closed_ms // 60_000 * 60
+    yield from detector.open([], snapshot.runs, snapshot.labels, snapshot.closed_ms).events
+    minute = snapshot.closed_ms // 60_000 * 60
     for end_s in (minute, minute + 180):  # a run is over after two minutes of silence
         yield from detector.close(frame_of(end_s - 60, 60, {}), end_s * 1_000).events
 

@@ -25,7 +25,7 @@ from tocsin.flow.detect.detector import Rule
 from tocsin.flow.shard import Observer, ShardDetector
 from tocsin.flow.windows.event_time import TimeRules, watermark
 from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
-from tocsin.flow.windows.fold_runs import fold_looks
+from tocsin.flow.windows.fold_runs import fold_run_parts
 from tocsin.flow.windows.views import MONOTONE
 from tocsin.run.batch import LATE, NOTHING, Batch, PartitionProgress, place_batch
 from tocsin.run.from_config import detect_settings, ingest_settings
@@ -175,22 +175,22 @@ class Replay:
                 await lane.store.initialise(owner.shard, position, force=True)
 
     async def _judge(self, batch: Batch) -> AsyncIterator[tuple[int, AlertEvent]]:
-        """Merge a batch, run by run in as many looks as it takes to see every step."""
+        """Merge a batch, in as many parts as it takes to judge every step of every run."""
         spans, shards = batch.spans, self._settings.shards
-        look = cut(spans)
-        runs = fold_looks(spans, pl.lit(pl.Series(look)), shards) if len(look) else {}
+        part_of = cut(spans)
+        runs = fold_run_parts(spans, pl.lit(pl.Series(part_of)), shards) if len(part_of) else {}
         final, folded = max(runs, default=0), -1
         for number in sorted(runs.keys() - {final}):
-            shown = spans.select("partition", "high").filter(pl.Series(look <= number))
+            shown = spans.select("partition", "high").filter(pl.Series(part_of <= number))
             reached = dict(shown.group_by("partition").agg(pl.col("high").max()).iter_rows())
             windows: Mapping[int, list[WindowDelta]] = {}
             if closing := self._reads_more(reached.values()):
-                part = pl.Series((look > folded) & (look <= number))
+                part = pl.Series((part_of > folded) & (part_of <= number))
                 windows, folded = fold_windows(spans.filter(part), shards), number
             deltas = by_shard(windows, runs[number])
             async for told in self._merge(_early(batch, deltas, reached, closing=closing)):
                 yield told
-        rest = spans if folded < 0 else spans.filter(pl.Series(look > folded))
+        rest = spans if folded < 0 else spans.filter(pl.Series(part_of > folded))
         whole = changed(batch, deltas=by_shard(fold_windows(rest, shards), runs.get(final, {})))
         self._reads_more(f.high_ms for f in batch.fences.values() if f.high_ms is not None)
         async for told in self._merge(whole.flushes(whole.fences)):
