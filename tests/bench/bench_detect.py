@@ -17,10 +17,11 @@ from tocsin.flow.baseline.frames import sum_by_key
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.detect.run_tracker import RunTracker
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.runs import run_case, steps_of
 from tocsin.flow.rule_tests.series import EPOCH
 from tocsin.flow.rule_tests.weeks import blobs_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import RUN_HEADER, RUN_VERSION, ChangedRun, WindowFrame, join_series
 
 _VIEWS = (
@@ -86,17 +87,17 @@ def main(count: int = 10_000, warm: int = 200, measured: int = 30, weeks: int = 
     names = series_names(count)
     # The hours do not tell which models were in use: all of them would be new.
     rules = [rule for rule in load_rules() if rule.id != "new_model" or not weeks]
-    detector = ShardDetector(0, rules, DetectSettings(warmup_windows=60))
+    evaluator = ShardEvaluator(rules, DetectSettings(warmup_windows=60))
     if weeks:
-        detector.restore(past(names, weeks))
+        evaluator.restore(past(names, weeks))
     took = []
     events = 0
     for i in range(warm + measured):
         window = frame(names, EPOCH + i * 60, rng)
         began = time.process_time()
-        outcome = detector.close(window, (window.start + 60) * 1000)
+        result = evaluator.evaluate_window(window)
         took.append(time.process_time() - began)
-        events += len(outcome.events)
+        events += len(result.events)
     part = np.array(took[warm:]) / count * 1e6
     print(
         f"{count} series, {weeks} weeks known: mean {part.mean():.1f} us a series-window, median "

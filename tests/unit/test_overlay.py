@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts import event
-from tocsin.flow.alerts.annotate import BEFORE_MS, READ_MS, TOLD, ChangeTable, overlay
+from tocsin.flow.alerts.annotate import BEFORE_MS, READ_MS, TOLD, ChangeTable, annotated
 from tocsin.flow.alerts.contract import AlertChange, AlertEvent
 from tocsin.types import Change
 
@@ -47,7 +47,7 @@ def test_told_again_a_change_was_still_told_the_first_time() -> None:
 
 
 def told(event: AlertEvent, *changes: Change) -> list[str]:
-    return [one.version for one in overlay(event, ChangeTable(changes)).changes]
+    return [one.version for one in annotated(event, ChangeTable(changes)).changes]
 
 
 def test_the_change_nearest_before_the_onset_comes_first_then_the_newest() -> None:
@@ -79,8 +79,8 @@ def test_what_the_series_shows_itself_stays_first_and_is_told_once() -> None:
 
 
 def test_without_a_change_the_event_is_the_same() -> None:
-    assert overlay(alert(), ChangeTable()) is not None
-    assert overlay(alert(), ChangeTable()).encode() == alert().encode()
+    assert annotated(alert(), ChangeTable()) is not None
+    assert annotated(alert(), ChangeTable()).encode() == alert().encode()
 
 
 @given(
@@ -101,8 +101,8 @@ def test_order_and_repetition_of_what_was_read_do_not_matter(
     shuffled = [*changes, *changes]
     random.Random(seed).shuffle(shuffled)
     once, again = ChangeTable(changes), ChangeTable(shuffled)
-    assert overlay(alert(), once).encode() == overlay(alert(), again).encode()
-    assert len(overlay(alert(), once).changes) <= TOLD
+    assert annotated(alert(), once).encode() == annotated(alert(), again).encode()
+    assert len(annotated(alert(), once).changes) <= TOLD
 
 
 def test_what_is_forgotten_is_gone_and_a_flood_stays_bounded() -> None:

@@ -15,9 +15,8 @@ from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.detect.detector import Rule
-from tocsin.flow.shard import ShardDetector
 from tocsin.run.change_feed import ChangeFeed
-from tocsin.run.from_config import detect_settings
+from tocsin.run.from_config import evaluator_of
 from tocsin.run.tick import Fenced, ShardOwner
 from tocsin.store.base import Store
 
@@ -114,7 +113,7 @@ class Watch:
             return None
         owner = await ShardOwner.claim(
             shard,
-            ShardDetector(shard, self._rules, detect_settings(self._config)),
+            evaluator_of(self._config, self._rules),
             self._store,
             self._producer,
             topic=self._config.topics.alerts,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from tocsin.types.arrays import Bools, Floats, Ints
 from tocsin.types.baselines import Baseline
 from tocsin.types.changes import EVERY, Change, ChangeKind
-from tocsin.types.findings import SEVERITIES, Contributor, Finding, Severity, Status
+from tocsin.types.findings import SEVERITIES, Contributor, Finding, Group, Severity, Status
 from tocsin.types.hours import QuietHours
 from tocsin.types.names import NANO, NONE, OVERFLOW, SEP, join_series, shard_of, split_series
 from tocsin.types.objectives import BUDGETED, OBJECTIVES, CostBudget, Slo
@@ -73,6 +73,7 @@ __all__ = [
     "Fence",
     "Finding",
     "Floats",
+    "Group",
     "Ints",
     "Kind",
     "MergeReply",

@@ -83,7 +83,7 @@ def explains(table: ChangeTable, env: str, service: str, since_ms: int, now_ms: 
     return any(change.told_ms <= now_ms - READ_MS for change in found)
 
 
-def overlay(event: AlertEvent, table: ChangeTable) -> AlertEvent:
+def annotated(event: AlertEvent, table: ChangeTable) -> AlertEvent:
     """The event with the changes near its onset behind those it has already.
 
     At most TOLD of them: first those before the onset, the nearest first, then later ones, the
@@ -106,9 +106,9 @@ def overlay(event: AlertEvent, table: ChangeTable) -> AlertEvent:
     return event.model_copy(update={"changes": (*event.changes, *fresh[:room])})
 
 
-def overlaid(events: Sequence[AlertEvent], table: ChangeTable) -> list[AlertEvent]:
+def annotate(events: Sequence[AlertEvent], table: ChangeTable) -> list[AlertEvent]:
     """Every event with the changes near its onset."""
-    return [overlay(event, table) for event in events]
+    return [annotated(event, table) for event in events]
 
 
 def _told(change: Change) -> AlertChange:

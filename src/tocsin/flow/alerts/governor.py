@@ -91,7 +91,7 @@ class Governor:
                 return replace(finding, severity="warning", summary=finding.summary + SPENT)
         return finding
 
-    def learn(self, events: Iterable[AlertEvent]) -> bytes | None:
+    def update(self, events: Iterable[AlertEvent]) -> bytes | None:
         """Count what was opened; the blob if anything changed."""
         changed = False
         for event in events:

@@ -22,13 +22,13 @@ from tocsin.flow.alerts.annotate import ChangeTable
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.history.run_stats import known_at
 from tocsin.flow.detect.detector import Rule
-from tocsin.flow.shard import Observer, ShardDetector
+from tocsin.flow.detect.shard_detector import Observer
 from tocsin.flow.windows.event_time import TimeRules, watermark
 from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
 from tocsin.flow.windows.fold_runs import fold_run_parts
 from tocsin.flow.windows.views import MONOTONE
 from tocsin.run.batch import LATE, NOTHING, Batch, PartitionProgress, place_batch
-from tocsin.run.from_config import detect_settings, ingest_settings
+from tocsin.run.from_config import evaluator_of, ingest_settings
 from tocsin.run.replay.cut import cut
 from tocsin.run.replay.sources import RecordedMessage
 from tocsin.run.tick import ShardOwner
@@ -81,10 +81,8 @@ class _Lane:
         owners = []
         for shard in range(config.shards):
             await store.initialise(shard, begin)
-            detector = ShardDetector(shard, rules, detect_settings(config))
-            detector.observer = observer
             owner = await ShardOwner.claim(
-                shard, detector, store, producer,
+                shard, evaluator_of(config, rules, observer), store, producer,
                 topic=config.topics.alerts, window_s=config.window_s,
                 retention_s=_EVER_MS, metrics=m.Metrics(), changes=changes,
             )  # fmt: skip
