@@ -49,7 +49,7 @@ def with_steps(run: ChangedRun, steps: np.ndarray) -> ChangedRun:
 
 
 def live(run: ChangedRun, labels: dict[str, str], sizes: Iterable[int]) -> list[AlertEvent]:
-    """The run in snapshot after snapshot, its ring rolling, through judge and lifecycle."""
+    """The run in snapshot after snapshot, its ring rolling, through detection and alerts."""
     steps = steps_of(run)
     states: dict[str, AlertState] = {}
     events: list[AlertEvent] = []

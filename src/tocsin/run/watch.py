@@ -65,12 +65,12 @@ class Watch:
             await self._producer.stop()
 
     async def assigned(self, shards: frozenset[int]) -> None:
-        """These shards are ours now. The loop takes them over: here nothing can fail."""
+        """These shards are ours now. The loop claims them: a failure must surface there."""
         self._assigned = shards
         self.notice(*shards)
 
     async def revoked(self, shards: frozenset[int]) -> None:
-        """Let go; nothing has to be handed over, and a tick under way is fenced."""
+        """Drop these shards; all state is in the store, and a tick under way is fenced."""
         self._assigned -= shards
         for shard in shards:
             self._owned.pop(shard, None)

@@ -15,7 +15,7 @@ Group = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Contributor:
-    """A dimension value that drives a finding, and its part of the change (0..1)."""
+    """A dimension value that drives a finding, and its share of the change (0..1)."""
 
     dimension: str
     value: str

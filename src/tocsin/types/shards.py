@@ -14,7 +14,7 @@ from tocsin.types.runs import ChangedRun, RunDelta
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What a flush says of one source partition: it carries the offsets [first, next)."""
+    """The offsets [first, next) of one source partition that a flush carries, and its progress."""
 
     partition: int
     first: int
@@ -38,7 +38,7 @@ class WindowDelta:
 
 @dataclass(frozen=True, slots=True)
 class ShardFlush:
-    """All that one flush brings to one shard; applied whole or not at all."""
+    """All that one flush adds to one shard; applied whole or not at all."""
 
     shard: int
     fences: tuple[Fence, ...]
@@ -46,7 +46,7 @@ class ShardFlush:
     windows: tuple[WindowDelta, ...]
     runs: tuple[RunDelta, ...]
     labels: tuple[tuple[str, str], ...]  # (STEP.label as 16 hex digits, readable name)
-    #: The books: (partition, outcome, spans), added to the shard's account in the same step,
+    #: (partition, outcome, spans), added to the shard's account in the same step,
     #: so that consumed = aggregated + late + filtered + dead-lettered holds across crashes.
     account: tuple[tuple[int, str, int], ...] = ()
 

@@ -232,5 +232,5 @@ def steps_of(run: ChangedRun) -> np.ndarray:
 
 
 def words(text: str) -> Iterator[str]:
-    """The steps of a text alone, without the words that only set the scene."""
+    """The steps of a text alone, without the words that add none."""
     return (word for word in expand(text) if word[0] not in "@+" and word != "end")
