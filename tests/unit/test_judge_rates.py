@@ -208,7 +208,7 @@ def healthy(rule: str, part: float, per_minute: float, rng: np.random.Generator)
 
 
 def has_risen(rule: str, counts: Counts, usual: float, day: float) -> np.ndarray:
-    """The look at what has risen, of series that are known to fail at `usual` in `day` calls."""
+    """The check of what has risen, of series that are known to fail at `usual` in `day` calls."""
     size = len(counts.k)
     usual_rate = UsualRate(
         np.full(size, usual * day), np.full(size, day), np.full(size, 0.002), np.ones(size, bool)

@@ -8,7 +8,7 @@ import pytest
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.detect.shard_detector import DetectSettings
+from tocsin.flow.detect.shard_detector import DetectSettings, ShardDetector
 from tocsin.flow.rule_tests.series import EPOCH, frames_of
 from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import ChangedSeries, WindowFrame
@@ -167,6 +167,18 @@ def test_an_open_window_is_judged_once_it_crosses_its_bound(frames: list[WindowF
     assert not evaluator.evaluate_open(changed(spike, 0.1), [], {}, now_ms).events
     (event,) = evaluator.evaluate_open(changed(spike, 0.9), [], {}, now_ms).events
     assert (event.rule, event.at_least) == ("spike_runs", True)
+
+
+def test_detection_needs_no_alert_state_but_the_groups_it_is_handed(
+    frames: list[WindowFrame],
+) -> None:
+    detector = ShardDetector(RULES, SETTINGS)
+    for frame in frames[:230]:
+        detector.update(detector.detect_window(frame, {}, {}), {}, lambda *_: False)
+    spike = changed(frames[230], 0.9)
+    (finding,) = detector.detect_open(spike, [], {}, {}).findings
+    assert (finding.rule, finding.breach) == ("spike_runs", True)
+    assert detector.detect_open(spike, [], {}, {"spike_runs": {finding.group}}).findings == ()
 
 
 def test_a_window_too_far_ahead_is_not_judged_early(frames: list[WindowFrame]) -> None:
