@@ -17,10 +17,11 @@ from tocsin.flow.baseline.frames import sum_by_key
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.detect.run_tracker import RunTracker
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.runs import run_case, steps_of
 from tocsin.flow.rule_tests.series import EPOCH
 from tocsin.flow.rule_tests.weeks import blobs_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import RUN_HEADER, RUN_VERSION, ChangedRun, WindowFrame, join_series
 
 _VIEWS = (
@@ -86,17 +87,17 @@ def main(count: int = 10_000, warm: int = 200, measured: int = 30, weeks: int = 
     names = series_names(count)
     # The hours do not tell which models were in use: all of them would be new.
     rules = [rule for rule in load_rules() if rule.id != "new_model" or not weeks]
-    detector = ShardDetector(0, rules, DetectSettings(warmup_windows=60))
+    evaluator = ShardEvaluator(rules, DetectSettings(warmup_windows=60))
     if weeks:
-        detector.restore(past(names, weeks))
+        evaluator.restore(past(names, weeks))
     took = []
     events = 0
     for i in range(warm + measured):
         window = frame(names, EPOCH + i * 60, rng)
         began = time.process_time()
-        outcome = detector.close(window, (window.start + 60) * 1000)
+        result = evaluator.evaluate_window(window)
         took.append(time.process_time() - began)
-        events += len(outcome.events)
+        events += len(result.events)
     part = np.array(took[warm:]) / count * 1e6
     print(
         f"{count} series, {weeks} weeks known: mean {part.mean():.1f} us a series-window, median "
@@ -106,7 +107,7 @@ def main(count: int = 10_000, warm: int = 200, measured: int = 30, weeks: int = 
 
 
 def structural(count: int = 2_000, new: int = 2) -> float:
-    """Mean microseconds a step of all run rules, runs moving by `new` steps a look."""
+    """Mean microseconds a step of all run rules, runs moving by `new` steps a snapshot."""
     rng = np.random.default_rng(2)
     words = [
         [
@@ -120,20 +121,20 @@ def structural(count: int = 2_000, new: int = 2) -> float:
     track = RunTracker(load_rules())
     took, steps = 0.0, 0
     for upto in range(new, 24, new):
-        look = []
+        moved = []
         for run, _ in cases:
             held = steps_of(run)
             if upto - new < len(held):
                 part = held[:upto]
                 head = (RUN_VERSION, len(part), part["tokens"].sum(), part["cost_nano"].sum(), 0)
                 state = np.array(head, RUN_HEADER).tobytes() + part.tobytes()
-                look.append(ChangedRun(run.trace_id, state))
+                moved.append(ChangedRun(run.trace_id, state))
                 steps += len(part) - (upto - new)
         began = time.process_time()
-        for first in range(0, len(look), 200):
-            track.judge(look[first : first + 200], labels)
+        for first in range(0, len(moved), 200):
+            track.judge(moved[first : first + 200], labels)
         took += time.process_time() - began
-    print(f"{count} runs, {new} steps a look: {took / steps * 1e6:.1f} us a step")
+    print(f"{count} runs, {new} steps a snapshot: {took / steps * 1e6:.1f} us a step")
     return took / steps * 1e6
 
 

@@ -1,4 +1,4 @@
-"""Spans a second through a replay, and where its time goes: decode, fold, merge, look and judge.
+"""Spans a second through a replay, and where its time goes: decode, fold, merge and tick.
 
     python tests/bench/bench_replay.py [minutes]
 
@@ -34,7 +34,7 @@ _MINUTE_NS, _MS = 60_000_000_000, 1_000_000
 _STAGES: tuple[tuple[str, Any, str], ...] = (
     ("decode, place", engine, "place_batch"),
     ("fold windows", engine, "fold_windows"),
-    ("fold runs", engine, "fold_looks"),
+    ("fold runs", engine, "fold_run_parts"),
     ("merge", MemoryStore, "_merge"),
     ("tick", ShardOwner, "tick"),
 )

@@ -99,21 +99,21 @@ async def merge(store: RedisStore, label: str, merges: list[list[ShardFlush]], i
 async def read(store: RedisStore) -> None:
     """Print what watch pays for a tick of every shard."""
     began = time.perf_counter()
-    looks = [await store.look(shard, 0) for shard in range(SHARDS)]
+    snapshots = [await store.snapshot(shard, 0) for shard in range(SHARDS)]
     took = time.perf_counter() - began
-    changed = sum(len(look.changed) + len(look.runs) for look in looks)
-    print(f"{'look: changed series and runs':48} {changed / took:>12,.0f} /s")
+    changed = sum(len(snapshot.changed) + len(snapshot.runs) for snapshot in snapshots)
+    print(f"{'snapshot: changed series and runs':48} {changed / took:>12,.0f} /s")
     began, values = time.perf_counter(), 0
-    for look in looks:
-        frames = await store.windows(look.shard, look.windows, 60)
+    for snapshot in snapshots:
+        frames = await store.windows(snapshot.shard, snapshot.windows, 60)
         values += sum(len(frame.value) for frame in frames)
     took = time.perf_counter() - began
     print(f"{'windows: counters':48} {values / took:>12,.0f} /s")
     began = time.perf_counter()
     blobs: dict[str, bytes | None] = {f"b{i}": bytes(8_192) for i in range(100)}
-    for look in looks:
-        epoch = await store.claim(look.shard)
-        await store.save(look.shard, epoch, Saved(None, look.seq, blobs))
+    for snapshot in snapshots:
+        epoch = await store.claim(snapshot.shard)
+        await store.save(snapshot.shard, epoch, Saved(None, snapshot.seq, blobs))
     took = time.perf_counter() - began
     print(f"{'save: blobs of 8 KiB':48} {SHARDS * len(blobs) / took:>12,.0f} /s")
 

@@ -47,10 +47,10 @@ async def test_the_redis_user_may_do_all_that_the_store_does(guarded: str) -> No
         await store.initialise(0, {0: Position(0, None, None, 0)})
         assert [reply.applied for reply in await store.merge([flush])] == [True]
         epoch = await store.claim(0)
-        look = await store.look(0, 0)
-        assert look.windows == (0,)
+        snapshot = await store.snapshot(0, 0)
+        assert snapshot.windows == (0,)
         assert await store.windows(0, [0], 60)
-        assert await store.save(0, epoch, Saved(0, look.seq, {"a": b"b"}, (b"event",)))
+        assert await store.save(0, epoch, Saved(0, snapshot.seq, {"a": b"b"}, (b"event",)))
         assert await store.outbox(0) == [b"event"]
         assert await store.trim(0, epoch, 1)
         assert await store.load(0) == {"a": b"b"}

@@ -48,10 +48,10 @@ async def test_a_replayed_flush_is_refused_with_the_offset_to_go_on_at(bank: Ban
     store = await opened(bank)
     once = flush(0, 10, count(n=3), runs=[run_delta("t", 1, 2, 3)])
     await store.merge([once])
-    before = await store.look(0, 0)
+    before = await store.snapshot(0, 0)
     (again,) = await store.merge([once])
     assert (again.applied, again.expected) == (False, {0: 10})
-    assert await store.look(0, 0) == before
+    assert await store.snapshot(0, 0) == before
     assert await counters(store) == {LIVE: {"n": 3}}
 
 
@@ -87,9 +87,14 @@ async def test_one_wrong_fence_of_several_refuses_the_whole_flush(bank: Bank, wr
         )
         (reply,) = await store.merge([whole])
         assert (reply.applied, reply.expected) == (False, {0: 4, 1: 4, 2: 4})
-        look = await store.look(0, 0)
-        assert (look.seq, look.partitions, look.windows, look.runs) == (0, 0, (), ())
-        assert look.positions == dict.fromkeys(range(3), start)
+        snapshot = await store.snapshot(0, 0)
+        assert (snapshot.seq, snapshot.partitions, snapshot.windows, snapshot.runs) == (
+            0,
+            0,
+            (),
+            (),
+        )
+        assert snapshot.positions == dict.fromkeys(range(3), start)
         assert (await store.labels(0), await counters(store)) == ({}, {})
 
     await check(bank)
@@ -110,7 +115,7 @@ async def test_several_fences_move_together(bank: Bank) -> None:
     fences = (Fence(0, 0, 10, 50, 20), Fence(1, 0, 4, 60, None))
     (reply,) = await store.merge([ShardFlush(0, fences, 2, (count(),), (), ())])
     assert reply.expected == {0: 10, 1: 4}
-    assert (await store.look(0, 0)).positions == {
+    assert (await store.snapshot(0, 0)).positions == {
         0: Position(10, 50, 20, 0),
         1: Position(4, 60, None, 0),
     }
@@ -211,7 +216,7 @@ async def test_two_clients_merge_different_partitions_at_once(bank: Bank) -> Non
 
     await asyncio.gather(pour(one, 0), pour(two, 1))
     assert await counters(one) == {LIVE: {"n": 2 * rounds}}
-    assert (await one.look(0, 0)).seq == 2 * rounds
+    assert (await one.snapshot(0, 0)).seq == 2 * rounds
 
 
 @law
@@ -300,7 +305,7 @@ async def test_large_counters_are_exact_and_overflow_saturates(bank: Bank) -> No
     for at in range(3):
         await store.merge([flush(at, at + 1, count(n=2**53 - 1, cost=2**62, un=1))])
     assert await counters(store) == {LIVE: {"n": 3 * (2**53 - 1), "cost": COUNTER_MAX, "un": 3}}
-    (moved,) = (await store.look(0, 0)).changed
+    (moved,) = (await store.snapshot(0, 0)).changed
     assert moved.counts["n"] == 3 * (2**53 - 1)
 
 
@@ -313,19 +318,19 @@ async def test_a_flush_wider_than_luas_stack_is_applied_whole(bank: Bank) -> Non
     runs = [run_delta(f"t{i}", 1, 2, 3) for i in range(many)]
     wide = [count(series=name) for name in names]
     await store.merge([flush(0, 1, *wide, runs=runs, labels=labels)])
-    look = await store.look(0, 0)
-    assert {c.series for c in look.changed} == set(names)
-    assert len(look.runs) == many
+    snapshot = await store.snapshot(0, 0)
+    assert {c.series for c in snapshot.changed} == set(names)
+    assert len(snapshot.runs) == many
     assert await store.labels(0) == dict(labels)
     (frame,) = await store.windows(0, [60], 60)
     assert frame.series == tuple(names)
     epoch = await store.claim(0)
     blobs: dict[str, bytes | None] = {f"b{i}": b"x" for i in range(many)}
     outbox = tuple(b"%d" % i for i in range(many))
-    assert await store.save(0, epoch, Saved(60, look.seq, blobs, outbox))
+    assert await store.save(0, epoch, Saved(60, snapshot.seq, blobs, outbox))
     assert await store.load(0) == blobs
     assert await store.outbox(0) == list(outbox)
-    assert await store.save(0, epoch, Saved(60, look.seq, dict.fromkeys(blobs)))
+    assert await store.save(0, epoch, Saved(60, snapshot.seq, dict.fromkeys(blobs)))
     assert await store.load(0) == {}
 
 
@@ -333,8 +338,8 @@ async def test_a_flush_wider_than_luas_stack_is_applied_whole(bank: Bank) -> Non
 async def test_a_delta_without_counts_leaves_no_trace(bank: Bank) -> None:
     store = await opened(bank)
     await store.merge([flush(0, 1, WindowDelta(60, LIVE, ()))])
-    look = await store.look(0, 0)
-    assert (look.windows, look.changed, await counters(store)) == ((), (), {})
+    snapshot = await store.snapshot(0, 0)
+    assert (snapshot.windows, snapshot.changed, await counters(store)) == ((), (), {})
 
 
 @law

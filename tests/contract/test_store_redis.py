@@ -37,8 +37,8 @@ async def exercise(store: Store, shard: int = 0) -> None:
     (reply,) = await store.merge([flush(0, 1, count(), shard=shard, runs=runs, labels=labels)])
     assert reply.applied
     epoch = await store.claim(shard)
-    look = await store.look(shard, 0)
-    assert (len(look.changed), len(look.runs)) == (1, 1)
+    snapshot = await store.snapshot(shard, 0)
+    assert (len(snapshot.changed), len(snapshot.runs)) == (1, 1)
     assert await counters(store, shard=shard) != {}
     assert await store.labels(shard) == dict(labels)
     assert await store.save(shard, epoch, Saved(None, 0, {"b": b"1"}, (b"e", b"f")))
@@ -120,7 +120,7 @@ async def test_after_flushall_every_position_is_missing_and_the_owner_is_fenced(
         (reply,) = await store.merge([flush(1, 2, count())])
         assert (reply.applied, reply.expected) == (False, {0: None})
         assert not await store.save(0, epoch, Saved(60, 1, outbox=(b"x",)))
-        assert (await store.look(0, 1)).epoch != epoch
+        assert (await store.snapshot(0, 1)).epoch != epoch
         assert await store.claim(0) > epoch  # although the store forgot the last one
 
     await check(Bank(url, "t"))
@@ -135,7 +135,7 @@ async def test_a_full_store_takes_nothing_and_goes_on_when_there_is_room(launch:
         await store.merge([flush(0, 1, count(), runs=[run_delta("t", 1, 2, 3)])])
         epoch = await store.claim(0)
         await store.save(0, epoch, Saved(None, 0, {"old": b"1", "kept": b"1"}, (b"e",)))
-        before = await store.look(0, 0), await store.load(0), await counters(store)
+        before = await store.snapshot(0, 0), await store.load(0), await counters(store)
         async with Client.from_url(url) as client:
             await client.config_set("maxmemory", "1")
             more = flush(1, 2, count(), count(120), runs=[run_delta("t", 4)], labels=[("a", "b")])
@@ -148,7 +148,7 @@ async def test_a_full_store_takes_nothing_and_goes_on_when_there_is_room(launch:
             with pytest.raises(StoreFull):
                 await store.initialise(2, {9: (await store.positions([0]))[0, 0]})
             assert await store.trim(0, epoch, 1)  # makes room: never refused
-            after = await store.look(0, 0), await store.load(0), await counters(store)
+            after = await store.snapshot(0, 0), await store.load(0), await counters(store)
             assert after == before
             assert await store.labels(0) == {}
             await client.config_set("maxmemory", "0")
@@ -170,7 +170,7 @@ async def test_a_full_store_of_the_oldest_version_is_told_apart_too(oldest_url: 
             finally:
                 await client.config_set("maxmemory", "0")
         assert await counters(store) == {}
-        assert (await store.look(0, 0)).seq == 0
+        assert (await store.snapshot(0, 0)).seq == 0
 
     await check(Bank(oldest_url, "full"))
 
@@ -229,7 +229,7 @@ async def test_starts_of_expired_windows_do_not_pile_up(redis_server: Redis, pre
         await store.save(0, epoch, Saved(60 * 30, 1))
         await asyncio.sleep(0.2)
         for _ in range(3):
-            assert (await store.look(0, 0)).windows == ()
+            assert (await store.snapshot(0, 0)).windows == ()
         async with Client.from_url(redis_server.url) as client:
             assert await client.zcard(f"{prefix}:{{00}}:w") == 0
 
@@ -311,7 +311,7 @@ async def test_a_store_outlives_the_restart_of_its_server(redis_server: Redis, p
         await store.merge([flush(0, 1, count())])
         await asyncio.to_thread(redis_server.stop)
         with pytest.raises(StoreUnavailable):
-            await store.look(0, 0)
+            await store.snapshot(0, 0)
         await asyncio.to_thread(redis_server.start)
         await store.ping()
         assert await store.positions([0]) == {}

@@ -1,4 +1,4 @@
-"""One suite for both banks of the store: what watch relies on. Runs, look, save, time to live."""
+"""One suite for both banks of the store: what watch relies on: runs, snapshot, save, expiry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stores import CLOSED, LIVE, Bank, count, counters, flush, law, opened, run_delta, table
-from tocsin.store.base import LOOK_FIELDS, RUN_MIN_STEPS, Store
+from tocsin.store.base import RUN_MIN_STEPS, SNAPSHOT_FIELDS, Store
 from tocsin.store.memory import MemoryStore
 from tocsin.store.redis import RedisStore
 from tocsin.types import RING, RUN_HEADER, RUN_VERSION, SEP, STEP, Saved, join_series
@@ -18,7 +18,7 @@ from tocsin.types import RING, RUN_HEADER, RUN_VERSION, SEP, STEP, Saved, join_s
 
 async def run_of(store: Store, trace: str) -> tuple[dict[str, float], list[int]]:
     """The header and the end times of a run's steps."""
-    (state,) = [r.state for r in (await store.look(0, 0)).runs if r.trace_id == trace]
+    (state,) = [r.state for r in (await store.snapshot(0, 0)).runs if r.trace_id == trace]
     header = np.frombuffer(state, RUN_HEADER, 1)[0]
     steps = np.frombuffer(state, STEP, offset=RUN_HEADER.itemsize)
     return {name: float(header[name]) for name in RUN_HEADER.names or ()}, steps["end_ms"].tolist()
@@ -55,66 +55,77 @@ async def test_a_run_keeps_its_last_steps(bank: Bank) -> None:
 
 
 @law
-async def test_a_run_is_looked_at_once_it_can_hold_a_loop(bank: Bank) -> None:
+async def test_a_run_is_reported_once_it_can_hold_a_loop(bank: Bank) -> None:
     store = await opened(bank)
     for at in range(RUN_MIN_STEPS):
-        assert (await store.look(0, 0)).runs == ()
+        assert (await store.snapshot(0, 0)).runs == ()
         await store.merge([flush(at, at + 1, runs=[run_delta("t", at)])])
-    assert [run.trace_id for run in (await store.look(0, 0)).runs] == ["t"]
+    assert [run.trace_id for run in (await store.snapshot(0, 0)).runs] == ["t"]
 
 
-# ---- look and save ---------------------------------------------------------------------
-
-
-@law
-async def test_an_untouched_shard_looks_empty(bank: Bank) -> None:
-    look = await bank.open().look(3, 0)
-    assert (look.shard, look.epoch, look.evaluated, look.seq, look.partitions) == (3, 0, None, 0, 0)
-    assert (look.positions, look.windows, look.changed, look.runs) == ({}, (), (), ())
+# ---- snapshot and save ---------------------------------------------------------------------
 
 
 @law
-async def test_look_shows_counters_of_monotone_views_without_sketches(bank: Bank) -> None:
+async def test_an_untouched_shard_is_empty(bank: Bank) -> None:
+    snapshot = await bank.open().snapshot(3, 0)
+    assert (
+        snapshot.shard,
+        snapshot.epoch,
+        snapshot.evaluated,
+        snapshot.seq,
+        snapshot.partitions,
+    ) == (3, 0, None, 0, 0)
+    assert (snapshot.positions, snapshot.windows, snapshot.changed, snapshot.runs) == (
+        {},
+        (),
+        (),
+        (),
+    )
+
+
+@law
+async def test_a_snapshot_shows_counters_of_monotone_views_without_sketches(bank: Bank) -> None:
     store = await opened(bank)
-    shown = {name: i + 1 for i, name in enumerate(LOOK_FIELDS)}
+    shown = {name: i + 1 for i, name in enumerate(SNAPSHOT_FIELDS)}
     full = count(60, LIVE, **shown, **{"d:12": 4, "e:timeout": 1})
     await store.merge([flush(0, 1, full, count(60, CLOSED), count(120, LIVE, **{"d:1": 1}))])
-    look = await store.look(0, 0)
-    (moved,) = look.changed
+    snapshot = await store.snapshot(0, 0)
+    (moved,) = snapshot.changed
     assert (moved.window, moved.series, moved.counts) == (60, LIVE, shown)
-    assert (look.windows, look.partitions, look.seq) == ((60, 120), 2, 1)
+    assert (snapshot.windows, snapshot.partitions, snapshot.seq) == ((60, 120), 2, 1)
 
 
 @law
-async def test_look_tells_each_change_until_it_is_seen_or_saved(bank: Bank) -> None:
+async def test_a_snapshot_reports_each_change_until_it_is_seen_or_saved(bank: Bank) -> None:
     store = await opened(bank)
     other = LIVE + SEP + "b"
     runs = [run_delta("t", 1, 2, 3)]
     await store.merge([flush(0, 1, count(series=LIVE), count(series=other), runs=runs)])
-    first = await store.look(0, 0)
+    first = await store.snapshot(0, 0)
     assert {c.series for c in first.changed} == {LIVE, other}
     await store.merge([flush(1, 2, count(series=other))])
-    second = await store.look(0, first.seq)
+    second = await store.snapshot(0, first.seq)
     assert [(c.series, c.counts) for c in second.changed] == [(other, {"n": 2})]
     assert second.runs == ()
     epoch = await store.claim(0)
-    assert {c.series for c in (await store.look(0, 0)).changed} == {LIVE, other}
+    assert {c.series for c in (await store.snapshot(0, 0)).changed} == {LIVE, other}
     await store.save(0, epoch, Saved(None, first.seq))
-    after = await store.look(0, 0)  # a new owner starts at 0: it finds what was not saved
+    after = await store.snapshot(0, 0)  # a new owner starts at 0: it finds what was not saved
     assert [c.series for c in after.changed] == [other]
     assert after.runs == ()
 
 
 @law
-async def test_look_is_about_windows_after_the_evaluated_mark(bank: Bank) -> None:
+async def test_a_snapshot_is_about_windows_after_the_evaluated_mark(bank: Bank) -> None:
     store = await opened(bank)
     epoch = await store.claim(0)
     await store.merge([flush(0, 1, count(180), count(60), count(120))])
-    assert (await store.look(0, 0)).windows == (60, 120, 180)
+    assert (await store.snapshot(0, 0)).windows == (60, 120, 180)
     await store.save(0, epoch, Saved(120, 0))
-    look = await store.look(0, 0)
-    assert (look.evaluated, look.windows) == (120, (180,))
-    assert [c.window for c in look.changed] == [180]
+    snapshot = await store.snapshot(0, 0)
+    assert (snapshot.evaluated, snapshot.windows) == (120, (180,))
+    assert [c.window for c in snapshot.changed] == [180]
     assert await counters(store, 60) == {LIVE: {"n": 1}}  # kept for a late rebuild
 
 
@@ -124,7 +135,7 @@ async def test_the_evaluated_mark_never_goes_back(bank: Bank) -> None:
     epoch = await store.claim(0)
     for mark, expected in ((None, None), (0, 0), (120, 120), (60, 120), (None, 120), (180, 180)):
         assert await store.save(0, epoch, Saved(mark, 0))
-        assert (await store.look(0, 0)).evaluated == expected
+        assert (await store.snapshot(0, 0)).evaluated == expected
 
 
 @law
@@ -158,8 +169,8 @@ async def test_every_claim_is_later_than_all_before(bank: Bank) -> None:
     store, other = await opened(bank), bank.open()
     epochs = [await (store, other)[i % 2].claim(0) for i in range(5)]
     assert epochs == sorted(set(epochs))
-    assert (await store.look(0, 0)).epoch == epochs[-1]
-    assert (await store.look(1, 0)).epoch == 0
+    assert (await store.snapshot(0, 0)).epoch == epochs[-1]
+    assert (await store.snapshot(1, 0)).epoch == 0
 
 
 @law
@@ -169,10 +180,10 @@ async def test_an_owner_that_was_replaced_can_change_nothing(bank: Bank) -> None
     await zombie.save(0, old, Saved(60, 0, {"a": b"old"}, (b"1",)))
     await zombie.merge([flush(0, 1, count(120))])
     new = await owner.claim(0)
-    before = await owner.look(0, 0)
+    before = await owner.snapshot(0, 0)
     assert not await zombie.save(0, old, Saved(600, 9, {"a": None, "b": b"x"}, (b"2",)))
     assert not await zombie.trim(0, old, 1)
-    assert await owner.look(0, 0) == before
+    assert await owner.snapshot(0, 0) == before
     assert await owner.load(0) == {"a": b"old"}
     assert await owner.outbox(0) == [b"1"]
     assert await owner.trim(0, new, 1)
@@ -204,11 +215,11 @@ async def test_counters_and_runs_die_with_their_time_and_positions_stay(bank: Ba
     await store.merge([flush(0, 1, count(60), count(120), runs=runs, labels=[("ab", "x")])])
     await bank.elapse(0.3)
     await store.merge([flush(1, 2, count(120, n=5))])
-    look = await store.look(0, 0)
-    assert look.windows == (120,)
-    assert [(c.window, c.counts) for c in look.changed] == [(120, {"n": 5})]
-    assert look.runs == ()
-    assert look.positions[0].next == 2
+    snapshot = await store.snapshot(0, 0)
+    assert snapshot.windows == (120,)
+    assert [(c.window, c.counts) for c in snapshot.changed] == [(120, {"n": 5})]
+    assert snapshot.runs == ()
+    assert snapshot.positions[0].next == 2
     frames = await store.windows(0, [60, 120], 60)
     assert [table(frame) for frame in frames] == [{}, {LIVE: {"n": 5}}]
     assert await store.labels(0) == {"ab": "x"}
@@ -229,8 +240,8 @@ async def test_nothing_dies_before_its_time(bank: Bank) -> None:
     store = await opened(bank, window_ttl_s=30, run_ttl_s=30)
     await store.merge([flush(0, 1, count(60), runs=[run_delta("t", 1, 2, 3)])])
     await bank.elapse(0.05)
-    look = await store.look(0, 0)
-    assert (look.windows, len(look.runs)) == ((60,), 1)
+    snapshot = await store.snapshot(0, 0)
+    assert (snapshot.windows, len(snapshot.runs)) == ((60,), 1)
 
 
 # ---- bounds ----------------------------------------------------------------------------
@@ -248,22 +259,22 @@ async def test_the_oldest_changes_are_forgotten_beyond_the_limit(
         store = await opened(bank)
         for at, name in enumerate(names):
             await store.merge([flush(at, at + 1, count(series=name))])
-        assert [c.series for c in (await store.look(0, 0)).changed] == names[3:]
+        assert [c.series for c in (await store.snapshot(0, 0)).changed] == names[3:]
         assert set(await counters(store)) == set(names)
         # Of one merge that alone brings too many, the first by name are forgotten.
         at_once = flush(6, 7, *(count(series=name) for name in reversed(names)))
         await store.merge([at_once])
-        assert [c.series for c in (await store.look(0, 0)).changed] == names[3:]
+        assert [c.series for c in (await store.snapshot(0, 0)).changed] == names[3:]
 
     await check(bank)
 
 
-async def test_a_look_that_has_much_to_tell_stops_after_a_whole_merge(
+async def test_a_snapshot_with_many_changes_stops_after_a_whole_merge(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("memory", "redis"):
-        monkeypatch.setattr(f"tocsin.store.{module}.LOOK_LIMIT", 4)
-    sizes = (3, 2, 6, 1, 3, 4)  # changes a merge; a look takes what fits, at least one merge
+        monkeypatch.setattr(f"tocsin.store.{module}.SNAPSHOT_LIMIT", 4)
+    sizes = (3, 2, 6, 1, 3, 4)  # changes a merge; a snapshot takes what fits, at least one merge
 
     @law
     async def check(bank: Bank) -> None:
@@ -271,12 +282,12 @@ async def test_a_look_that_has_much_to_tell_stops_after_a_whole_merge(
         for at, size in enumerate(sizes):
             named = [count(series=join_series("live", f"{at}-{i}")) for i in range(size)]
             await store.merge([flush(at, at + 1, *named)])
-        seen, told = 0, []
-        while (look := await store.look(0, seen)).changed:
-            told.append((look.seq, len(look.changed)))
-            seen = look.seq
-        assert told == [(1, 3), (2, 2), (3, 6), (5, 4), (6, 4)]
-        assert look.seq == len(sizes)
+        seen, reported = 0, []
+        while (snapshot := await store.snapshot(0, seen)).changed:
+            reported.append((snapshot.seq, len(snapshot.changed)))
+            seen = snapshot.seq
+        assert reported == [(1, 3), (2, 2), (3, 6), (5, 4), (6, 4)]
+        assert snapshot.seq == len(sizes)
 
     await check(bank)
 

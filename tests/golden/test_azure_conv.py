@@ -15,8 +15,9 @@ import pytest
 
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import EPOCH, frame_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import join_series
 
 _WARMUP = 20
@@ -39,15 +40,15 @@ def minutes() -> list[Minute]:
 
 
 def replay(traffic: list[Minute]) -> list[tuple[int, AlertEvent]]:
-    detector = ShardDetector(0, load_rules(), DetectSettings(warmup_windows=_WARMUP))
+    evaluator = ShardEvaluator(load_rules(), DetectSettings(warmup_windows=_WARMUP))
     told = []
     for number, minute in enumerate(traffic):
         cells = (
             {key: {k: v for k, v in minute.items() if v} for key in _KEYS} if minute["n"] else {}
         )
         frame = frame_of(EPOCH + number * 60, 60, cells)
-        outcome = detector.close(frame, (frame.start + 60) * 1000)
-        told += [(number, event) for event in outcome.events]
+        result = evaluator.evaluate_window(frame)
+        told += [(number, event) for event in result.events]
     return told
 
 

@@ -16,7 +16,7 @@ from quality.watchman import Opening, Progress, watch
 from tocsin.demo.conditions import DAY, MONDAY, Fault, Service
 from tocsin.flow.baseline.frames import merge
 from tocsin.flow.baseline.history.calendars import Calendar
-from tocsin.flow.shard import DetectSettings
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.types import WindowFrame
 
 Change = Callable[[int, WindowFrame], WindowFrame | None]

@@ -11,7 +11,8 @@ from quality.fleet import Fleet
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.detect.shard_detector import DetectSettings
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import WindowFrame
 
 Progress = Callable[[int, int], None]
@@ -62,7 +63,7 @@ def watch(
         change: (index, window) -> what arrives instead; None = the window is never evaluated.
         progress: told (done, of).
     """
-    detector = ShardDetector(0, tuple(rules or load_rules()), settings or DetectSettings())
+    evaluator = ShardEvaluator(tuple(rules or load_rules()), settings or DetectSettings())
     indices, found = list(windows), Watched()
     for done, i in enumerate(indices, 1):
         frame = fleet.frame(i)
@@ -71,9 +72,9 @@ def watch(
             continue
         found.series.update(got.series)
         found.windows += 1
-        outcome = detector.close(got, (got.start + got.seconds) * 1_000)
+        result = evaluator.evaluate_window(got)
         found.openings += [
-            opening for event in outcome.events if (opening := _opening(event, fleet)) is not None
+            opening for event in result.events if (opening := _opening(event, fleet)) is not None
         ]
         if progress:
             progress(done, len(indices))

@@ -31,10 +31,10 @@ from unit.test_watch import loop_rows as overlapping_rows
 LOOP_MS = T0_NS // 1_000_000 + 120_000
 
 
-async def send(bench: Bench, *values: Any, told_ms: int | None = None) -> None:
+async def send(bench: Bench, *values: Any, reported_ms: int | None = None) -> None:
     """As if they had been told before the loop that the tests raise."""
     topic, producer, now = bench.config().topics.changes, bench.bus.producer(), bench.clock.now_ms()
-    bench.clock.set(LOOP_MS - 30_000 if told_ms is None else told_ms)
+    bench.clock.set(LOOP_MS - 30_000 if reported_ms is None else reported_ms)
     for value in values:
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()
         await producer.send(topic, value=raw)
@@ -118,7 +118,7 @@ def test_a_replay_of_the_topics_tells_what_was_told_live() -> None:
         rows = ROWS[:80] + loop_rows("loop", 5)
         await published(bench, rows)
         live = await told(bench, "opened")
-        await send(bench, deploy("1.3", 300), told_ms=live.at)  # too late for that event
+        await send(bench, deploy("1.3", 300), reported_ms=live.at)  # too late for that event
         await bench.until(lambda: len(feed.table) == 2)
         table = await changes_since(bench.bus, bench.config(), LOOP_MS)
         assert len(table) == 2

@@ -13,8 +13,9 @@ from tocsin.flow.alerts import Budget, Governor
 from tocsin.flow.alerts.contract import AlertReason, fingerprint_of
 from tocsin.flow.alerts.governor import SPENT
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import frames_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import Finding, join_series
 
 DAY_S = 86_400
@@ -34,7 +35,7 @@ def rang(governor: Governor, *days_ago: float, **fields: object) -> None:
             "fingerprint": fingerprint_of("spike", GROUP), "p": 1e-8, "severity": "warning",
             "at": int((NOW_S - ago * DAY_S) * 1000), **fields,
         })  # fmt: skip
-        governor.learn([opened])
+        governor.update([opened])
 
 
 def told(governor: Governor, finding: Finding = FINDING) -> Finding:
@@ -93,7 +94,7 @@ def test_only_openings_before_the_judged_window_count() -> None:
 def test_a_restored_governor_says_the_same(ago: list[float], page: bool) -> None:
     governor, back = Governor(Budget()), Governor(Budget())
     rang(governor, *ago, severity="critical" if page else "warning")
-    raw = governor.learn([event(2).model_copy(update={"p": 1e-9, "at": NOW_S * 1000 - 1})])
+    raw = governor.update([event(2).model_copy(update={"p": 1e-9, "at": NOW_S * 1000 - 1})])
     assert raw is not None
     back.restore(raw)
     assert told(back) == told(governor)
@@ -114,11 +115,9 @@ def test_a_detector_hears_its_governor(openings: int, rings: bool) -> None:
         opened = event(1).model_copy(update={
             "fingerprint": fingerprint, "p": 1e-8, "at": frames[0].start * 1000 - hour * 3_600_000,
         })  # fmt: skip
-        raw = governor.learn([opened]) or b""
+        raw = governor.update([opened]) or b""
     rules = [rule for rule in load_rules() if rule.id == "spike_runs"]
-    detector = ShardDetector(0, rules, DetectSettings(warmup_windows=60))
-    detector.restore({"g:governor": raw} if raw else {})
-    events = [
-        one for frame in frames for one in detector.close(frame, (frame.start + 60) * 1000).events
-    ]
+    evaluator = ShardEvaluator(rules, DetectSettings(warmup_windows=60))
+    evaluator.restore({"g:governor": raw} if raw else {})
+    events = [one for frame in frames for one in evaluator.evaluate_window(frame).events]
     assert bool(events) is rings

@@ -1,4 +1,4 @@
-"""Evidence keeps its promises: no look wears it out, and its price is known beforehand."""
+"""Evidence stays valid however often it is checked, and its price is known beforehand."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_the_e_value_is_the_likelihood_ratio_of_a_half_normal_mixture(
 def test_with_nothing_wrong_it_reaches_e_less_than_once_in_e_whenever_one_looks(
     drift: float,
 ) -> None:
-    """Ville's inequality, for looks at every minute of a day on 4,000 series."""
+    """Ville's inequality, for checks at every minute of a day on 4,000 series."""
     rng = np.random.default_rng(SEED)
-    series, looks, sigma, a_minute = 4_000, 1_440, 0.6, 30
+    series, checks, sigma, a_minute = 4_000, 1_440, 0.6, 30
     level = drift * rng.standard_normal(series)
     total, most = np.zeros(series), np.zeros(series)
-    for look in range(1, looks + 1):
+    for check in range(1, checks + 1):
         total += a_minute * level + sigma * math.sqrt(a_minute) * rng.standard_normal(series)
-        n = look * a_minute
+        n = check * a_minute
         var = np.full(series, sigma**2 / n + drift**2)
         most = np.maximum(most, mixture_e(total / n, var, math.log(1.2)))
     for e in (5.0, 20.0, 100.0):

@@ -192,7 +192,7 @@ def test_the_same_time_yesterday_widens_what_is_expected() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["n", "tokens"]))
 def test_whatever_crosses_a_spikes_bound_is_a_record(seed: int, signal: str) -> None:
-    """The cheap first look of `spike` loses nothing."""
+    """The cheap first pass of `spike` loses nothing."""
     rng = np.random.default_rng(seed)
     names = [join_series("runs_by_service", "prod", f"s{i}") for i in range(8)]
     rates = rng.lognormal(2, 2, len(names))

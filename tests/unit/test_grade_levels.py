@@ -16,9 +16,10 @@ from tocsin.flow.baseline.history import level_shifts
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.baseline.history.history import History
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import EPOCH, frame_of, frames_of
 from tocsin.flow.rule_tests.weeks import blobs_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import Change, WindowFrame, join_series
 
 RULES = [rule for rule in load_rules() if rule.id in {"spike_runs", "drop_runs", "flatline"}]
@@ -32,7 +33,7 @@ def frames(text: str, seed: int = 1, start: int = EPOCH) -> list[WindowFrame]:
 
 
 class Run:
-    """A detector that is fed frames, its store beside it."""
+    """An evaluator that is fed frames, its store beside it."""
 
     def __init__(
         self, weekly: Sequence[float] = (), settings: DetectSettings = SETTINGS, start: int = EPOCH
@@ -47,14 +48,14 @@ class Run:
         self.resume()
 
     def resume(self) -> None:
-        self.detector = ShardDetector(0, RULES, self.settings)
-        self.detector.restore(self.blobs)
+        self.evaluator = ShardEvaluator(RULES, self.settings)
+        self.evaluator.restore(self.blobs)
 
     def feed(self, windows: Sequence[WindowFrame], changes: ChangeTable | None = None) -> Run:
         for frame in windows:
-            outcome = self.detector.close(frame, (frame.start + 300) * 1000, changes)
-            self.events += outcome.events
-            for key, value in outcome.blobs.items():
+            result = self.evaluator.evaluate_window(frame, changes)
+            self.events += result.events
+            for key, value in result.blobs.items():
                 if value is None:
                     self.blobs.pop(key, None)
                 else:
@@ -111,8 +112,8 @@ def test_a_new_level_is_told_once_and_is_normal_within_a_day(
 
 def test_an_acknowledged_level_is_normal_at_once() -> None:
     run = Run([480.0] * 24).feed(frames(f"~40/30x{6 * HOUR - 1} ~800/30x{2 * HOUR - 1}", seed=3))
-    (state,) = run.detector.states.values()
-    run.detector._states = {
+    (state,) = run.evaluator.alerts.states.values()
+    run.evaluator.alerts._states = {
         state.fingerprint: msgspec.structs.replace(state, status="acknowledged")
     }
     later = frames(f"~800/30x{3 * HOUR - 1} ~9000/30x2", start=EPOCH + 8 * 3600, seed=5)
@@ -189,7 +190,7 @@ def test_noise_about_a_new_mean_is_a_level_and_a_ramp_is_not_yet() -> None:
 
 
 def _expected(run: Run) -> float:
-    history = run.detector._history
+    history = run.evaluator.detector.history
     row = history.rows([SHOP])
     assert history.last is not None
     found = expect(history, "n", row, at=history.last + 300, warmup=24)

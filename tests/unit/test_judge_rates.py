@@ -10,8 +10,9 @@ import pytest
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.detect.detectors.rate import Counts, UsualRate, exceeds, risen, shortest
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import frames_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import CostBudget
 
 RULES = {rule.id: rule for rule in load_rules()}
@@ -52,15 +53,15 @@ def told(
     """Events of some rules, inhibition left out; optionally restarted from blobs."""
     chosen = [RULES[name].model_copy(update={"inhibited_by": ()}) for name in rules]
     settings = DetectSettings(warmup_windows=60, cost_budgets=BUDGETS)
-    detector, blobs = ShardDetector(0, chosen, settings), dict[str, bytes]()
+    evaluator, blobs = ShardEvaluator(chosen, settings), dict[str, bytes]()
     events: list[AlertEvent] = []
     for i, frame in enumerate(frames_of(series, seed=seed)):
         if restart_every and i % restart_every == restart_every - 1:
-            detector = ShardDetector(0, chosen, settings)
-            detector.restore(blobs)
-        outcome = detector.close(frame, (frame.start + frame.seconds) * 1_000)
-        events += outcome.events
-        for key, raw in outcome.blobs.items():
+            evaluator = ShardEvaluator(chosen, settings)
+            evaluator.restore(blobs)
+        result = evaluator.evaluate_window(frame)
+        events += result.events
+        for key, raw in result.blobs.items():
             if raw is None:
                 blobs.pop(key, None)
             else:
@@ -152,10 +153,10 @@ def test_a_stand_in_that_is_how_a_service_works_is_told_of_for_a_day_only() -> N
         "calls_by_substitution substituted=auto model=large": "5x219",
     }
     settings = DetectSettings(window_s=900, warmup_windows=10)
-    detector = ShardDetector(0, [RULES["model_substituted"]], settings)
+    evaluator = ShardEvaluator([RULES["model_substituted"]], settings)
     breaches = []
     for i, frame in enumerate(frames_of(usual, window_s=900)):
-        events = detector.close(frame, (frame.start + 900) * 1_000).events
+        events = evaluator.evaluate_window(frame).events
         breaches += [(i, event.status) for event in events]
     assert breaches[0][1] == "firing"
     assert any(status == "resolved" and i < 200 for i, status in breaches)
@@ -207,7 +208,7 @@ def healthy(rule: str, part: float, per_minute: float, rng: np.random.Generator)
 
 
 def has_risen(rule: str, counts: Counts, usual: float, day: float) -> np.ndarray:
-    """The look at what has risen, of series that are known to fail at `usual` in `day` calls."""
+    """The check of what has risen, of series that are known to fail at `usual` in `day` calls."""
     size = len(counts.k)
     usual_rate = UsualRate(
         np.full(size, usual * day), np.full(size, day), np.full(size, 0.002), np.ones(size, bool)

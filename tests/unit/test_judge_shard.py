@@ -8,8 +8,9 @@ import pytest
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings, ShardDetector
 from tocsin.flow.rule_tests.series import EPOCH, frames_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import ChangedSeries, WindowFrame
 
 RULES = load_rules()
@@ -38,7 +39,7 @@ def run(
     early: bool = False,
 ) -> list[AlertEvent]:
     """Events of all frames; optionally restarted from blobs, optionally seen while open."""
-    detector, blobs = ShardDetector(0, rules, settings), dict[str, bytes]()
+    evaluator, blobs = ShardEvaluator(rules, settings), dict[str, bytes]()
     events: list[AlertEvent] = []
 
     def keep(outcome_blobs: dict[str, bytes | None]) -> None:
@@ -50,16 +51,16 @@ def run(
 
     for i, frame in enumerate(frames):
         if restart_every and i and i % restart_every == 0:
-            detector = ShardDetector(0, rules, settings)
-            detector.restore(blobs)
+            evaluator = ShardEvaluator(rules, settings)
+            evaluator.restore(blobs)
         if early:
             for part in (0.3, 0.7, 1.0):
-                outcome = detector.open(changed(frame, part), [], {}, frame.start * 1000)
-                events += outcome.events
-                keep(dict(outcome.blobs))
-        outcome = detector.close(frame, (frame.start + frame.seconds) * 1000)
-        events += outcome.events
-        keep(dict(outcome.blobs))
+                result = evaluator.evaluate_open(changed(frame, part), [], {}, frame.start * 1000)
+                events += result.events
+                keep(dict(result.blobs))
+        result = evaluator.evaluate_window(frame)
+        events += result.events
+        keep(dict(result.blobs))
     return events
 
 
@@ -158,29 +159,42 @@ def test_what_is_odd_by_all_of_its_past_is_told_the_same_whatever_the_restarts(
 
 
 def test_an_open_window_is_judged_once_it_crosses_its_bound(frames: list[WindowFrame]) -> None:
-    detector = ShardDetector(0, RULES, SETTINGS)
+    evaluator = ShardEvaluator(RULES, SETTINGS)
     for frame in frames[:230]:
-        detector.close(frame, (frame.start + 60) * 1000)
+        evaluator.evaluate_window(frame)
     spike = frames[230]
     now_ms = (spike.start + 20) * 1000
-    assert not detector.open(changed(spike, 0.1), [], {}, now_ms).events
-    (event,) = detector.open(changed(spike, 0.9), [], {}, now_ms).events
+    assert not evaluator.evaluate_open(changed(spike, 0.1), [], {}, now_ms).events
+    (event,) = evaluator.evaluate_open(changed(spike, 0.9), [], {}, now_ms).events
     assert (event.rule, event.at_least) == ("spike_runs", True)
 
 
+def test_detection_needs_no_alert_state_but_the_groups_it_is_handed(
+    frames: list[WindowFrame],
+) -> None:
+    detector = ShardDetector(RULES, SETTINGS)
+    for frame in frames[:230]:
+        detector.update(detector.detect_window(frame, {}, {}), {}, lambda *_: False)
+    spike = changed(frames[230], 0.9)
+    (finding,) = detector.detect_open(spike, [], {}, {}).findings
+    assert (finding.rule, finding.breach) == ("spike_runs", True)
+    assert detector.detect_open(spike, [], {}, {"spike_runs": {finding.group}}).findings == ()
+
+
 def test_a_window_too_far_ahead_is_not_judged_early(frames: list[WindowFrame]) -> None:
-    detector = ShardDetector(0, RULES, SETTINGS)
+    evaluator = ShardEvaluator(RULES, SETTINGS)
     for frame in frames[:200]:
-        detector.close(frame, (frame.start + 60) * 1000)
-    assert not detector.open(changed(frames[230], 1.0), [], {}, frames[230].start * 1000).events
+        evaluator.evaluate_window(frame)
+    ahead = frames[230]
+    assert not evaluator.evaluate_open(changed(ahead, 1.0), [], {}, ahead.start * 1000).events
 
 
 def test_windows_that_were_left_out_are_unknown_and_no_silence() -> None:
-    detector = ShardDetector(0, RULES, SETTINGS)
+    evaluator = ShardEvaluator(RULES, SETTINGS)
     calm = frames_of({"runs_by_service": "50x99 _x10 50x4"})
     for frame in [*calm[:100], *calm[110:]]:
-        outcome = detector.close(frame, (frame.start + 60) * 1000)
-        assert not outcome.events
+        result = evaluator.evaluate_window(frame)
+        assert not result.events
 
 
 def test_our_own_outage_is_no_silence() -> None:

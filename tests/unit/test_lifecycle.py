@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tocsin.flow.alerts import AlertState, Policy, acknowledge, advance
@@ -281,6 +282,13 @@ def test_a_state_of_another_version_is_refused() -> None:
     raw = next(iter(story.states.values())).encode()
     with pytest.raises(ValueError, match="version"):
         AlertState.decode(b"\x63" + raw[1:])
+
+
+def test_a_state_is_stored_under_the_names_of_its_version() -> None:
+    story = Story()
+    story.tell("!")
+    stored = msgspec.msgpack.decode(next(iter(story.states.values())).encode()[1:])
+    assert (stored["told_score"], stored["told_members"]) == (1.0, 1)
 
 
 def test_what_windows_burnt_adds_up_each_window_once() -> None:

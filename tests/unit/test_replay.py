@@ -156,7 +156,7 @@ def nested(trace: str, end_ns: int) -> list[dict[str, Any]]:
 def far_apart(usual: str) -> list[bytes]:
     """Five hours of runs, then three hours of nothing, then a few that are held against them.
 
-    One of the few is so long that a batch is cut into looks.
+    One of the few is so long that a batch is cut into parts.
     """
     begun = [T0_NS + i * 2 * 60_000_000_000 for i in range(150)]
     later = T0_NS + 8 * HOUR_NS

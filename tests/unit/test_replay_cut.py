@@ -41,7 +41,7 @@ def test_no_part_brings_more_of_a_run_than_it_may(
 
 
 @given(PARTITION, st.integers(1, 6))
-def test_a_look_ends_only_where_the_next_record_would_be_too_much(
+def test_a_part_ends_only_where_the_next_record_would_be_too_much(
     records: list[list[str]], most: int
 ) -> None:
     spans = batch([records])
@@ -55,5 +55,5 @@ def test_a_look_ends_only_where_the_next_record_would_be_too_much(
         assert alone or begun.height == 0 or max(together.values()) > most
 
 
-def test_a_batch_of_short_runs_is_one_look() -> None:
+def test_a_batch_of_short_runs_is_one_part() -> None:
     assert not cut(batch([[[f"t{i % 40}"] for i in range(400)]])).any()

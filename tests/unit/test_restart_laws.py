@@ -16,8 +16,9 @@ from tocsin.flow.baseline.history.history import QUARTERS, History
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S, TRACES
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import frames_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import WindowFrame, join_series
 
 RULES = load_rules()
@@ -28,18 +29,18 @@ _WHO_LIVES = {"runs_by_service service=alive": f"~100x{_DEAD + _DAY + 8} ~1900x4
 
 
 def lived(
-    detector: ShardDetector, frames: list[WindowFrame]
+    evaluator: ShardEvaluator, frames: list[WindowFrame]
 ) -> Iterator[tuple[list[AlertEvent], dict[str, bytes]]]:
     """After each window its events, and all that is stored."""
     blobs: dict[str, bytes] = {}
     for frame in frames:
-        outcome = detector.close(frame, (frame.start + frame.seconds) * 1_000)
-        for key, raw in outcome.blobs.items():
+        result = evaluator.evaluate_window(frame)
+        for key, raw in result.blobs.items():
             if raw is None:
                 blobs.pop(key, None)
             else:
                 blobs[key] = raw
-        yield list(outcome.events), dict(blobs)
+        yield list(result.events), dict(blobs)
 
 
 @pytest.mark.parametrize("series", [_WHO_DIES, _WHO_DIES | _WHO_LIVES], ids=["alone", "beside"])
@@ -51,20 +52,20 @@ def test_a_series_dead_for_a_day_under_an_alert_is_no_trouble_to_a_restart(
     rules = [rule for rule in RULES if rule.id in ("flatline", "spike_runs", "residual_runs")]
     settings = DetectSettings(window_s=_FIVE_S, warmup_windows=60)
     frames = frames_of(series, window_s=_FIVE_S, seed=4)
-    live, back = (ShardDetector(0, rules, settings) for _ in range(2))
+    live, back = (ShardEvaluator(rules, settings) for _ in range(2))
     *_, (_, blobs) = lived(live, frames[:until])
     marks = [decode(raw)[1] for key, raw in blobs.items() if key.startswith("q:")]
     assert any("service\x1fprod\x1fdead" in name for out in marks for name in out.get("n", ()))
     back.restore(blobs)
-    one, other = live._history, back._history
+    one, other = live.detector.history, back.detector.history
     names = sorted(name for name in one.catalog.names if name)
     assert sorted(name for name in other.catalog.names if name) == names
     at = frames[until].start
     lived_day, stored_day = (h.counts.quarters("n", h.rows(names), at) for h in (one, other))
     assert np.array_equal(lived_day, stored_day, equal_nan=True)
     said = [
-        [event.encode() for events, _ in lived(detector, frames[until:]) for event in events]
-        for detector in (live, back)
+        [event.encode() for events, _ in lived(evaluator, frames[until:]) for event in events]
+        for evaluator in (live, back)
     ]
     assert said[0] == said[1]
     assert len(said[0]) >= len(series)  # the old alert ends, the new one is told
@@ -76,7 +77,7 @@ def test_odd_values_are_told_whatever_the_length_of_the_windows(window_s: int) -
     rules = [rule for rule in RULES if rule.id == "residual_runs"]
     settings = DetectSettings(window_s=window_s, warmup_windows=60)
     frames = frames_of({"runs_by_service": "~100/1000x299 ~400/1000x11"}, window_s=window_s)
-    live = ShardDetector(0, rules, settings)
+    live = ShardEvaluator(rules, settings)
     events = [event for told, _ in lived(live, frames) for event in told]
     assert [(event.rule, event.reason) for event in events] == [("residual_runs", "opened")]
 

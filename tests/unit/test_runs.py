@@ -49,7 +49,7 @@ def with_steps(run: ChangedRun, steps: np.ndarray) -> ChangedRun:
 
 
 def live(run: ChangedRun, labels: dict[str, str], sizes: Iterable[int]) -> list[AlertEvent]:
-    """The run told look by look, its ring rolling, through judge and lifecycle."""
+    """The run in snapshot after snapshot, its ring rolling, through detection and alerts."""
     steps = steps_of(run)
     states: dict[str, AlertState] = {}
     events: list[AlertEvent] = []
@@ -198,7 +198,9 @@ def texts(draw: st.DrawFn) -> str:
 
 
 @given(texts(), st.lists(st.integers(1, 12), min_size=200, max_size=200))
-def test_events_do_not_depend_on_how_many_steps_a_look_brings(text: str, sizes: list[int]) -> None:
+def test_events_do_not_depend_on_how_many_steps_a_snapshot_brings(
+    text: str, sizes: list[int]
+) -> None:
     run, labels = run_case(text + " llm")
     one = live(run, labels, [1] * len(steps_of(run)))
     many = live(run, labels, sizes)

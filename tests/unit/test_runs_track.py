@@ -10,9 +10,10 @@ import pytest
 
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.runs import EPOCH_MS, run_case, steps_of
 from tocsin.flow.rule_tests.series import frame_of
-from tocsin.flow.shard import DetectSettings, Outcome, ShardDetector
+from tocsin.flow.shard import Evaluated, ShardEvaluator
 from tocsin.store.memory import merge_run
 from tocsin.types import STEP, ChangedRun, RunDelta
 
@@ -85,12 +86,12 @@ def windows() -> list[int]:
 
 def told(log: Log, sizes: Iterator[int], restart_every: int = 0) -> list[AlertEvent]:
     """Events of the log, cut into flushes of these sizes, restarted every so many ticks."""
-    detector, blobs = ShardDetector(0, RUN_RULES, DetectSettings()), dict[str, bytes]()
+    evaluator, blobs = ShardEvaluator(RUN_RULES, DetectSettings()), dict[str, bytes]()
     events: list[AlertEvent] = []
 
-    def keep(outcome: Outcome) -> None:
-        events.extend(outcome.events)
-        for key, value in outcome.blobs.items():
+    def keep(result: Evaluated) -> None:
+        events.extend(result.events)
+        for key, value in result.blobs.items():
             if value is None:
                 blobs.pop(key, None)
             else:
@@ -99,13 +100,13 @@ def told(log: Log, sizes: Iterator[int], restart_every: int = 0) -> list[AlertEv
     left = windows()
     for number, (runs, reached, mark) in enumerate(log.ticks(sizes)):
         if restart_every and number % restart_every == 0:
-            detector = ShardDetector(0, RUN_RULES, DetectSettings())
-            detector.restore(blobs)
-        detector.see(runs, log.labels)
+            evaluator = ShardEvaluator(RUN_RULES, DetectSettings())
+            evaluator.restore(blobs)
+        evaluator.detector.note_runs(runs, log.labels)
         while left and (left[0] + 60) * 1_000 <= mark:
-            keep(detector.close(frame_of(left[0], 60, {}), (left[0] + 60) * 1_000))
+            keep(evaluator.evaluate_window(frame_of(left[0], 60, {})))
             del left[0]
-        keep(detector.open([], runs, log.labels, reached))
+        keep(evaluator.evaluate_open([], runs, log.labels, reached))
     return events
 
 

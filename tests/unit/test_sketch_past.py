@@ -17,8 +17,9 @@ from tocsin.flow.baseline.history.sketch_history import (
 )
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import EPOCH, frame_of, frames_of
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import join_series
 
 SERIES = join_series("calls_by_model", "prod", "shop", "gpt-5")
@@ -26,12 +27,12 @@ RULES = [rule for rule in load_rules() if rule.id == "latency_calls"]
 SETTINGS = DetectSettings(warmup_windows=60)
 
 
-def lived(detector: ShardDetector) -> History:
-    return detector._history
+def lived(evaluator: ShardEvaluator) -> History:
+    return evaluator.detector.history
 
 
-def bad_in_baseline(detector: ShardDetector, healthy_most: int) -> int:
-    history = lived(detector)
+def bad_in_baseline(evaluator: ShardEvaluator, healthy_most: int) -> int:
+    history = lived(evaluator)
     rows = history.catalog.rows((SERIES,))
     base = history.sketches["duration"].baseline
     return int(sketch.above(base, rows, np.array([healthy_most]))[0])
@@ -45,22 +46,22 @@ def test_a_regression_never_enters_its_own_baseline_from_whichever_minute_it_beg
     text = f"{rate}@2000~0.3x{onset} {rate}@6000~0.1x{400 - onset}"
     frames = frames_of({"calls_by_model model=gpt-5": text})
     healthy_most = max(int(f[2:]) for f in frames[0].fields if f.startswith("d:"))
-    detector = ShardDetector(0, RULES, SETTINGS)
+    evaluator = ShardEvaluator(RULES, SETTINGS)
     fired = False
     for frame in frames:
-        outcome = detector.close(frame, (frame.start + 60) * 1000)
-        fired |= any(event.status == "firing" for event in outcome.events)
-        assert bad_in_baseline(detector, healthy_most) == 0
+        result = evaluator.evaluate_window(frame)
+        fired |= any(event.status == "firing" for event in result.events)
+        assert bad_in_baseline(evaluator, healthy_most) == 0
     assert fired
 
 
 def test_what_was_spoilt_is_spoilt_after_a_restart() -> None:
     text = "40@2000~0.3x246 40@6000~0.1x149"
     frames = frames_of({"calls_by_model model=gpt-5": text})
-    live, blobs = ShardDetector(0, RULES, SETTINGS), dict[str, bytes | None]()
+    live, blobs = ShardEvaluator(RULES, SETTINGS), dict[str, bytes | None]()
     for frame in frames:
-        blobs |= live.close(frame, (frame.start + 60) * 1000).blobs
-    back = ShardDetector(0, RULES, SETTINGS)
+        blobs |= live.evaluate_window(frame).blobs
+    back = ShardEvaluator(RULES, SETTINGS)
     back.restore({key: raw for key, raw in blobs.items() if raw is not None})
     one, other = (lived(d).sketches["duration"].baseline for d in (live, back))
     assert one.count.sum() > 0

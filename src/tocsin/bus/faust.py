@@ -67,7 +67,7 @@ def build_app(config: Config, holder: ShardHolder) -> faust.App:
     )  # fmt: skip
 
     @app.agent(topic, concurrency=1)
-    async def look(stream: Any) -> None:
+    async def on_notice(stream: Any) -> None:
         async for event in stream.events():
             holder.notice(event.message.partition)
 

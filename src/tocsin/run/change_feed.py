@@ -23,7 +23,7 @@ from tocsin.run.dlq.write import publish_dlq_records
 from tocsin.run.from_config import ingest_settings
 from tocsin.types import Record
 
-#: How far back a worker looks, and keeps, at least.
+#: How far back a worker reads changes, and how long it keeps them, at least.
 KEPT_MS: Final = 24 * 3_600_000
 _RECORDS, _POLL_MS = 1_000, 500
 _REPLAYED = 100_000  # changes of one service that a replay may need

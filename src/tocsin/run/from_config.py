@@ -6,7 +6,9 @@ from tocsin.config import Config
 from tocsin.flow.alerts import Budget
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.decode import Limits
-from tocsin.flow.shard import DetectSettings
+from tocsin.flow.detect.detector import Rule
+from tocsin.flow.detect.shard_detector import DetectSettings, Observer
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.flow.windows.event_time import TimeRules
 from tocsin.run.batch import IngestSettings
 from tocsin.run.prices import load_prices
@@ -49,8 +51,15 @@ def detect_settings(config: Config) -> DetectSettings:
             config.timezone, config.holidays, tuple(map(QuietHours.parse, config.quiet_hours))
         ),
         young_days=config.watch.young_days,
-        budget=Budget(
-            episodes_a_day=config.watch.false_episodes_per_day,
-            pages_a_day=config.watch.pages_per_day,
-        ),
     )
+
+
+def evaluator_of(
+    config: Config, rules: tuple[Rule, ...], observer: Observer | None = None
+) -> ShardEvaluator:
+    """A new evaluator of one shard, as configured; `observer` receives its closed windows."""
+    budget = Budget(
+        episodes_a_day=config.watch.false_episodes_per_day,
+        pages_a_day=config.watch.pages_per_day,
+    )
+    return ShardEvaluator(rules, detect_settings(config), budget, observer)

@@ -1,4 +1,4 @@
-"""One tick of one shard: look, close what is closed, judge, save, publish.
+"""One tick of one shard: snapshot, findings, events, annotate, save, publish.
 
 Nothing is published that was not saved first, in the same step as the state it came from.
 So whatever instant a worker dies at, an event id never carries two contents.
@@ -14,12 +14,12 @@ import numpy as np
 
 from tocsin import metrics as m
 from tocsin.bus.base import Producer
-from tocsin.flow.alerts.annotate import ChangeTable, overlaid
+from tocsin.flow.alerts.annotate import ChangeTable, annotate
 from tocsin.flow.alerts.contract import AlertEvent
-from tocsin.flow.shard import Outcome, ShardDetector
+from tocsin.flow.shard import Evaluated, ShardEvaluator
 from tocsin.flow.windows.watermark import closed_windows, low_watermark
 from tocsin.store.base import Store
-from tocsin.types import RUN_HEADER, STEP, Look, Saved
+from tocsin.types import RUN_HEADER, STEP, Saved, Snapshot
 
 #: Counters live this share of their time to live before a window counts as gone.
 _SAFE = 0.9
@@ -33,18 +33,18 @@ class Fenced(Exception):  # noqa: N818 - a condition, not a fault: another worke
 
 @dataclass(slots=True)
 class ShardOwner:
-    """A shard this worker owns: its detector, and how far it has looked."""
+    """A shard this worker owns: its evaluator, and the newest merge it has evaluated."""
 
     shard: int
     epoch: int
-    detector: ShardDetector
+    evaluator: ShardEvaluator
     store: Store
     producer: Producer
     topic: str  # of the alerts
     window_s: int
     retention_s: int  # how long the store keeps a window's counters
     metrics: m.Metrics
-    #: What was changed of late; part of what is saved, so that a repeat says the same.
+    #: Recent changes. Events are annotated before they are saved: a repeat has the same content.
     changes: ChangeTable = field(default_factory=ChangeTable)
     stalled_after_ms: int = 300_000
     seen: int = 0
@@ -59,7 +59,7 @@ class ShardOwner:
     async def claim(
         cls,
         shard: int,
-        detector: ShardDetector,
+        evaluator: ShardEvaluator,
         store: Store,
         producer: Producer,
         *,
@@ -72,78 +72,65 @@ class ShardOwner:
     ) -> ShardOwner:
         """Take the shard over: fence the former owner, restore, publish what it left behind."""
         epoch = await store.claim(shard)
-        detector.restore(await store.load(shard))
+        evaluator.restore(await store.load(shard))
         owner = cls(
-            shard, epoch, detector, store, producer, topic, window_s, retention_s, metrics,
+            shard, epoch, evaluator, store, producer, topic, window_s, retention_s, metrics,
             ChangeTable() if changes is None else changes, stalled_after_ms,
         )  # fmt: skip
         await owner._publish(await store.outbox(shard))
         return owner
 
     async def tick(self, now_ms: int | None = None) -> tuple[AlertEvent, ...]:
-        """Evaluate whatever is closable or has moved. Raises Fenced.
+        """Evaluate whatever can be closed or has moved since the last tick. Raises Fenced.
 
         Args:
             now_ms: the clock, if our own lag is to be judged too (by shard 0).
         """
-        look = await self.store.look(self.shard, self.seen)
-        if look.epoch != self.epoch:
+        snapshot = await self.store.snapshot(self.shard, self.seen)
+        if snapshot.epoch != self.epoch:
             raise Fenced
-        starts = self._closable(look)
-        lag = self._lag(now_ms)
-        if not starts and look.seq == self.seen and not lag.events:
+        starts = self._closable(snapshot)
+        lag = self._evaluate_lag(now_ms)
+        if not starts and snapshot.seq == self.seen and not lag.events:
             return ()
-        events = list(lag.events)
-        blobs = dict(lag.blobs)
-        # While windows are left, what moved waits: it is judged by all that is known by then.
+        labels = await self._read_labels(snapshot)
+        frames = await self.store.windows(self.shard, starts, self.window_s) if starts else []
         catches_up = bool(starts) and self._closes(starts[-1] + self.window_s)
-        if starts and look.runs:
-            self.detector.see(look.runs, await self._names(look))
-        for frame in await self.store.windows(self.shard, starts, self.window_s) if starts else ():
-            outcome = self.detector.close(
-                frame, (frame.start + frame.seconds) * 1_000, self.changes
-            )
-            events += outcome.events
-            blobs |= outcome.blobs
-        if (look.changed or look.runs) and not catches_up:
-            outcome = self.detector.open(
-                look.changed, look.runs, await self._names(look), _reached_ms(look)
-            )
-            events += outcome.events
-            blobs |= outcome.blobs
-        events = overlaid(events, self.changes)
+        # Findings move the alerts within: window by window, each judged before it is learned.
+        moved = self.evaluator.evaluate(
+            snapshot, frames, labels, self.changes, catches_up=catches_up
+        )
+        result = Evaluated.total([lag, moved])
+        events = annotate(result.events, self.changes)
         outbox = tuple(event.encode() for event in events)
-        seen = self.seen if catches_up else look.seq
-        saved = Saved(starts[-1] if starts else None, seen, blobs, outbox)
-        if not await self.store.save(self.shard, self.epoch, saved):
-            self.metrics.add(m.FENCED_WRITES, stage="watch")
-            raise Fenced
+        seen = self.seen if catches_up else snapshot.seq
+        await self._save(Saved(starts[-1] if starts else None, seen, result.blobs, outbox))
         self.seen = seen
         self.closed += len(starts)
         await self._publish(outbox)
         return tuple(events)
 
-    def _lag(self, now_ms: int | None) -> Outcome:
-        """Judge our own lag. One that shrinks is a catch-up, and no news."""
+    def _evaluate_lag(self, now_ms: int | None) -> Evaluated:
+        """Judge our own lag. While it shrinks we catch up, and no alert opens."""
         if now_ms is None or self.shard or self.low_ms is None:
-            return Outcome()
+            return Evaluated()
         behind_ms = now_ms - self.low_ms
         if self._lag_was is None or now_ms - self._lag_was[0] >= _LAG_EVERY_MS:
             self._shrinks = self._lag_was is None or behind_ms < self._lag_was[1]
             self._lag_was = now_ms, behind_ms
         if behind_ms > self.stalled_after_ms and self._shrinks:
-            return Outcome()
-        return self.detector.behind(self.low_ms, now_ms, self.stalled_after_ms)
+            return Evaluated()
+        return self.evaluator.evaluate_lag(self.low_ms, now_ms, self.stalled_after_ms)
 
-    def _closable(self, look: Look) -> list[int]:
-        self.low_ms = low_watermark(look.positions, look.partitions)
+    def _closable(self, snapshot: Snapshot) -> list[int]:
+        self.low_ms = low_watermark(snapshot.positions, snapshot.partitions)
         if self.low_ms is None:
             return []
         return closed_windows(
             self.low_ms,
-            evaluated=look.evaluated,
-            held=look.windows,
-            complete_from_ms=max(p.complete_from_ms for p in look.positions.values()),
+            evaluated=snapshot.evaluated,
+            held=snapshot.windows,
+            complete_from_ms=max(p.complete_from_ms for p in snapshot.positions.values()),
             window_s=self.window_s,
             oldest_s=self.low_ms // 1_000 - int(self.retention_s * _SAFE),
         )
@@ -152,13 +139,18 @@ class ShardOwner:
         """Whether the topic is complete up to the end of the window that starts there."""
         return self.low_ms is not None and (start + self.window_s) * 1_000 <= self.low_ms
 
-    async def _names(self, look: Look) -> dict[str, str]:
-        """The label table; read again only when a run names a label not seen before."""
-        rings = b"".join(run.state[RUN_HEADER.itemsize :] for run in look.runs)
+    async def _read_labels(self, snapshot: Snapshot) -> dict[str, str]:
+        """The label table, kept; read again only when a run names a label not seen before."""
+        rings = b"".join(run.state[RUN_HEADER.itemsize :] for run in snapshot.runs)
         named = np.unique(np.frombuffer(rings, STEP)["label"]).tolist()
         if not {f"{label:016x}" for label in named} <= self.labels.keys():
             self.labels = await self.store.labels(self.shard)
         return self.labels
+
+    async def _save(self, saved: Saved) -> None:
+        if not await self.store.save(self.shard, self.epoch, saved):
+            self.metrics.add(m.FENCED_WRITES, stage="watch")
+            raise Fenced
 
     async def _publish(self, outbox: Sequence[bytes]) -> None:
         """Publish saved events in order, then forget them."""
@@ -179,8 +171,3 @@ class ShardOwner:
         await asyncio.gather(*acks)
         if not await self.store.trim(self.shard, self.epoch, len(outbox)):
             raise Fenced
-
-
-def _reached_ms(look: Look) -> int:
-    """The event time the log has reached: what counts as now for open windows and runs."""
-    return max((p.high_ms for p in look.positions.values() if p.high_ms is not None), default=0)

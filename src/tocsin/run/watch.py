@@ -1,7 +1,7 @@
 """watch: windows in Redis to alerts on the topic. Faust says which shards are ours.
 
 A flush notice or the clock makes a shard due; every due shard gets one tick (`tick.py`).
-A notice only says "look": a lost or repeated one is harmless.
+A notice carries no data, so a lost or a repeated one is harmless.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from tocsin.bus.base import Bus, Producer
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.detect.detector import Rule
-from tocsin.flow.shard import ShardDetector
 from tocsin.run.change_feed import ChangeFeed
-from tocsin.run.from_config import detect_settings
+from tocsin.run.from_config import evaluator_of
 from tocsin.run.tick import Fenced, ShardOwner
 from tocsin.store.base import Store
 
@@ -66,18 +65,18 @@ class Watch:
             await self._producer.stop()
 
     async def assigned(self, shards: frozenset[int]) -> None:
-        """These shards are ours now. The loop takes them over: here nothing can fail."""
+        """These shards are ours now. The loop claims them: a failure must surface there."""
         self._assigned = shards
         self.notice(*shards)
 
     async def revoked(self, shards: frozenset[int]) -> None:
-        """Let go; nothing has to be handed over, and a tick under way is fenced."""
+        """Drop these shards; all state is in the store, and a tick under way is fenced."""
         self._assigned -= shards
         for shard in shards:
             self._owned.pop(shard, None)
 
     def notice(self, *shards: int) -> None:
-        """There is something to look at in these shards."""
+        """These shards have changed: tick them."""
         self._due.update(shards)
         self._wake.set()
 
@@ -114,7 +113,7 @@ class Watch:
             return None
         owner = await ShardOwner.claim(
             shard,
-            ShardDetector(shard, self._rules, detect_settings(self._config)),
+            evaluator_of(self._config, self._rules),
             self._store,
             self._producer,
             topic=self._config.topics.alerts,

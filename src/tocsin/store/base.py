@@ -13,17 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from tocsin.errors import UserError
-from tocsin.types import Look, MergeReply, Position, Saved, ShardFlush, WindowFrame
+from tocsin.types import MergeReply, Position, Saved, ShardFlush, Snapshot, WindowFrame
 
-#: Counters `look` returns for an open window: all that monotone rules read, no sketch.
-LOOK_FIELDS = ("n", "err", "to", "in", "out", "cr", "cw", "rs", "cost", "un")
-#: A run with fewer steps in its ring cannot hold a loop, so `look` does not report it.
+#: Counters `snapshot` returns for an open window: all that monotone rules read, no sketch.
+SNAPSHOT_FIELDS = ("n", "err", "to", "in", "out", "cr", "cw", "rs", "cost", "un")
+#: A run with fewer steps in its ring cannot hold a loop, so `snapshot` does not report it.
 RUN_MIN_STEPS = 3
-#: Changes kept for `look` per shard while no watcher looks; the oldest are forgotten first.
+#: Changes kept per shard while no watcher reads them; the oldest are forgotten first.
 DIRTY_LIMIT = 200_000
-#: Changes one `look` returns, up to whole merges: a watcher that was away comes back to many
+#: Changes one `snapshot` returns, up to whole merges: a watcher that was away comes back to many
 #: runs of some KiB each, and Redis serves nobody else while it collects them (0.2 s for these).
-LOOK_LIMIT = 20_000
+SNAPSHOT_LIMIT = 20_000
 #: Labels kept per shard. They are names of low cardinality; this bounds a producer's mistake.
 LABEL_LIMIT = 100_000
 #: Counters saturate here: the largest integer of a Redis hash field.
@@ -73,13 +73,13 @@ class Store(Protocol):
         """Own the shard: return a new epoch, larger than any before; older owners are fenced."""
         ...
 
-    async def look(self, shard: int, seen: int) -> Look:
+    async def snapshot(self, shard: int, seen: int) -> Snapshot:
         """Read marks and positions, and what moved in merges after `seen`.
 
         `windows` and `changed` tell of windows later than the evaluated mark; `changed` of
         series in monotone views only; `runs` of runs with RUN_MIN_STEPS or more. Beyond
-        LOOK_LIMIT changes it stops after a merge: `seq` is the last merge it covers, and the
-        rest comes with the next look.
+        SNAPSHOT_LIMIT changes it stops after a merge: `seq` is the last merge it covers, and the
+        rest comes with the next snapshot.
         """
         ...
 

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from tocsin.store.base import LOOK_FIELDS
+from tocsin.store.base import SNAPSHOT_FIELDS
 from tocsin.types import (
     SEP,
     ChangedRun,
     ChangedSeries,
-    Look,
     MergeReply,
     Position,
     ShardFlush,
+    Snapshot,
     WindowFrame,
 )
 
 _encode = msgspec.msgpack.Encoder().encode
-_look_decoder = msgspec.msgpack.Decoder(
+_snapshot_decoder = msgspec.msgpack.Decoder(
     # An empty Lua table is packed as an empty array, so no shape is ambiguous here.
     tuple[list[str], list[int], list[int | str | list[str | bool]], int]
 )
@@ -85,21 +85,21 @@ def read_positions(meta: Mapping[str, str]) -> dict[int, Position]:
     }
 
 
-def unpack_look(shard: int, answer: Sequence[bytes]) -> Look:
-    """Read the answer of look.lua."""
-    flat, starts, moved, covered = _look_decoder.decode(answer[0])
+def unpack_snapshot(shard: int, answer: Sequence[bytes]) -> Snapshot:
+    """Read the answer of snapshot.lua."""
+    flat, starts, moved, covered = _snapshot_decoder.decode(answer[0])
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
     changed = []
     for window, series, values in zip(moved[::3], moved[1::3], moved[2::3], strict=True):
         assert isinstance(window, int)
         assert isinstance(series, str)
         assert isinstance(values, list)
-        held = zip(LOOK_FIELDS, values, strict=True)
+        held = zip(SNAPSHOT_FIELDS, values, strict=True)
         counts = {name: int(value) for name, value in held if value is not False}
         if counts:
             changed.append(ChangedSeries(window, series, counts))
     evaluated = meta.get("evaluated")
-    return Look(
+    return Snapshot(
         shard=shard,
         epoch=int(meta.get("epoch", 0)),
         evaluated=None if evaluated is None else int(evaluated),

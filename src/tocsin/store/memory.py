@@ -20,10 +20,10 @@ from tocsin.store.base import (
     COUNTER_MAX,
     DIRTY_LIMIT,
     LABEL_LIMIT,
-    LOOK_FIELDS,
-    LOOK_LIMIT,
     RUN_MIN_STEPS,
     RUN_TTL_S,
+    SNAPSHOT_FIELDS,
+    SNAPSHOT_LIMIT,
     WINDOW_TTL_S,
     check_fenced,
 )
@@ -37,12 +37,12 @@ from tocsin.types import (
     ChangedRun,
     ChangedSeries,
     Fence,
-    Look,
     MergeReply,
     Position,
     RunDelta,
     Saved,
     ShardFlush,
+    Snapshot,
     WindowDelta,
     WindowFrame,
 )
@@ -114,7 +114,7 @@ class _Shard:
         return (len(state) - RUN_HEADER.itemsize) // STEP.itemsize
 
     def touch(self, member: str) -> None:
-        """Note for `look` that this merge moved a series or a run."""
+        """Note for `snapshot` that this merge moved a series or a run."""
         self.dirty.pop(member, None)
         self.dirty[member] = self.seq
 
@@ -126,12 +126,12 @@ class _Shard:
                 del self.dirty[member]
 
     def changed(self, member: str) -> ChangedSeries | None:
-        """What `look` tells of a touched series: nothing once it is evaluated or expired."""
+        """What `snapshot` reports of a touched series: nothing once it is evaluated or expired."""
         window, _, series = member[1:].partition(SEP)
         if self.evaluated is not None and int(window) <= self.evaluated:
             return None
         held = self.windows.get(int(window), {}).get(series, {})
-        counts = {name: held[name] for name in LOOK_FIELDS if name in held}
+        counts = {name: held[name] for name in SNAPSHOT_FIELDS if name in held}
         return ChangedSeries(int(window), series, counts) if counts else None
 
 
@@ -226,17 +226,17 @@ class MemoryStore:
         held.epoch = max(held.epoch + 1, self._clock.now_ms())
         return held.epoch
 
-    async def look(self, shard: int, seen: int) -> Look:
+    async def snapshot(self, shard: int, seen: int) -> Snapshot:
         held = self._at(shard)
         moved = sorted((seq, member) for member, seq in held.dirty.items() if seq > seen)
         covered = held.seq
-        if len(moved) > LOOK_LIMIT:  # whole merges only, and at least one
-            covered = max(moved[0][0], moved[LOOK_LIMIT][0] - 1)
+        if len(moved) > SNAPSHOT_LIMIT:  # whole merges only, and at least one
+            covered = max(moved[0][0], moved[SNAPSHOT_LIMIT][0] - 1)
             moved = [(seq, member) for seq, member in moved if seq <= covered]
         changed = [held.changed(member) for _, member in moved if member[0] == "w"]
         traces = [member[1:] for _, member in moved if member[0] == "r"]
         open_windows = [w for w in held.windows if held.evaluated is None or w > held.evaluated]
-        return Look(
+        return Snapshot(
             shard=shard,
             epoch=held.epoch,
             evaluated=held.evaluated,

@@ -13,7 +13,7 @@
 --
 -- ARGV[1] = msgpack of [fences, partitions, watched, rest, runs, labels, account, limits]:
 --   fences   [[partition, first, next, high or nil, mark or nil], ...]
---   watched  [window, series, [field, by, ...], ...]  series that monotone rules look at
+--   watched  [window, series, [field, by, ...], ...]  series that monotone rules read
 --   rest     the same, for all others
 --   runs     [trace, spans, tokens, cost, first_ms, bytes of steps, ...]
 --   labels   [label, name, ...]

@@ -21,10 +21,10 @@ from redis.backoff import NoBackoff
 from tocsin.store.base import (
     DIRTY_LIMIT,
     LABEL_LIMIT,
-    LOOK_FIELDS,
-    LOOK_LIMIT,
     RUN_MIN_STEPS,
     RUN_TTL_S,
+    SNAPSHOT_FIELDS,
+    SNAPSHOT_LIMIT,
     WINDOW_TTL_S,
     check_fenced,
 )
@@ -32,19 +32,19 @@ from tocsin.store.encoding import (
     pack_flush,
     read_positions,
     unpack_frame,
-    unpack_look,
     unpack_merge,
+    unpack_snapshot,
 )
 from tocsin.store.redis_errors import explain
 from tocsin.types import (
     RING,
     RUN_VERSION,
     STEP,
-    Look,
     MergeReply,
     Position,
     Saved,
     ShardFlush,
+    Snapshot,
     WindowFrame,
 )
 
@@ -63,11 +63,11 @@ class RedisStore:
         url: redis://, rediss:// (TLS) or unix://, with credentials and database if any.
         prefix: first part of every key.
         shards: how many shards `positions` asks.
-        monotone: views whose series `look` reports while their window is open.
+        monotone: views whose series `snapshot` reports while their window is open.
         cluster: the url names a node of a Redis Cluster.
         window_ttl_s, run_ttl_s: wall-clock life of a window's counters and of an idle run.
         timeout_s: of one round trip. A call is never repeated on its own, because `save` and
-            `trim` are not idempotent; the caller looks again and decides.
+            `trim` are not idempotent; the caller reads the shard again and decides.
     """
 
     def __init__(
@@ -144,8 +144,10 @@ class RedisStore:
     async def claim(self, shard: int) -> int:
         return int(await self._run("claim", shard))
 
-    async def look(self, shard: int, seen: int) -> Look:
-        return unpack_look(shard, await self._run("look", shard, seen, LOOK_LIMIT, *LOOK_FIELDS))
+    async def snapshot(self, shard: int, seen: int) -> Snapshot:
+        return unpack_snapshot(
+            shard, await self._run("snapshot", shard, seen, SNAPSHOT_LIMIT, *SNAPSHOT_FIELDS)
+        )
 
     async def windows(self, shard: int, starts: Sequence[int], seconds: int) -> list[WindowFrame]:
         frames = []

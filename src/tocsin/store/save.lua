@@ -4,7 +4,7 @@
 --   base .. meta    HASH  epoch, evaluated
 --   base .. blobs   HASH  name -> bytes (baselines, alert states)
 --   base .. out     LIST  encoded events not yet published and trimmed
---   base .. dirty   ZSET  forgets what the tick has looked at
+--   base .. dirty   ZSET  forgets the changes the tick has evaluated
 -- ARGV = epoch, evaluated or '', seen, how many blobs to set, how many to delete,
 --        then name, bytes of each blob to set; names to delete; events.
 -- Returns 1, or 0 if the epoch has moved on.

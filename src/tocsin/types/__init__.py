@@ -10,7 +10,7 @@ from __future__ import annotations
 from tocsin.types.arrays import Bools, Floats, Ints
 from tocsin.types.baselines import Baseline
 from tocsin.types.changes import EVERY, Change, ChangeKind
-from tocsin.types.findings import SEVERITIES, Contributor, Finding, Severity, Status
+from tocsin.types.findings import SEVERITIES, Contributor, Finding, Group, Severity, Status
 from tocsin.types.hours import QuietHours
 from tocsin.types.names import NANO, NONE, OVERFLOW, SEP, join_series, shard_of, split_series
 from tocsin.types.objectives import BUDGETED, OBJECTIVES, CostBudget, Slo
@@ -30,11 +30,11 @@ from tocsin.types.runs import (
 from tocsin.types.shards import (
     ChangedSeries,
     Fence,
-    Look,
     MergeReply,
     Position,
     Saved,
     ShardFlush,
+    Snapshot,
     WindowDelta,
     WindowFrame,
 )
@@ -73,9 +73,9 @@ __all__ = [
     "Fence",
     "Finding",
     "Floats",
+    "Group",
     "Ints",
     "Kind",
-    "Look",
     "MergeReply",
     "Position",
     "QuietHours",
@@ -87,6 +87,7 @@ __all__ = [
     "Severity",
     "ShardFlush",
     "Slo",
+    "Snapshot",
     "Status",
     "Unit",
     "WindowDelta",

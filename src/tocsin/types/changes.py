@@ -32,5 +32,5 @@ class Change:
     name: str  # of what was changed: the service, flag, prompt, setting or route
     value: str  # its version or variant from then on; may be empty
     source: str  # who says so
-    #: When it was told: its record's timestamp. Told again it is the same change.
-    told_ms: int = field(default=0, compare=False)
+    #: When it was reported: its record's timestamp. Reported again it is the same change.
+    reported_ms: int = field(default=0, compare=False)

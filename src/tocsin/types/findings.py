@@ -1,4 +1,4 @@
-"""What judge hands to lifecycle: findings, and how grave they are."""
+"""What detection hands to alerts: findings, and how severe they are."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ Severity = Literal["info", "warning", "critical"]
 Status = Literal["pending", "firing", "acknowledged", "suppressed", "resolved", "expired"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 
+#: group_by dimension -> value, in the order of the rule: what one alert is about.
+Group = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Contributor:
-    """A dimension value that drives a finding, and its part of the change (0..1)."""
+    """A dimension value that drives a finding, and its share of the change (0..1)."""
 
     dimension: str
     value: str
@@ -29,7 +32,7 @@ class Finding:
 
     rule: str
     series: str  # the series key, or `run SEP env SEP service SEP trace_id`
-    group: tuple[tuple[str, str], ...]  # group_by dimension -> value; the alert's identity
+    group: Group  # with the rule, the alert's identity
     window: int  # start of the window it was judged in
     at_ms: int  # event time at which it became true: the window's end, or the step's end
     breach: bool

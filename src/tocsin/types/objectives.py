@@ -1,4 +1,4 @@
-"""What a user promises: latency objectives, and what model calls may cost."""
+"""Latency objectives, and cost budgets of model calls."""
 
 from __future__ import annotations
 

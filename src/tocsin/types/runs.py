@@ -45,7 +45,7 @@ class RunDelta:
 
 @dataclass(frozen=True, slots=True)
 class ChangedRun:
-    """A run that moved since the last look: RUN_HEADER bytes, then STEP records, unsorted."""
+    """A run that moved since the last snapshot: RUN_HEADER bytes, then STEP records, unsorted."""
 
     trace_id: str
     state: bytes

@@ -1,4 +1,4 @@
-"""Shards between fold, store and watch: what a flush brings, and what a look finds."""
+"""Shards between fold, store and watch: what a flush adds, and what a snapshot shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tocsin.types.runs import ChangedRun, RunDelta
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What a flush says of one source partition: it carries the offsets [first, next)."""
+    """The offsets [first, next) of one source partition that a flush carries, and its progress."""
 
     partition: int
     first: int
@@ -38,7 +38,7 @@ class WindowDelta:
 
 @dataclass(frozen=True, slots=True)
 class ShardFlush:
-    """All that one flush brings to one shard; applied whole or not at all."""
+    """All that one flush adds to one shard; applied whole or not at all."""
 
     shard: int
     fences: tuple[Fence, ...]
@@ -46,7 +46,7 @@ class ShardFlush:
     windows: tuple[WindowDelta, ...]
     runs: tuple[RunDelta, ...]
     labels: tuple[tuple[str, str], ...]  # (STEP.label as 16 hex digits, readable name)
-    #: The books: (partition, outcome, spans), added to the shard's account in the same step,
+    #: (partition, outcome, spans), added to the shard's account in the same step,
     #: so that consumed = aggregated + late + filtered + dead-lettered holds across crashes.
     account: tuple[tuple[int, str, int], ...] = ()
 
@@ -76,7 +76,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ChangedSeries:
-    """An open window's counters (not its sketches) that moved since the last look."""
+    """An open window's counters (not its sketches) that moved since the last snapshot."""
 
     window: int
     series: str
@@ -84,13 +84,13 @@ class ChangedSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One shard as watch finds it: marks, watermarks, and what moved since `seen`."""
+class Snapshot:
+    """What the store returns of one shard: marks, watermarks, and what moved since `seen`."""
 
     shard: int
     epoch: int
     evaluated: int | None  # the newest window that was evaluated
-    seq: int  # the newest merge this look covers; the next look's `seen`
+    seq: int  # the newest merge this snapshot covers; `seen` of the next one
     partitions: int  # of the spans topic; 0 while nothing was merged
     positions: Mapping[int, Position]
     windows: tuple[int, ...]  # starts of the windows that hold counters, ascending
@@ -119,6 +119,6 @@ class Saved:
     """All that one tick of watch writes to one shard; refused if the epoch has moved on."""
 
     evaluated: int | None  # new mark, never lower than before; None leaves it
-    seen: int  # merges this tick has looked at; forgets the changes up to here
+    seen: int  # the newest merge this tick has evaluated; changes up to it are forgotten
     blobs: Mapping[str, bytes | None] = field(default_factory=dict)  # None deletes
     outbox: tuple[bytes, ...] = ()  # encoded alert events, to be published in this order

@@ -1,9 +1,8 @@
 """Findings and time move alerts: one pure step.
 
-Everything happens in order of event time: before a finding is heard, whatever time alone
-does up to that instant is done. So a run of findings gives the same events however it is
-cut into ticks, and a replay tells the same story as the live run. Each state is a value;
-a tick replaces it, never edits it.
+Findings are applied in order of event time. Before each, all that time alone does up to that
+instant is done. So the same findings give the same events however they are cut into ticks, and
+a replay gives the events of the live run. A state is a value: it is replaced, never edited.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 
 from tocsin.flow.alerts.contract import AlertEvent, AlertReason, AlertStatus, digest, fingerprint_of
 from tocsin.flow.alerts.event import event_of
-from tocsin.flow.alerts.member import judged
+from tocsin.flow.alerts.member import after_finding
 from tocsin.flow.alerts.policy import Policy, depths
 from tocsin.flow.alerts.state import AlertState, Member, due_ms, pruned
 from tocsin.types import SEVERITIES, Finding, split_series
@@ -34,13 +33,13 @@ def advance(
     closed_ms: int | None = None,
     runs_ms: int | None = None,
 ) -> tuple[dict[str, AlertState], tuple[AlertEvent, ...]]:
-    """The states (by fingerprint) after these findings and up to `now_ms`, and what changed.
+    """The states (by fingerprint) after these findings and up to `now_ms`, and the events.
 
-    `now_ms` is the event time of the tick; it should not go back. Alerts of window rules grow
-    old only up to `closed_ms`, the end of the last window that was judged (`now_ms` if not
-    given): while windows cannot close, for lag, nothing expires for want of judgement. Those
-    of run rules grow old only up to `runs_ms`: what runs did up to then has been heard.
-    States that have nothing more to say are gone from the result. A state whose rule has no
+    `now_ms` is the event time of the tick; it should not go back. Alerts of window rules age
+    only up to `closed_ms`, the end of the last window that was judged (`now_ms` if not given):
+    while windows cannot close, for lag, no alert expires for want of findings. Those of run
+    rules age only up to `runs_ms`, the time up to which runs were judged. Ended states are
+    dropped once neither flapping nor a latched member needs them. A state whose rule has no
     policy any more expires.
 
     Raises:
@@ -48,13 +47,13 @@ def advance(
     """
     tick = _Tick(states, policies)
     order = tick.order
-    heard = sorted(findings, key=lambda f: (f.at_ms, order[f.rule], f.rule, f.group, f.series))
+    ordered = sorted(findings, key=lambda f: (f.at_ms, order[f.rule], f.rule, f.group, f.series))
     closed = now_ms if closed_ms is None else min(closed_ms, now_ms)
     runs = now_ms if runs_ms is None else min(runs_ms, now_ms)
-    for finding in heard:
+    for finding in ordered:
         before = min(finding.at_ms, now_ms) - 1
         tick.pass_time(min(before, runs), min(before, closed))
-        tick.hear(finding)
+        tick.apply(finding)
     tick.pass_time(runs, closed)
     return tick.states, tuple(tick.events)
 
@@ -66,24 +65,24 @@ def acknowledge(
     at_ms: int,
     policies: Mapping[str, Policy],
 ) -> tuple[dict[str, AlertState], tuple[AlertEvent, ...]]:
-    """Somebody has seen a firing alert. Any other alert, or an unknown one, stays as it is."""
+    """Mark a firing alert as acknowledged. Any other, or an unknown one, stays unchanged."""
     tick = _Tick(states, policies)
     state = states.get(fingerprint)
     if state is not None and state.status == "firing":
         changed = replace(state, status="acknowledged", actor=actor)
-        tick.tell(changed, AlertReason.ACKNOWLEDGED, at_ms, "firing")
+        tick.emit(changed, AlertReason.ACKNOWLEDGED, at_ms, "firing")
     return tick.states, tuple(tick.events)
 
 
 class _Tick:
-    """The working copy of one call."""
+    """The states and events of one call, while it changes them."""
 
     def __init__(self, states: Mapping[str, AlertState], policies: Mapping[str, Policy]) -> None:
         self.states = dict(states)
         self.policies = policies
         self.order = depths(policies.values())
         self.events: list[AlertEvent] = []
-        # What is due when: of rules on runs, and of rules on windows.
+        # (due time, fingerprint) of each state: of rules on runs, and of rules on windows.
         self._due: tuple[list[tuple[int, str]], list[tuple[int, str]]] = ([], [])
         for state in states.values():
             self._queue(state).append(self._entry(state))
@@ -93,7 +92,7 @@ class _Tick:
     # ---- time ------------------------------------------------------------------------
 
     def pass_time(self, runs_ms: int, windows_ms: int) -> None:
-        """Do all that time alone does to alerts up to and with these instants, in order."""
+        """Do all that time alone does to alerts up to and including these instants, in order."""
         limits = (runs_ms, windows_ms)
         while ripe := [
             queue
@@ -103,9 +102,9 @@ class _Tick:
             due, key = entry = heapq.heappop(min(ripe, key=lambda queue: queue[0]))
             state = self.states.get(key)
             if state is not None and self._entry(state) == entry:
-                self._time_is_up(state, due)
+                self._expire_due(state, due)
 
-    def _time_is_up(self, state: AlertState, at_ms: int) -> None:
+    def _expire_due(self, state: AlertState, at_ms: int) -> None:
         policy = self.policies.get(state.rule)
         if not state.is_open():
             del self.states[state.fingerprint]
@@ -133,19 +132,19 @@ class _Tick:
 
     # ---- findings --------------------------------------------------------------------
 
-    def hear(self, finding: Finding) -> None:
+    def apply(self, finding: Finding) -> None:
         policy = self.policies[finding.rule]
         key = fingerprint_of(finding.rule, finding.group)
         state = self.states.get(key)
         before = state.members.get(finding.series) if state is not None else None
-        member = judged(before, finding, policy)
+        member = after_finding(before, finding, policy)
         if member is None or member is before:
             return
         state = _with(state or _pending(key, finding), finding.series, member)
-        if finding.series not in state.members:  # one of too many
+        if finding.series not in state.members:  # dropped: the alert has MEMBERS others
             return
         if state.is_open():
-            self._goes_on(state, finding, opened=member.open and not (before and before.open))
+            self._update_open(state, finding, opened=member.open and not (before and before.open))
         elif member.open:
             self._open(state, finding)
         elif any(m.bits or m.latched for m in state.members.values()) or state.ended_ms:
@@ -154,7 +153,7 @@ class _Tick:
             self.states.pop(key, None)
 
     def _open(self, state: AlertState, finding: Finding) -> None:
-        """The alert starts, or starts again; told as suppressed if another explains it."""
+        """The alert opens or reopens; as suppressed if an open alert explains it."""
         policy = self.policies[state.rule]
         at_ms = max(finding.at_ms, state.changed_ms)
         since = at_ms - policy.flap_within_s * 1000
@@ -187,11 +186,11 @@ class _Tick:
             last=finding,
             actor="",
         )
-        self.tell(state, reason, at_ms, previous, inhibitor)
+        self.emit(state, reason, at_ms, previous, inhibitor)
         self._suppress_below(state, at_ms)
 
-    def _goes_on(self, state: AlertState, finding: Finding, *, opened: bool) -> None:
-        """An open alert hears a finding: worse, wider, no longer explained, or over."""
+    def _update_open(self, state: AlertState, finding: Finding, *, opened: bool) -> None:
+        """Apply a finding to an open alert: it may escalate, widen, be unsuppressed or end."""
         policy = self.policies[state.rule]
         at_ms = max(finding.at_ms, state.changed_ms)
         member = state.members[finding.series]
@@ -203,8 +202,8 @@ class _Tick:
                 self._keep(state)
             return
         worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(state.severity)
-        grown = finding.score >= 2 * max(1.0, state.told_score)
-        wider = opened and len(state.took_part()) >= 2 * max(1, state.told_members)
+        grown = finding.score >= 2 * max(1.0, state.emitted_score)
+        wider = opened and len(state.took_part()) >= 2 * max(1, state.emitted_members)
         previous = cast("AlertStatus", state.status)
         if finding.breach and worse:
             state = replace(state, severity=finding.severity, last=finding)
@@ -213,13 +212,13 @@ class _Tick:
         if state.status == "suppressed":
             if finding.breach and not self._inhibitor(state):
                 state = replace(state, status="firing", last=finding)
-                self.tell(state, AlertReason.UNSUPPRESSED, at_ms, previous)
+                self.emit(state, AlertReason.UNSUPPRESSED, at_ms, previous)
             else:
                 self._keep(state)
         elif finding.breach and worse:
-            self.tell(replace(state, status="firing"), AlertReason.ESCALATED, at_ms, previous)
+            self.emit(replace(state, status="firing"), AlertReason.ESCALATED, at_ms, previous)
         elif finding.breach and (grown or wider) and not (state.flapping and policy.window_s):
-            self.tell(state, AlertReason.UPDATED, at_ms, previous)
+            self.emit(state, AlertReason.UPDATED, at_ms, previous)
         else:
             self._keep(state)
 
@@ -228,13 +227,13 @@ class _Tick:
         status = "expired" if reason is AlertReason.EXPIRED else "resolved"
         at_ms = max(at_ms, state.changed_ms)
         state = replace(state, status=status, ended_ms=at_ms, flapping=False)
-        self.tell(state, reason, at_ms, previous)
+        self.emit(state, reason, at_ms, previous)
         self._release_below(state, at_ms)
 
     # ---- inhibition ------------------------------------------------------------------
 
     def _explains(self, upper: AlertState, lower: AlertState) -> bool:
-        """Two rules that stand in a circle explain nothing: better told twice than never."""
+        """Whether an alert inhibits another; rules that inhibit each other in a circle do not."""
         policy = self.policies.get(lower.rule)
         return (
             policy is not None
@@ -259,23 +258,23 @@ class _Tick:
         for other in self._below(state):
             if other.status != "suppressed":
                 previous = cast("AlertStatus", other.status)
-                quiet = replace(other, status="suppressed")
-                self.tell(quiet, AlertReason.SUPPRESSED, at_ms, previous, state.rule)
+                suppressed = replace(other, status="suppressed")
+                self.emit(suppressed, AlertReason.SUPPRESSED, at_ms, previous, state.rule)
 
     def _release_below(self, state: AlertState, at_ms: int) -> None:
         for other in self._below(state):
             breaching = any(m.open and m.breaching for m in other.members.values())
             if other.status == "suppressed" and breaching and not self._inhibitor(other):
-                loud = replace(other, status="firing")
-                self.tell(loud, AlertReason.UNSUPPRESSED, at_ms, "suppressed")
+                released = replace(other, status="firing")
+                self.emit(released, AlertReason.UNSUPPRESSED, at_ms, "suppressed")
 
     # ---- states ----------------------------------------------------------------------
 
-    def tell(
+    def emit(
         self, state: AlertState, reason: AlertReason, at_ms: int, previous: AlertStatus | None,
         inhibitor: str = "",
     ) -> None:  # fmt: skip
-        """Publish the state as an event, and keep it with what was told."""
+        """Add an event of the state, and keep the state with the score and width of the event."""
         policy = self.policies.get(state.rule) or Policy(state.rule, state.rule, "custom")
         state = replace(state, changed_ms=max(at_ms, state.changed_ms))
         self.events.append(event_of(state, policy, reason, previous, inhibitor))
@@ -284,8 +283,8 @@ class _Tick:
             replace(
                 state,
                 sequence=state.sequence + 1,
-                told_score=0.0 if ended else max(state.told_score, state.last.score),
-                told_members=0 if ended else len(state.took_part()),
+                emitted_score=0.0 if ended else max(state.emitted_score, state.last.score),
+                emitted_members=0 if ended else len(state.took_part()),
             )
         )
 

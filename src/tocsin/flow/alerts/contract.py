@@ -1,9 +1,9 @@
 """The alert contract, v1: what stands on the alerts topic and what every reader may rely on.
 
-One event is one change of one alert. Events are keyed by `fingerprint`, so all that is ever
-said of one rule and one group stays in order on one partition, and a reader that keeps the
+One event is one change of one alert. Events are keyed by `fingerprint`, so all events of
+one rule and one group stay in order on one partition, and a reader that keeps the
 last event of each key holds the full picture. `id` names a change for good: the same input,
-replayed, gives the same bytes under the same id, which is why no field tells wall-clock time.
+replayed, gives the same bytes under the same id, which is why no field holds wall-clock time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TYPE_PREFIX: Final = "com.tocsin.alert."
 SCHEMA: Final = "schemas/alert.v1.json"
 
 AlertStatus = Literal["firing", "acknowledged", "suppressed", "resolved", "expired"]
-#: The statuses of an alert that somebody still has to think about.
+#: The statuses of an open alert.
 OPEN: Final[frozenset[Status]] = frozenset({"firing", "acknowledged", "suppressed"})
 
 

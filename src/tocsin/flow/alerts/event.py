@@ -1,4 +1,4 @@
-"""An alert event from a state that has just changed. Reads everything, decides nothing."""
+"""An alert event from a state that has just changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def event_of(
     state: AlertState, policy: Policy, reason: AlertReason, previous: AlertStatus | None,
     inhibitor: str = "",
 ) -> AlertEvent:  # fmt: skip
-    """The event that tells of `state` as it now is; `state.changed_ms` is its time."""
+    """The event for `state` as it now is; `state.changed_ms` is its time."""
     finding, part = state.last, state.took_part()
     ended = state.status in {"resolved", "expired"}
     tokens = [m.tokens for _, m in part if m.tokens is not None]
@@ -73,7 +73,7 @@ def event_of(
 
 
 def _summary(state: AlertState, policy: Policy, reason: AlertReason, lasted: float) -> str:
-    """What a person reads first: one sentence."""
+    """The event in one sentence."""
     if reason is AlertReason.CLEARED:
         return f"Back to normal after {_duration(lasted)}: {policy.title}."
     if reason is AlertReason.EXPIRED:
@@ -92,7 +92,7 @@ def _measured(finding: Finding, policy: Policy) -> str:
 
 
 def _why(finding: Finding, policy: Policy) -> Why:
-    """The four gates in words, with the numbers they were passed on."""
+    """The four conditions in words, with the numbers that met them."""
     sign = "at least " if finding.at_least else ""
     effect = f"{finding.signal} {sign}{_number(finding.observed)} {finding.unit}"
     if finding.expected is not None:

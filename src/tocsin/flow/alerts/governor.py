@@ -1,16 +1,16 @@
-"""False alarms have a budget: a group that rings too often must show stronger evidence.
+"""Rules and services that opened too many alerts must show stronger evidence.
 
-Two guards on what statistical rules *open*; what structural rules say (loops, a model that is
-not allowed) is never touched, nor is an alert that is open already:
+Two limits on what statistical rules open. Findings of structural rules (loops, a model that is
+not allowed) are never changed, nor is an alert that is open already.
 
-- governor: a rule and group that opened more than `factor` times its budget within
-  `days` must be ten times as improbable for each opening beyond, until they are past. The
-  worst tenth of the series makes a third of all false alarms; this is where it ends.
+- governor: a rule and group that opened more than `factor` times its budget within `days` must
+  be ten times as improbable for each opening beyond, until those openings are too old. The
+  worst tenth of the series makes a third of all false alarms.
 - page budget: beyond `pages_a_day` critical openings of one service in a day, further ones
   open as warnings and say so. What still breaches when the day is over escalates then.
 
-An opening that somebody acknowledged was no false alarm and does not count. Only openings
-before the judged window count, so the cut of a log into ticks changes nothing.
+An acknowledged opening was no false alarm and does not count. Only openings before the judged
+window count, so the cut of a log into ticks changes nothing.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ BLOB: Final = "g:governor"
 VERSION: Final = 1
 _DAY_MS: Final = 86_400_000
 _OPENINGS: Final = {AlertReason.OPENED, AlertReason.UNSUPPRESSED, AlertReason.ESCALATED}
-#: However often it rang: beyond six decades only a structural rule could still speak.
+#: Decades of evidence asked for at most, however often it opened.
 _MOST: Final = 6
 SPENT: Final = " (The page budget of this service is spent for today.)"
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many alarms may be false."""
+    """How many alerts may be false."""
 
     episodes_a_day: float = 0.05  # of one series, warnings
     factor: float = 3.0
@@ -45,7 +45,7 @@ class Budget:
 
 
 class Governor:
-    """When each group opened and each service paged, in the last days (epoch ms)."""
+    """When each group opened an alert and each service paged, in the last days (epoch ms)."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -63,7 +63,7 @@ class Governor:
         Args:
             findings: of one tick.
             states: alert states by fingerprint.
-            evidence: rule -> the tail probability it asks for; a rule without one is let be.
+            evidence: rule -> the tail probability it asks for; a rule without one is not governed.
         """
         return [self._governed(finding, states, evidence) for finding in findings]
 
@@ -77,9 +77,9 @@ class Governor:
         is_open = state is not None and state.is_open()
         before = finding.window * 1_000
         if not is_open and finding.rule in evidence:
-            rang = _count(self._opened.get(key, ()), before, self._budget.days * _DAY_MS)
+            openings = _count(self._opened.get(key, ()), before, self._budget.days * _DAY_MS)
             allowed = self._budget.factor * self._budget.episodes_a_day * self._budget.days
-            stricter = min(max(0, rang - int(allowed)), _MOST)
+            stricter = min(max(0, openings - int(allowed)), _MOST)
             if finding.p > evidence[finding.rule] * 10.0**-stricter and stricter:
                 return replace(finding, breach=False)
         paging = finding.severity == "critical" and not (
@@ -91,8 +91,8 @@ class Governor:
                 return replace(finding, severity="warning", summary=finding.summary + SPENT)
         return finding
 
-    def learn(self, events: Iterable[AlertEvent]) -> bytes | None:
-        """Count what was opened; the blob if anything changed."""
+    def update(self, events: Iterable[AlertEvent]) -> bytes | None:
+        """Count the openings among these events; the blob if anything changed."""
         changed = False
         for event in events:
             if event.p is None:
@@ -126,7 +126,7 @@ def _count(times: tuple[int, ...], before_ms: int, within_ms: int) -> int:
 
 
 def _note(table: dict[str, tuple[int, ...]], key: str, at_ms: int, keep_ms: int) -> None:
-    """Add an opening, and let go of all that are too old, everywhere."""
+    """Add an opening, and drop all of the table that are too old."""
     table[key] = (*table.get(key, ()), at_ms)
     for name, times in list(table.items()):
         if not times or times[-1] < at_ms - 2 * keep_ms:

@@ -1,8 +1,8 @@
-"""One series or run within an alert: what a finding makes of it.
+"""One series or run within an alert: its state after a finding.
 
-A window rule judges each window of a series once when it is closed, and perhaps several
-times before (`at_least`). A run is told anew, in full, whenever it moves: what is not newer
-or worse than what is known says nothing.
+A window rule judges each window of a series once when it is closed, and perhaps several times
+before (`at_least`). A run is judged anew, as a whole, whenever it moves. A finding that is
+neither newer nor worse than what is known changes nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tocsin.flow.alerts.state import Member
 from tocsin.types import Finding
 
 
-def judged(member: Member | None, finding: Finding, policy: Policy) -> Member | None:
-    """The member after the finding; the same object (or None) if it says nothing new."""
+def after_finding(member: Member | None, finding: Finding, policy: Policy) -> Member | None:
+    """The member after the finding; the same object (or None) if nothing changed."""
     if member is None:
         if not finding.breach:
             return None
@@ -30,7 +30,7 @@ def judged(member: Member | None, finding: Finding, policy: Policy) -> Member | 
         return after
     if after is member and (runs or finding.at_least or member.counted >= finding.window):
         return member
-    # A run tells all it has burnt so far; a window its own part, once it is closed.
+    # A finding of a run gives all that it has burnt so far; that of a window the window's part.
     add: Callable[[int, int], int] = max if runs else int.__add__
     return replace(
         after,

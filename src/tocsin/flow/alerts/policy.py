@@ -1,4 +1,4 @@
-"""How one rule's alerts live: what opens them, what ends them, what keeps them quiet."""
+"""How one rule's alerts open, end, flap and are inhibited."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Final
 
 _HOUR_S: Final = 3_600
-#: A window rule without a judgement for so long has lost its series.
+#: A series without a finding for so long no longer counts, s; at least this for window rules.
 STALE_S: Final = _HOUR_S
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One rule as lifecycle sees it. Durations are seconds of event time."""
+    """What alerts must know of one rule. Durations are seconds of event time."""
 
     rule: str
     title: str
@@ -27,8 +27,8 @@ class Policy:
     window_s: int = 60  # width of the judged windows; 0 for rules on runs
     step_s: int = 60  # from one evaluation to the next
     stale_s: int = STALE_S  # without any finding, a series or run no longer counts
-    max_age_s: int = 48 * _HOUR_S  # nothing fires longer than this
-    fold_s: int = 300  # breached again so soon after its end, an alert goes on
+    max_age_s: int = 48 * _HOUR_S  # an alert that is open for longer expires
+    fold_s: int = 300  # breached again so soon after its end, an alert reopens
     flap_opens: int = 3  # so many openings ...
     flap_within_s: int = 6 * _HOUR_S  # ... in so long are one flapping incident ...
     flap_quiet_s: int = _HOUR_S  # ... that ends after so long without a breach
@@ -38,8 +38,8 @@ class Policy:
 def depths(policies: Iterable[Policy]) -> Mapping[str, int]:
     """How many rules stand above each rule in the order of inhibition; 0 has none above.
 
-    What happens at one instant is handled from the top, so that an alert that opens
-    together with the one that explains it is born suppressed. Rules in a circle are level.
+    Findings of one instant are applied from the top, so that an alert that opens together with
+    the one that inhibits it opens as suppressed. Rules in a circle have the same depth.
     """
     return _depths(tuple((policy.rule, policy.inhibited_by) for policy in policies))
 

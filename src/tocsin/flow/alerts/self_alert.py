@@ -1,8 +1,8 @@
-"""Our own lag is told as what it is: one alert about the pipeline, never a flatline of others.
+"""Our own lag: one alert about the pipeline, instead of flatline alerts of every service.
 
-While the low watermark stands still no window closes, so no rule can take our lag for
-silence. This is what says so. It is judged by shard 0 alone, against the clock: the one thing
-a log cannot tell is how far behind the clock it is, so a replay never says it.
+While the low watermark stands still no window closes, so no rule takes our lag for silence. This
+alert reports it. Shard 0 alone judges it, against the clock. A log does not say how far it is
+behind the clock, so a replay never raises this alert.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ POLICY: Final = Policy(
         "If it grows, add ingest workers, up to one a partition of the spans topic.",
     ),
     window_s=0,
-    stale_s=7 * 86_400,  # it ends when the lag ends, not when nobody looks
+    stale_s=7 * 86_400,  # it ends when the lag ends, not for want of findings
     max_age_s=7 * 86_400,
 )
 _GROUP: Final = (("env", "tocsin"), ("service", "tocsin"))
 
 
 def stalled(low_ms: int, behind_ms: int, after_ms: int, *, is_open: bool) -> Finding | None:
-    """What there is to say of the lag, if anything new.
+    """A finding if the lag begins or ends, else None.
 
     Args:
         low_ms: the low watermark: the topic is evaluated up to here.
         behind_ms: how far that is behind the clock.
-        after_ms: how far counts as stalled; it is over below half of that.
+        after_ms: how far counts as stalled; it ends below half of that.
         is_open: whether the alert is open.
     """
     breach = behind_ms > after_ms and not is_open
@@ -54,7 +54,7 @@ def stalled(low_ms: int, behind_ms: int, after_ms: int, *, is_open: bool) -> Fin
         severity="critical",
         signal="watermark",
         unit=Unit.SECONDS,
-        # What is told must not depend on the moment of the look.
+        # The event must not depend on the moment at which the lag was measured.
         observed=after_ms / 1_000,
         expected=None,
         bound=after_ms / 1_000,

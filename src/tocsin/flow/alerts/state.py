@@ -9,9 +9,9 @@ import msgspec
 from tocsin.flow.alerts.policy import Policy
 from tocsin.types import Finding, Severity, Status
 
-#: First byte of an encoded state. Another version is another encoding: it is not guessed at.
+#: First byte of an encoded state. A state of another version is refused.
 STATE_VERSION: Final = 1
-#: Series or runs one alert remembers; beyond it the longest-quiet ones are forgotten.
+#: Series or runs one alert remembers; beyond it those without a finding for longest are dropped.
 MEMBERS: Final = 256
 NEVER: Final = 2**63 - 1
 
@@ -42,7 +42,7 @@ class AlertState(msgspec.Struct, frozen=True):
     group: tuple[tuple[str, str], ...]
     env: str
     service: str
-    last: Finding  # the finding its latest event tells of
+    last: Finding  # the finding of its latest event
     status: Status = "pending"
     alert_id: str = ""
     sequence: int = 0  # of the next event
@@ -51,10 +51,11 @@ class AlertState(msgspec.Struct, frozen=True):
     opened_ms: int = 0
     changed_ms: int = 0  # of the newest event
     ended_ms: int = 0
-    opens: tuple[int, ...] = ()  # when it opened, as far back as flapping looks
+    opens: tuple[int, ...] = ()  # when it opened, within flap_within_s
     flapping: bool = False
-    told_score: float = 0.0  # score and width the newest event told of
-    told_members: int = 0
+    # Score and number of members at the newest event. Stored under their first names.
+    emitted_score: float = msgspec.field(default=0.0, name="told_score")
+    emitted_members: int = msgspec.field(default=0, name="told_members")
     actor: str = ""
     members: dict[str, Member] = {}
 
@@ -90,9 +91,9 @@ def due_ms(state: AlertState, policy: Policy | None) -> int:
     if policy is None:
         return state.changed_ms
     seen = max((member.at_ms for member in state.members.values()), default=0)
-    if state.status == "pending":  # until persistence can no longer hold
+    if state.status == "pending":  # until m of n can no longer be reached
         return seen + policy.n * policy.step_s * 2_000
-    if not state.is_open():  # until flapping has forgotten it, and no member is held down
+    if not state.is_open():  # until it no longer counts as flapping, and no member is latched
         latched = any(member.latched for member in state.members.values())
         still = seen + policy.stale_s * 1_000 if latched else 0
         return max(state.ended_ms + policy.flap_within_s * 1_000, still)

@@ -213,7 +213,7 @@ def _data(tree: Mapping[str, Any]) -> Any:
         raise RefusedError(Reason.BAD_VALUE, "data_base64") from None
 
 
-def _clean(change: Change, limits: Limits, told_ms: int) -> Change:
+def _clean(change: Change, limits: Limits, reported_ms: int) -> Change:
     """Names as spans have them: no content, no control characters, not too long, never empty."""
 
     def name(text: str, words: int = WORDS["service"]) -> str:
@@ -229,5 +229,5 @@ def _clean(change: Change, limits: Limits, told_ms: int) -> Change:
         name=name(change.name) or service,
         value=name(change.value),
         source=name(change.source.partition("?")[0], WORDS["release"]),
-        told_ms=told_ms,
+        reported_ms=reported_ms,
     )

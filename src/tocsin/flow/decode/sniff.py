@@ -60,7 +60,7 @@ _TRACES = b'"processes"'  # in `data` of what Jaeger's UI exports, not of OpenAI
 _OWN = tuple(name for name, info in SpanV1.model_fields.items() if info.is_required())
 
 _ABSENT = Raw(b"")
-# Every key's value is skipped, not read: a look at the keys costs one scan of the message.
+# Every key's value is skipped, not read: reading the keys costs one scan of the message.
 _Keys: Any = msgspec.defstruct(
     "_Keys",
     [(name, Raw, _ABSENT) for name in ("resourceSpans", _CLOUDEVENT, *_FOREIGN, *_OWN)],

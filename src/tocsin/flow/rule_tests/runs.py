@@ -56,30 +56,30 @@ _ROOT: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a case brings at a time: runs that moved, and the windows that close after it."""
+class RunSnapshot:
+    """Runs that moved, their labels, and the event time (ms) up to which windows then close."""
 
     runs: tuple[ChangedRun, ...]
     labels: Mapping[str, str]
     closed_ms: int
 
 
-def looks(case: Any) -> list[Look]:
-    """The looks of a case: a text, or a mapping of `before`, `times` and `then`.
+def run_snapshots(case: Any) -> list[RunSnapshot]:
+    """The snapshots of a case: a text, or a mapping of `before`, `times` and `then`.
 
     Raises:
         ValueError: it is neither, or a word of a text is no step.
     """
     if isinstance(case, str):
-        return [_look([case], EPOCH_MS)]
+        return [_snapshot([case], EPOCH_MS)]
     if not isinstance(case, dict) or set(case) != {"before", "times", "then"}:
         raise ValueError(f"runs is a text, or before, times and then; not {case!r}")
-    before = _look([case["before"]] * int(case["times"]), EPOCH_MS)
-    then = _look([case["then"]], EPOCH_MS + _LATER_MS)
+    before = _snapshot([case["before"]] * int(case["times"]), EPOCH_MS)
+    then = _snapshot([case["then"]], EPOCH_MS + _LATER_MS)
     return [before, replace(then, labels={**before.labels, **then.labels})]
 
 
-def _look(texts: list[str], start_ms: int) -> Look:
+def _snapshot(texts: list[str], start_ms: int) -> RunSnapshot:
     """Runs a second apart, each under a trace id of its own."""
     runs, labels, reached = [], dict[str, str](), start_ms
     for i, text in enumerate(texts):
@@ -89,7 +89,7 @@ def _look(texts: list[str], start_ms: int) -> Look:
         runs.append(writer.run())
         labels |= writer.labels
         reached = max(reached, writer.at_ms)
-    return Look(tuple(runs), labels, reached)
+    return RunSnapshot(tuple(runs), labels, reached)
 
 
 def run_case(
@@ -232,5 +232,5 @@ def steps_of(run: ChangedRun) -> np.ndarray:
 
 
 def words(text: str) -> Iterator[str]:
-    """The steps of a text alone, without the words that only set the scene."""
+    """The steps of a text alone, without the words that add none."""
     return (word for word in expand(text) if word[0] not in "@+" and word != "end")

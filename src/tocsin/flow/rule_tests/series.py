@@ -42,7 +42,7 @@ needs its `n` there. `holidays` and `quiet_hours` are those of the configuration
     hours: {runs_by_service: "60x6 6000x11 60x4"}
     series: {runs_by_service: "100x29 40x19"}
 
-Everything runs through ShardDetector, the code that runs live. `runs` of run rules are in the
+Everything runs through ShardEvaluator, the code that runs live. `runs` of run rules are in the
 language of `runs.py`. A test says whether the rule `fires` or stays `silent`.
 """
 
@@ -66,10 +66,11 @@ from tocsin.flow.baseline.history.sketch_history import QUARTER_S, SKETCH_PREFIX
 from tocsin.flow.baseline.stats.sketch import LOG_GAMMA
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import read_rules
-from tocsin.flow.rule_tests.runs import Look, looks
+from tocsin.flow.detect.shard_detector import DetectSettings
+from tocsin.flow.rule_tests.runs import RunSnapshot, run_snapshots
 from tocsin.flow.rule_tests.weeks import blobs_of
 from tocsin.flow.rules.spec import DIMS, RuleError, RuleTest
-from tocsin.flow.shard import DetectSettings, ShardDetector
+from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import QuietHours, WindowFrame, join_series
 
 #: Start of the first window: a full quarter of an hour, in November 2023.
@@ -243,19 +244,19 @@ def _opened(rule: Rule, test: RuleTest) -> Iterator[tuple[int, AlertEvent]]:
         calendar=calendar,
         cost_budgets=test.cost_budgets,
     )
-    detector = ShardDetector(0, [rule.model_copy(update={"inhibited_by": ()})], settings)
+    evaluator = ShardEvaluator([rule.model_copy(update={"inhibited_by": ()})], settings)
     start = EPOCH if test.start is None else _start(test)
     if test.hours:
-        detector.restore(_past(test, start, calendar))
+        evaluator.restore(_past(test, start, calendar))
     if test.runs is not None:
-        *before, last = looks(test.runs)
-        for look in before:
-            list(_looked(detector, look))
-        yield from ((1, event) for event in _looked(detector, last) if event.status == "firing")
+        *before, last = run_snapshots(test.runs)
+        for snapshot in before:
+            list(_judged(evaluator, snapshot))
+        yield from ((1, event) for event in _judged(evaluator, last) if event.status == "firing")
     frames = frames_of(test.series, window_s=test.window_s, seed=test.seed, start=start)
     for number, frame in enumerate(frames, 1):
-        outcome = detector.close(frame, (frame.start + frame.seconds) * 1000)
-        yield from ((number, event) for event in outcome.events if event.status == "firing")
+        result = evaluator.evaluate_window(frame)
+        yield from ((number, event) for event in result.events if event.status == "firing")
 
 
 def _start(test: RuleTest) -> int:
@@ -276,12 +277,14 @@ def _past(test: RuleTest, start: int, calendar: Calendar) -> dict[str, bytes]:
     return blobs_of(totals, start=start, weeks=test.weeks, calendar=calendar)
 
 
-def _looked(detector: ShardDetector, look: Look) -> Iterator[AlertEvent]:
+def _judged(evaluator: ShardEvaluator, snapshot: RunSnapshot) -> Iterator[AlertEvent]:
     """What runs that move raise, and then the time that passes over them."""
-    yield from detector.open([], look.runs, look.labels, look.closed_ms).events
-    minute = look.closed_ms // 60_000 * 60
+    yield from evaluator.evaluate_open(
+        [], snapshot.runs, snapshot.labels, snapshot.closed_ms
+    ).events
+    minute = snapshot.closed_ms // 60_000 * 60
     for end_s in (minute, minute + 180):  # a run is over after two minutes of silence
-        yield from detector.close(frame_of(end_s - 60, 60, {}), end_s * 1_000).events
+        yield from evaluator.evaluate_window(frame_of(end_s - 60, 60, {})).events
 
 
 def _complaint(test: RuleTest, opened: Sequence[tuple[int, AlertEvent]]) -> str:

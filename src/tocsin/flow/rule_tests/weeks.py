@@ -1,8 +1,8 @@
-"""Weeks of past for a rule's test, without living through them: written as the store holds them.
+"""Weeks of history for a rule's test, written as the store holds them.
 
-`hours` of a test are series in the language of `cases.py`, one item an hour: 24 of them are a
+`hours` of a test are series in the language of `series.py`, one item an hour: 24 of them are a
 day that repeats, 168 a week from Monday on, by the wall clock of the test's `timezone`. They
-fill the `weeks` before the first window and are restored like any other past.
+fill the `weeks` before the first window and are restored like any other history.
 """
 
 from __future__ import annotations

@@ -89,24 +89,26 @@ class RunsDelta(NamedTuple):
 
 def fold_runs(spans: pl.DataFrame, shards: int) -> dict[int, RunsDelta]:
     """The runs and the labels that a batch of spans (SPAN_SCHEMA) brings to each shard."""
-    return fold_looks(spans, pl.lit(0), shards).get(0, {})
+    return fold_run_parts(spans, pl.lit(0), shards).get(0, {})
 
 
-def fold_looks(spans: pl.DataFrame, look: pl.Expr, shards: int) -> dict[int, dict[int, RunsDelta]]:
-    """The same for parts of a batch: look -> shard -> what the spans of that look bring.
+def fold_run_parts(
+    spans: pl.DataFrame, part: pl.Expr, shards: int
+) -> dict[int, dict[int, RunsDelta]]:
+    """The same for the parts of a batch: part -> shard -> what the spans of that part bring.
 
-    `look` (an integer for each span) ascends; a batch is cut where a run brings more steps
-    than its ring can show.
+    `part` numbers each span's part (int, ascending). A replay cuts a batch where a run brings
+    more steps than its ring shows (`run/replay/cut.py`).
     """
     work = (
         spans.filter(pl.col("kind") != Kind.OTHER.value)
         .select(
             "trace_id",
-            look=look,
+            part=part,
             start_ms=pl.col("start_ns") // (NANO // 1_000),
             **_steps(),
         )
-        .sort("look", "trace_id", "end_ms", maintain_order=True)
+        .sort("part", "trace_id", "end_ms", maintain_order=True)
     )
     if work.is_empty():
         return {}
@@ -114,7 +116,7 @@ def fold_looks(spans: pl.DataFrame, look: pl.Expr, shards: int) -> dict[int, dic
     for name in STEP.names or ():
         packed[name] = work[name].to_numpy()
     buffer, size = packed.tobytes(), STEP.itemsize
-    totals = work.group_by("look", "trace_id", maintain_order=True).agg(
+    totals = work.group_by("part", "trace_id", maintain_order=True).agg(
         pl.len(),
         # The sums of what its steps keep, so that what the ring does not show is known exactly.
         pl.col("tokens").sum(),
@@ -133,8 +135,8 @@ def fold_looks(spans: pl.DataFrame, look: pl.Expr, shards: int) -> dict[int, dic
         runs.setdefault(home, []).append(RunDelta(trace_id, count, tokens, cost, start_ms, steps))
         named.setdefault(home, set()).update(label_at[first:end])
         first = end
-    looks: dict[int, dict[int, RunsDelta]] = {}
+    parts: dict[int, dict[int, RunsDelta]] = {}
     for (number, shard), deltas in runs.items():
         labels = ((f"{label:016x}", texts[label]) for label in sorted(named[number, shard]))
-        looks.setdefault(number, {})[shard] = RunsDelta(tuple(deltas), tuple(labels))
-    return looks
+        parts.setdefault(number, {})[shard] = RunsDelta(tuple(deltas), tuple(labels))
+    return parts

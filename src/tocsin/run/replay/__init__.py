@@ -1,4 +1,4 @@
-"""What would recorded spans have raised? The live code, with the watermark as its clock."""
+"""The alerts that recorded spans raise: the live code, with the watermark as its clock."""
 
 from tocsin.run.replay.engine import Replay, Tally, replay
 from tocsin.run.replay.report import Report

@@ -22,13 +22,13 @@ from tocsin.flow.alerts.annotate import ChangeTable
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.history.run_stats import known_at
 from tocsin.flow.detect.detector import Rule
-from tocsin.flow.shard import Observer, ShardDetector
+from tocsin.flow.detect.shard_detector import Observer
 from tocsin.flow.windows.event_time import TimeRules, watermark
 from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
-from tocsin.flow.windows.fold_runs import fold_looks
+from tocsin.flow.windows.fold_runs import fold_run_parts
 from tocsin.flow.windows.views import MONOTONE
 from tocsin.run.batch import LATE, NOTHING, Batch, PartitionProgress, place_batch
-from tocsin.run.from_config import detect_settings, ingest_settings
+from tocsin.run.from_config import evaluator_of, ingest_settings
 from tocsin.run.replay.cut import cut
 from tocsin.run.replay.sources import RecordedMessage
 from tocsin.run.tick import ShardOwner
@@ -42,7 +42,7 @@ _RECORDS = 20_000
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the spans of a replay, and how far it is."""
+    """Counts of a replay's spans, and the event times it covers."""
 
     records: int = 0
     spans: int = 0
@@ -60,8 +60,8 @@ class Tally:
 
 
 @dataclass(slots=True)
-class _Lane:
-    """One set of rules: its store, and an owner for every shard."""
+class _RuleSet:
+    """One set of rules: its store, and the owner of each shard."""
 
     store: MemoryStore
     owners: list[ShardOwner]
@@ -81,10 +81,8 @@ class _Lane:
         owners = []
         for shard in range(config.shards):
             await store.initialise(shard, begin)
-            detector = ShardDetector(shard, rules, detect_settings(config))
-            detector.observer = observer
             owner = await ShardOwner.claim(
-                shard, detector, store, producer,
+                shard, evaluator_of(config, rules, observer), store, producer,
                 topic=config.topics.alerts, window_s=config.window_s,
                 retention_s=_EVER_MS, metrics=m.Metrics(), changes=changes,
             )  # fmt: skip
@@ -102,19 +100,19 @@ class _Lane:
 
 
 class Replay:
-    """A replay under way. Feed it batches of records by partition, then finish it.
+    """One replay. Feed it batches of records by partition, then finish it.
 
-    Each step yields (index of the set of rules, event), in the order the events are told.
+    Each step yields (index of the set of rules, event), in the order of publication.
     """
 
-    def __init__(self, config: Config, lanes: list[_Lane], partitions: int) -> None:
+    def __init__(self, config: Config, rule_sets: list[_RuleSet], partitions: int) -> None:
         settings = ingest_settings(config)
         self._settings = changed(settings, time=_timeless(settings.time))
-        self._lanes, self._partitions = lanes, partitions
+        self._rule_sets, self._partitions = rule_sets, partitions
         self._progress = {
             partition: PartitionProgress(position=0) for partition in range(partitions)
         }
-        self._known: int | None = None  # what of the book of runs could be read; see _reads_more
+        self._known: int | None = None  # run statistics that could be read; see _reads_more
         self.tally = Tally()
 
     @classmethod
@@ -129,10 +127,10 @@ class Replay:
     ) -> Self:
         """Start a replay of `partitions` partitions; `observer` sees the first set's windows.
 
-        Alerts tell of `changes` as they did live.
+        Events are annotated with `changes` as they were live.
         """
-        lanes = [
-            await _Lane.open(
+        opened = [
+            await _RuleSet.open(
                 config,
                 rules,
                 NullProducer(),
@@ -142,7 +140,7 @@ class Replay:
             )
             for number, rules in enumerate(rule_sets)
         ]
-        return cls(config, lanes, partitions)
+        return cls(config, opened, partitions)
 
     async def feed(
         self, polled: Mapping[int, Sequence[Record]]
@@ -153,8 +151,8 @@ class Replay:
                 await self._begin(partition, records[0].offset)
         batch = place_batch(polled, self._progress, self._partitions, self._settings, _EVER_MS)
         self._count(batch)
-        async for told in self._judge(batch):
-            yield told
+        async for alerted in self._judge(batch):
+            yield alerted
 
     async def finish(self) -> AsyncIterator[tuple[int, AlertEvent]]:
         """Nothing follows: the log is complete, so the last windows close too."""
@@ -163,51 +161,51 @@ class Replay:
             for state in self._progress.values():
                 state.watermark_ms = max(highs) + self._settings.time.window_s * 1_000
             batch = place_batch({}, self._progress, self._partitions, self._settings, _EVER_MS)
-            async for told in self._judge(batch):
-                yield told
+            async for alerted in self._judge(batch):
+                yield alerted
 
     async def _begin(self, partition: int, offset: int) -> None:
         """A recording may start anywhere in a log."""
         self._progress[partition].position = offset
-        for lane in self._lanes:
-            for owner in lane.owners:
+        for rule_set in self._rule_sets:
+            for owner in rule_set.owners:
                 position = {partition: Position(offset, None, None, 0)}
-                await lane.store.initialise(owner.shard, position, force=True)
+                await rule_set.store.initialise(owner.shard, position, force=True)
 
     async def _judge(self, batch: Batch) -> AsyncIterator[tuple[int, AlertEvent]]:
-        """Merge a batch, run by run in as many looks as it takes to see every step."""
+        """Merge a batch, in as many parts as it takes to judge every step of every run."""
         spans, shards = batch.spans, self._settings.shards
-        look = cut(spans)
-        runs = fold_looks(spans, pl.lit(pl.Series(look)), shards) if len(look) else {}
+        part_of = cut(spans)
+        runs = fold_run_parts(spans, pl.lit(pl.Series(part_of)), shards) if len(part_of) else {}
         final, folded = max(runs, default=0), -1
         for number in sorted(runs.keys() - {final}):
-            shown = spans.select("partition", "high").filter(pl.Series(look <= number))
+            shown = spans.select("partition", "high").filter(pl.Series(part_of <= number))
             reached = dict(shown.group_by("partition").agg(pl.col("high").max()).iter_rows())
             windows: Mapping[int, list[WindowDelta]] = {}
             if closing := self._reads_more(reached.values()):
-                part = pl.Series((look > folded) & (look <= number))
+                part = pl.Series((part_of > folded) & (part_of <= number))
                 windows, folded = fold_windows(spans.filter(part), shards), number
             deltas = by_shard(windows, runs[number])
-            async for told in self._merge(_early(batch, deltas, reached, closing=closing)):
-                yield told
-        rest = spans if folded < 0 else spans.filter(pl.Series(look > folded))
+            async for alerted in self._merge(_early(batch, deltas, reached, closing=closing)):
+                yield alerted
+        rest = spans if folded < 0 else spans.filter(pl.Series(part_of > folded))
         whole = changed(batch, deltas=by_shard(fold_windows(rest, shards), runs.get(final, {})))
         self._reads_more(f.high_ms for f in batch.fences.values() if f.high_ms is not None)
-        async for told in self._merge(whole.flushes(whole.fences)):
-            yield told
+        async for alerted in self._merge(whole.flushes(whole.fences)):
+            yield alerted
 
     def _reads_more(self, highs: Iterable[int]) -> bool:
-        """Whether runs up to `highs` (ms) are held against more than when windows last closed.
+        """Whether runs up to `highs` (ms) are judged by more statistics than at the last close.
 
-        What runs are like is learnt as windows close, and read a cell of hours at a time.
+        Run statistics are updated as windows close, and read a cell of hours at a time.
         """
         known, self._known = self._known, known_at(max(highs, default=0))
         return known != self._known
 
     async def _merge(self, flushes: Sequence[ShardFlush]) -> AsyncIterator[tuple[int, AlertEvent]]:
-        for number, lane in enumerate(self._lanes):
-            await lane.store.merge(flushes)
-            async for event in lane.tick():
+        for number, rule_set in enumerate(self._rule_sets):
+            await rule_set.store.merge(flushes)
+            async for event in rule_set.tick():
                 yield number, event
 
     def _count(self, batch: Batch) -> None:

@@ -11,12 +11,12 @@ from tocsin.config import Config
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.frames import decode
 from tocsin.flow.detect.detector import Rule
-from tocsin.flow.shard import Observer, ShardDetector
-from tocsin.run.from_config import detect_settings
+from tocsin.flow.detect.shard_detector import Observer
+from tocsin.run.from_config import evaluator_of
 from tocsin.run.replay.engine import Tally
 from tocsin.store.base import Store
 
-#: Blobs of what a detector has learned from older windows; alerts and minutes are made anew.
+#: Blobs of the baselines of older windows; alerts and minutes are made anew.
 _OLDER = ("q:", "d:", "k:")
 
 
@@ -37,10 +37,9 @@ async def judge_stored(
         blobs = await store.load(shard)
         minutes = sorted(int(key[2:]) for key in blobs if key.startswith("m:"))
         for number, rules in enumerate(rule_sets):
-            detector = ShardDetector(shard, rules, detect_settings(config))
-            detector.observer = observer if number == 0 else None
+            evaluator = evaluator_of(config, rules, observer if number == 0 else None)
             first = minutes[0] // 900 * 900 if minutes else None
-            detector.restore({
+            evaluator.restore({
                 key: raw
                 for key, raw in blobs.items()
                 if key.startswith(_OLDER)
@@ -48,12 +47,11 @@ async def judge_stored(
             })  # fmt: skip
             for start in minutes:
                 frame, _ = decode(blobs[f"m:{start}"])
-                end_ms = (frame.start + frame.seconds) * 1_000
-                for event in detector.close(frame, end_ms).events:
+                for event in evaluator.evaluate_window(frame).events:
                     yield number, event
                 if number == 0:
                     tally.records += 1
                     tally.first_ms = min(frame.start * 1_000, tally.first_ms or 2**62)
-                    tally.last_ms = max(end_ms, tally.last_ms or 0)
+                    tally.last_ms = max((frame.start + frame.seconds) * 1_000, tally.last_ms or 0)
         if done:
             done(1)

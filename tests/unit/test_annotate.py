@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts import event
-from tocsin.flow.alerts.annotate import BEFORE_MS, READ_MS, TOLD, ChangeTable, overlay
+from tocsin.flow.alerts.annotate import BEFORE_MS, MOST, READ_MS, ChangeTable, annotated
 from tocsin.flow.alerts.contract import AlertChange, AlertEvent
 from tocsin.types import Change
 
@@ -35,19 +35,19 @@ def change(at_ms: int, value: str = "", **fields: str) -> Change:
 
 def test_what_was_told_too_late_waits_for_the_next_event() -> None:
     early, late = alert(), alert(at=ONSET + 600_000)
-    before = replace(change(ONSET, "1"), told_ms=early.at - READ_MS)
-    after = replace(change(ONSET, "2"), told_ms=early.at - READ_MS + 1)
+    before = replace(change(ONSET, "1"), reported_ms=early.at - READ_MS)
+    after = replace(change(ONSET, "2"), reported_ms=early.at - READ_MS + 1)
     assert told(early, before, after) == ["1"]
     assert told(late, before, after) == ["1", "2"]
 
 
 def test_told_again_a_change_was_still_told_the_first_time() -> None:
-    first, again = (replace(change(ONSET, "1"), told_ms=at) for at in (ONSET, ONSET + 10**9))
+    first, again = (replace(change(ONSET, "1"), reported_ms=at) for at in (ONSET, ONSET + 10**9))
     assert told(alert(), first, again) == told(alert(), again, first) == ["1"]
 
 
 def told(event: AlertEvent, *changes: Change) -> list[str]:
-    return [one.version for one in overlay(event, ChangeTable(changes)).changes]
+    return [one.version for one in annotated(event, ChangeTable(changes)).changes]
 
 
 def test_the_change_nearest_before_the_onset_comes_first_then_the_newest() -> None:
@@ -79,8 +79,8 @@ def test_what_the_series_shows_itself_stays_first_and_is_told_once() -> None:
 
 
 def test_without_a_change_the_event_is_the_same() -> None:
-    assert overlay(alert(), ChangeTable()) is not None
-    assert overlay(alert(), ChangeTable()).encode() == alert().encode()
+    assert annotated(alert(), ChangeTable()) is not None
+    assert annotated(alert(), ChangeTable()).encode() == alert().encode()
 
 
 @given(
@@ -101,8 +101,8 @@ def test_order_and_repetition_of_what_was_read_do_not_matter(
     shuffled = [*changes, *changes]
     random.Random(seed).shuffle(shuffled)
     once, again = ChangeTable(changes), ChangeTable(shuffled)
-    assert overlay(alert(), once).encode() == overlay(alert(), again).encode()
-    assert len(overlay(alert(), once).changes) <= TOLD
+    assert annotated(alert(), once).encode() == annotated(alert(), again).encode()
+    assert len(annotated(alert(), once).changes) <= MOST
 
 
 def test_what_is_forgotten_is_gone_and_a_flood_stays_bounded() -> None:
