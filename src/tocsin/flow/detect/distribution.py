@@ -45,3 +45,10 @@ class Distribution:
     def moments(self) -> sketch.Moments:
         """Mean and variance of the logarithm; NaN where nothing was observed."""
         return sketch.moments(self.sketches, self.rows)
+
+    @property
+    def filled_buckets(self) -> Ints:
+        """How many buckets hold observations: of the cells of traces, at least so many traces."""
+        first, last = self.sketches.rows(self.rows)
+        several: Ints = last - first
+        return several

@@ -14,8 +14,9 @@ import numpy as np
 from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.expect.counts import DAY_S, Expected, expect
-from tocsin.flow.baseline.expect.recent import recent
+from tocsin.flow.baseline.expect.recent import recent, windows_of
 from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.baseline.history.seasonal import Curve
 from tocsin.flow.detect.distribution import Distribution
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Bools, Floats, Ints
@@ -138,16 +139,22 @@ class Series:
 
     def total(self, signal: str, seconds: float) -> Floats:
         """A count signal over the last `seconds`, this window included; three hours at most."""
-        summed: Floats = self.recent(signal, seconds).sum(axis=1)
-        return summed
+        past = min(windows_of(self.graded, seconds) - 1, self.graded.history.width)
+        return self.total_before(signal, past) + self.current(signal)
 
-    def quarters(self, signal: str, lag_s: int = 0, *, raw: bool = False) -> Floats:
+    def total_before(self, signal: str, windows: int) -> Floats:
+        """A count signal over so many windows before this one; what is not known adds nothing."""
+        total: Floats = self.totals_before(signal, windows, 1)[:, 0]
+        return total
+
+    def quarters(self, signal: str, lag_s: int = 0, *, raw: bool = False, mark: str = "") -> Floats:
         """[series, quarter-hours]: a count signal up to `lag_s` before the window, newest last.
 
-        NaN where nothing is known, or where it is not to be learned from (unless `raw`).
+        NaN where nothing is known, or where it is not to be learned from (unless `raw`): by what
+        was excluded under the key `mark`, else under the signal's own.
         """
         return self.graded.history.counts.quarters(
-            signal, self.rows, self.graded.at - lag_s, raw=raw
+            signal, self.rows, self.graded.at - lag_s, mark, raw=raw
         )
 
     def expected(self, signal: str | None = None) -> Expected:
@@ -196,3 +203,80 @@ class Series:
         """What each saw in the day that ended two hours ago: the baseline of distributions."""
         past = self.graded.history.sketches[signal or self.rule.signal]
         return Distribution(past.baseline, self.rows)
+
+    # ---- more of their past ------------------------------------------------------------
+
+    @property
+    def is_record(self) -> Bools:
+        """Whether `now` is above all windows that may be learned from but one, of three hours.
+
+        Cheap, and so a first look.
+        """
+        counts, skip = self.graded.history.counts, self.graded.skip
+        return counts.is_record(self.rule.signal, self.rows, self.now, skip)
+
+    @property
+    def residual_p(self) -> Floats:
+        """How often each is as odd as in this window, by the residual bank; NaN if not known."""
+        p = self.graded.residuals.get(self.rule.signal)
+        return np.full(len(self.rows), np.nan) if p is None else p[self.rows]
+
+    def windows_before(self, signal: str, windows: int) -> Floats:
+        """[series, windows]: a count signal in so many windows before this one, newest last.
+
+        NaN where nothing is known; fewer columns where fewer windows are kept.
+        """
+        return self.graded.history.counts.trailing(signal, self.rows, windows)
+
+    def totals_before(self, signal: str, windows: int, parts: int) -> Floats:
+        """[series, parts]: totals of `windows` windows each, up to this one, newest last.
+
+        What is not known adds nothing. All together are three hours at most.
+        """
+        return self.graded.history.counts.sums(signal, self.rows, windows, parts)
+
+    def learned(self, signal: str) -> Floats:
+        """[series, windows]: a count signal in the three hours before this window, newest last.
+
+        NaN where nothing is known, or where it is not to be learned from.
+        """
+        return self.graded.history.counts.minutes(signal, self.rows)
+
+    def day_total(self, signal: str) -> Floats:
+        """A count signal over the 24 hours before this window."""
+        return self.graded.history.counts.day_total(signal, self.rows)
+
+    def hours(self, signal: str, until: int, count: int) -> Floats:
+        """[series, hours]: those that ended at or before `until` (epoch s), newest last."""
+        return self.graded.history.weeks.hours(signal, self.rows, until, count)
+
+    def days(self, signal: str, until: int, count: int) -> Floats:
+        """[series, days]: totals of 24 hours each, back from `until` (epoch s), newest last.
+
+        NaN where fewer than 18 hours of a day are known.
+        """
+        return self.graded.history.weeks.days(signal, self.rows, until, count)
+
+    def same_time(self, signal: str, days: int) -> Floats:
+        """[series, days, 3]: the hour of this window, with one before and one after, on the last
+        `days` days, oldest first.
+        """
+        return self.graded.history.weeks.same_time(signal, self.rows, self.graded.at, days)
+
+    def seasonal(self, times: Ints) -> Curve:
+        """What the time of day or week says of the rule's signal at `times`.
+
+        Those are epoch s, ascending, within a few hours.
+        """
+        return self.graded.history.seasonal.curve(self.rule.signal, self.rows, times)
+
+    @property
+    def typical_rate(self) -> Floats:
+        """The rule's signal a second in the median hour of the last week; NaN if not known."""
+        return self.graded.history.seasonal.typical(self.rule.signal, self.rows, self.graded.at)
+
+    @property
+    def is_quiet_time(self) -> bool:
+        """Whether the window begins in configured quiet hours or on a holiday."""
+        calendar = self.graded.history.weeks.calendar
+        return calendar.is_quiet(self.graded.at) or calendar.is_holiday(self.graded.at)

@@ -1,27 +1,28 @@
-"""How long a service is known: of a new one everything is new."""
+"""How long a service is known: everything of a new service is new, and that is no news."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.types import join_series, split_series
 
-_SUBSTITUTES = "calls_by_substitution"
-#: The views by whose first sight the age of a service is told.
-_WHOLES = ("calls_by_service", "runs_by_service", "tools_by_service")
+_SUBSTITUTIONS = "calls_by_substitution"
+#: The views with one series a service: the age of the oldest is the service's.
+_BY_SERVICE = ("calls_by_service", "runs_by_service", "tools_by_service")
 
 
-def is_warm(graded: Graded, series: str) -> bool:
-    """Whether the service of a series is past its warm-up. A stand-in asks for none."""
-    if split_series(series)[0] == _SUBSTITUTES:
+def is_service_warm(graded: Graded, series: str) -> bool:
+    """Whether the service of a series (its key) is known for longer than the warm-up.
+
+    Always so of a model that answered in another's stead: of that a new service is told too.
+    """
+    if split_series(series)[0] == _SUBSTITUTIONS:
         return True
-    return service_age(graded, series) >= min(graded.warmup * graded.history.window_s, 86_400)
+    return service_age_s(graded, series) >= min(graded.warmup * graded.history.window_s, DAY_S)
 
 
-def service_age(graded: Graded, series: str) -> int:
-    """Seconds since the service of a series was first heard of, some 26 hours at most."""
+def service_age_s(graded: Graded, series: str) -> int:
+    """Seconds since the service of a series was first heard of, as `History.age` counts them."""
     env, service = split_series(series)[1][:2]
-    found = [graded.history.catalog.find(join_series(whole, env, service)) for whole in _WHOLES]
-    rows = np.array([row for row in found if row >= 0], np.int64)
+    rows = graded.history.catalog.known(join_series(view, env, service) for view in _BY_SERVICE)
     return int(graded.history.age(rows, graded.at).max(initial=0))

@@ -31,7 +31,7 @@ from tocsin.flow.baseline.history.residual_history import ResidualHistory
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.evaluate import judge, judge_open, residuals, signals, sketches, weekly
 from tocsin.flow.detect.run_tracker import RunTracker
-from tocsin.flow.detect.service_age import is_warm
+from tocsin.flow.detect.service_age import is_service_warm
 from tocsin.flow.windows.views import MONOTONE
 from tocsin.types import (
     ChangedRun,
@@ -272,7 +272,7 @@ class ShardDetector:
             for row in catalog.of_view(view)
             if met[row]
         )
-        return self._names.learn(names, graded.at, lambda name: is_warm(graded, name))
+        return self._names.learn(names, graded.at, lambda name: is_service_warm(graded, name))
 
     def _accepts_at_once(
         self, graded: Graded, acknowledged: Groups, explained: Explained

@@ -50,6 +50,18 @@ class Expected:
     learned: np.ndarray
     baseline: np.ndarray
 
+    def only(self, which: np.ndarray) -> Expected:
+        """Some of the rows: a mask, or positions."""
+        return Expected(
+            self.ready[which],
+            self.low[which],
+            self.high[which],
+            self.size[which],
+            self.record[which],
+            self.learned[which],
+            self.baseline[which],
+        )
+
 
 def expect(
     history: History,

@@ -3,7 +3,7 @@
 `new`: the service, tool or model did not have this class for fourteen days, and now has it in
 several traces, since one run that retries is no cluster; nothing is said while the service
 itself is still warming up. `spike`: ten minutes against the quarter-hours
-of the last day, each beside its traffic, so that more errors of more calls are no news, and
+of the last day, each beside its traffic, so that more errors of more calls are no alarm, and
 as a negative binomial, so that neither are errors that come in clusters anyway; and more than
 in all but one of those quarter-hours.
 
@@ -14,39 +14,71 @@ errors (its *lift*: part of the errors over part of the traffic).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.expect.counts import DAY_S
-from tocsin.flow.baseline.expect.recent import total
-from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S, TRACES
 from tocsin.flow.baseline.stats import rates, tails
+from tocsin.flow.detect.contributors import drivers, parts_of
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.service_age import is_warm, service_age
-from tocsin.flow.detect.verdicts import (
-    NOTHING,
-    Verdicts,
-    drivers,
-    name_of,
-    parts_of,
-)
+from tocsin.flow.detect.service_age import is_service_warm, service_age_s
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.spec import DIMS, RuleSpec
-from tocsin.types import Baseline, Contributor, Unit, join_series, split_series
+from tocsin.types import (
+    Baseline,
+    Bools,
+    Floats,
+    Ints,
+    Unit,
+    join_series,
+    split_series,
+)
 
-_WIDTH_S = 600
-_LAG_S = 1800  # the baseline ends so long before now
+_WIDTH_S: Final = 600
+_LAG_S: Final = 1800  # the baseline ends so long before now
 _DAY_QUARTERS, _MIN_QUARTERS = 96, 4
 #: Of errors by class and another dimension: the traffic that the errors are a part of.
-_TRAFFIC: Mapping[str, str] = {
+_TRAFFIC: Final[Mapping[str, str]] = {
     "errors_by_tool_class": "tools_by_tool",
     "errors_by_model_class": "calls_by_model",
     "errors_by_route_class": "calls_by_route",
 }
-_ALL = ("runs_by_service", "calls_by_service", "tools_by_service")
-_HOME = ("env", "service")
+#: Of errors by class alone: all that may fail.
+_ALL_TRAFFIC: Final = ("runs_by_service", "calls_by_service", "tools_by_service")
+_HOME: Final = ("env", "service")
+
+
+class _Reason(StrEnum):
+    """The option `reason`: what makes a cluster of errors worth an alert."""
+
+    NEW = "new"
+    SPIKE = "spike"
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What ten minutes of each series should hold, a column each."""
+
+    mean: Floats
+    size: Floats  # of a negative binomial
+    record: Floats  # the second-worst quarter-hour of the last day
+    quarters: Ints  # how many of the day's are known
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Errors of the last ten minutes beside what was expected, a column each."""
+
+    k: Floats
+    mean: Floats  # expected
+    bound: Floats  # the least number that breaches
+    p: Floats  # of so many or more; NaN where no past is compared with
+    traces: Ints  # that they are from, at least; 0 where nobody asks
 
 
 def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
@@ -57,100 +89,111 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
 
 def judge(series: Series) -> Verdicts:
     """Every class with an error in this window, and those whose group has an alert."""
-    rule, graded = series.rule, series.graded
-    rows = series.rows
-    met = graded.current["n"][rows] > 0
-    rows = rows[met | series.at_rows(rows).is_alerting]
-    if not len(rows):
+    rule = series.rule
+    series = series.only((series.n > 0) | series.is_alerting)
+    if not len(series):
         return NOTHING
-    k = total(graded, "n", rows, _WIDTH_S)
-    judged = (k >= rule.volume["k"]) | series.at_rows(rows).is_alerting
-    rows, k = rows[judged], k[judged]
-    if not len(rows):
+    k = series.total("n", _WIDTH_S)
+    kept = (k >= rule.volume["k"]) | series.is_alerting
+    if not kept.any():
         return NOTHING
-    enough = np.flatnonzero((k >= rule.volume["k"]) & (graded.current["n"][rows] > 0))
-    mean, size, record, quarters = _usual(graded, rows)
-    breach, p = np.zeros(len(rows), bool), np.full(len(rows), np.nan)
-    names = [graded.history.catalog.names[row] for row in rows[enough]]
-    if rule.options["reason"] == "new":
-
-        def warm_service(series: str) -> bool:
-            return is_warm(graded, series)
-
-        breach[enough] = [graded.known.is_new(name, graded.at, warm_service) for name in names]
-        bound = np.full(len(rows), rule.volume["k"])
+    series, k = series.only(kept), k[kept]
+    usual = _usual(series)
+    p, bound = np.full(len(k), np.nan), np.full(len(k), rule.volume["k"])
+    breach = np.zeros(len(k), bool)
+    enough = np.flatnonzero((k >= rule.volume["k"]) & (series.n > 0))
+    if rule.options["reason"] == _Reason.NEW:
+        breach[enough] = _is_new(series.only(enough))
     else:
-        # Of a service that is a day old, a class without a past was silent all day.
-        warm = quarters[enough] >= _MIN_QUARTERS
-        warm |= np.array([service_age(graded, name) >= DAY_S for name in names], bool)
-        warm &= np.array([is_warm(graded, name) for name in names], bool)
-        p[enough] = np.where(warm, tails.nb_upper(k, mean, size)[enough], np.nan)
-        bound = np.maximum(rule.volume["k"], np.maximum(rule.effect["ratio"] * mean, record + 1))
+        warm = _is_warm(series.only(enough), usual.quarters[enough])
+        p[enough] = np.where(warm, tails.nb_upper(k, usual.mean, usual.size)[enough], np.nan)
+        bound = np.maximum(rule.effect["ratio"] * usual.mean, usual.record + 1)
+        bound = np.maximum(rule.volume["k"], bound)
         breach[enough] = warm & (k >= bound)[enough] & (p[enough] <= rule.evidence["p"])
-    traces = traces_of(rule, graded, rows)
+    traces = _traces(series)
     breach &= traces >= rule.volume["traces"]
-    return _verdicts(rule, graded, rows, (k, mean, bound, p, traces), breach)
+    return _verdicts(series, _Errors(k, usual.mean, bound, p, traces), breach)
 
 
-def traces_of(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
-    """From how many traces, at least, the errors of ten minutes are; 0 where nobody asks."""
-    if not rule.volume["traces"]:
-        return np.zeros(len(rows), np.int64)
-    cells = lookback.merged(graded, TRACES, rows, np.full(len(rows), _WIDTH_S))
-    first, last = cells.rows(rows)
-    several: np.ndarray = last - first
-    return several
+def _is_new(series: Series) -> Bools:
+    """Which classes were not met in fourteen days."""
+    graded = series.graded
+
+    def is_warm(name: str) -> bool:
+        return is_service_warm(graded, name)
+
+    return np.array([graded.known.is_new(name, graded.at, is_warm) for name in series.names], bool)
 
 
-def _usual(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Mean of ten minutes, its negative-binomial size, the second-worst quarter-hour, and how
-    many quarter-hours are known.
+def _is_warm(series: Series, quarters: Ints) -> Bools:
+    """Which are known well enough to be compared with their past.
+
+    Of a service that is a day old, a class without a past was silent all day.
     """
-    past = graded.history.counts.quarters("n", rows, graded.at - _LAG_S)[:, -_DAY_QUARTERS:]
-    then, now = _traffic(graded, rows, past.shape[1])
+    graded, names = series.graded, series.names
+    known = np.array([service_age_s(graded, name) >= DAY_S for name in names], bool)
+    warm = np.array([is_service_warm(graded, name) for name in names], bool)
+    return warm & (known | (quarters >= _MIN_QUARTERS))
+
+
+def _traces(series: Series) -> Ints:
+    """From how many traces, at least, the errors of ten minutes are; 0 where nobody asks."""
+    if not series.rule.volume["traces"]:
+        return np.zeros(len(series), np.int64)
+    return series.observed(np.full(len(series), _WIDTH_S), TRACES).filled_buckets
+
+
+def _usual(series: Series) -> _Usual:
+    """What ten minutes should hold, from the quarter-hours of the last day and their traffic.
+
+    Of fewer than four known quarter-hours: half an error a day.
+    """
+    past = series.quarters("n", _LAG_S)[:, -_DAY_QUARTERS:]
+    then, now = _traffic(series, past.shape[1])
     mean, size = rates.count_of(past, then, now)
     quarters = np.isfinite(past).sum(axis=1)
     few = quarters < _MIN_QUARTERS
     mean = np.where(few, _WIDTH_S / QUARTER_S / _DAY_QUARTERS / 2, mean)
     ranked = np.sort(np.nan_to_num(past), axis=1)
-    record = ranked[:, -2] if ranked.shape[1] > 1 else np.zeros(len(rows))
-    return mean, np.where(few, 1.0, size), record, quarters
+    record = ranked[:, -2] if ranked.shape[1] > 1 else np.zeros(len(series))
+    return _Usual(mean, np.where(few, 1.0, size), record, quarters)
 
 
-def _traffic(graded: Graded, rows: np.ndarray, quarters: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each row's errors are errors of: events of its quarter-hours, and of ten minutes.
+def _traffic(series: Series, quarters: int) -> tuple[Floats, Floats]:
+    """What each one's errors are errors of: events of its quarter-hours, and of ten minutes.
 
     Seconds, where no series counts them.
     """
-    catalog, before = graded.history.catalog, graded.at - _LAG_S
-    then = np.full((len(rows), quarters), float(QUARTER_S))
-    now = np.full(len(rows), float(_WIDTH_S))
-    for i, row in enumerate(rows):
-        view, values = split_series(catalog.names[row])
-        wholes = [_TRAFFIC[view]] if view in _TRAFFIC else _ALL
-        found = [catalog.find(join_series(whole, *values[:-1])) for whole in wholes]
-        parts = np.array([part for part in found if part >= 0], np.int64)
-        lately = total(graded, "n", parts, _WIDTH_S).sum()
-        if lately:
-            held = graded.history.counts.quarters("n", parts, before, raw=True)[:, -quarters:]
-            then[i], now[i] = np.nan_to_num(held).sum(axis=0), lately
+    catalog = series.graded.history.catalog
+    then = np.full((len(series), quarters), float(QUARTER_S))
+    now = np.full(len(series), float(_WIDTH_S))
+    for i, name in enumerate(series.names):
+        view, values = split_series(name)
+        wholes = [_TRAFFIC[view]] if view in _TRAFFIC else _ALL_TRAFFIC
+        rows = catalog.known(join_series(whole, *values[:-1]) for whole in wholes)
+        parts = series.at_rows(rows)
+        recent = parts.total("n", _WIDTH_S).sum()
+        if recent:
+            before = parts.quarters("n", _LAG_S, raw=True)[:, -quarters:]
+            then[i], now[i] = np.nan_to_num(before).sum(axis=0), recent
     return then, now
 
 
-def _lifted(rule: RuleSpec, graded: Graded, row: int) -> tuple[str, str, float] | None:
+def _lifted(series: Series, i: int) -> tuple[str, str, float] | None:
     """Dimension, value and lift of what has most more than its part of these errors."""
-    dims = graded.history.catalog.dims(row)
+    rule, dims = series.rule, series.dims(i)
     best: tuple[str, str, float] | None = None
     for view in rule.contributors:
         extra = [dim for dim in DIMS[view] if dim not in dims]
         if view not in _TRAFFIC or len(extra) != 1:
             continue
-        parts = parts_of(graded, view, dims)
-        traffic = parts_of(graded, _TRAFFIC[view], {dim: dims[dim] for dim in _HOME})
-        calls = dict(zip(_values(graded, traffic, extra[0]), _last(graded, traffic), strict=True))
-        values, errors = _values(graded, parts, extra[0]), _last(graded, parts)
-        mine = np.array([calls.get(value, 0.0) for value in values])
-        lifts = rates.lift(errors, mine, sum(calls.values()))
+        parts = parts_of(series, view, dims)
+        traffic = parts_of(series, _TRAFFIC[view], {dim: dims[dim] for dim in _HOME})
+        counted = zip(_values(traffic, extra[0]), traffic.total("n", _WIDTH_S), strict=True)
+        calls = dict(counted)
+        values, errors = _values(parts, extra[0]), parts.total("n", _WIDTH_S)
+        of_value = np.array([calls.get(value, 0.0) for value in values])
+        lifts = rates.lift(errors, of_value, sum(calls.values()))
         for value, count, lift in zip(values, errors, lifts, strict=True):
             better = best is None or lift > best[2]
             if better and count >= rule.volume["k"] and lift >= rule.effect["lift"]:
@@ -158,67 +201,56 @@ def _lifted(rule: RuleSpec, graded: Graded, row: int) -> tuple[str, str, float] 
     return best
 
 
-def _last(graded: Graded, rows: np.ndarray) -> np.ndarray:
-    """Errors of ten minutes."""
-    return total(graded, "n", rows, _WIDTH_S)
+def _values(series: Series, dim: str) -> list[str]:
+    return [series.dims(i)[dim] for i in range(len(series))]
 
 
-def _values(graded: Graded, rows: np.ndarray, dim: str) -> list[str]:
-    return [graded.history.catalog.dims(int(row))[dim] for row in rows]
-
-
-def _verdicts(
-    rule: RuleSpec,
-    graded: Graded,
-    rows: np.ndarray,
-    columns: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    breach: np.ndarray,
-) -> Verdicts:
-    k, mean, bound, p, traces = columns
-    is_new = rule.options["reason"] == "new"
-    level = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
-    calm = np.maximum(rule.volume["k"] / 2, 0.0 if is_new else level * mean)
+def _verdicts(series: Series, errors: _Errors, breach: Bools) -> Verdicts:
+    rule, k = series.rule, errors.k
+    is_new = rule.options["reason"] == _Reason.NEW
+    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
+    calm = np.maximum(rule.volume["k"] / 2, 0.0 if is_new else clear_at * errors.mean)
 
     def sentence(i: int) -> str:
-        row = int(rows[i])
-        usual = "never met here before" if is_new else f"expected {mean[i]:.2g}"
-        of = f" of {traces[i]} runs or more" if traces[i] else ""
-        what = f"{name_of(graded, row)}: {k[i]:,.0f} errors in {_WIDTH_S // 60} min{of}, {usual}"
-        most = _lifted(rule, graded, row)
-        return f"{what}; {most[0]} {most[1]} has {most[2]:.0f} times its part" if most else what
+        usual = "never met here before" if is_new else f"expected {errors.mean[i]:.2g}"
+        of = f" of {errors.traces[i]} runs or more" if errors.traces[i] else ""
+        what = f"{series.name(i)}: {k[i]:,.0f} errors in {_WIDTH_S // 60} min{of}, {usual}"
+        lifted = _lifted(series, i)
+        if not lifted:
+            return what
+        return f"{what}; {lifted[0]} {lifted[1]} has {lifted[2]:.0f} times its part"
 
-    def top(i: int) -> tuple[Contributor, ...]:
-        def excess(parts: np.ndarray) -> np.ndarray:
-            beyond: np.ndarray = _last(graded, parts) - _usual(graded, parts)[0]
-            return beyond
-
-        return drivers(rule, graded, int(rows[i]), excess)
+    def excess(parts: Series) -> Floats:
+        return parts.total("n", _WIDTH_S) - _usual(parts).mean
 
     return Verdicts.of(
-        rows,
+        series.rows,
         breach=breach,
         clear=k <= calm,
         observed=k,
-        expected=np.where(is_new, 0.0, mean),
-        bound=bound,
+        expected=np.where(is_new, 0.0, errors.mean),
+        bound=errors.bound,
         n=k.astype(np.int64),
-        p=p,
-        score=k / bound,
+        p=errors.p,
+        score=k / errors.bound,
         baseline=Baseline.NONE if is_new else Baseline.LAST_24_HOURS,
         unit=Unit.ERRORS_IN_10_MIN,
         sentence=sentence,
-        top=top,
+        top=lambda i: drivers(series, i, excess),
     )
 
 
 DETECTOR = WindowDetector(
     name="error_class",
     effect={
-        "ratio": 3.0,
+        "ratio": 3.0,  # `spike`: times the expected errors of ten minutes
         "lift": 5.0,  # from so many times its part of the traffic on, a value is named
     },
-    evidence={"p": 1e-6},
-    volume={"k": 10.0, "traces": 0.0},  # from so many different runs; 0 = not asked
+    evidence={"p": 1e-6},  # `spike`: of so many errors or more
+    volume={
+        "k": 10.0,  # errors in ten minutes
+        "traces": 0.0,  # from so many different runs; 0 = not asked
+    },
     options={"reason": "spike"},  # or new
     judge=judge,
     excludes=Excludes.its_signal,

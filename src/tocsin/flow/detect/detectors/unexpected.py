@@ -1,89 +1,111 @@
 """A model nobody allowed, that the service never used before, or that nobody asked for.
 
 `not_allowed` compares with the configured patterns and says nothing when there are none.
-`first_seen` speaks once the service itself is past its warm-up: of a new service every model
-is new. It is news (info) until the model takes a share of the traffic. `substituted` counts
-the answers of another model family than the one asked for over an hour; of a stand-in that
-goes on as ever it is told for a day, then it is how that service is set up.
+`first_seen` tells of a model once the service itself is past its warm-up: of a new service every
+model is new. It is of severity info until the model takes a share of the traffic. `substituted`
+counts the answers of another model family than the one asked for over an hour. It tells of a
+substitution for the first day; one that goes on no stronger is then how that service is set up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.expect.recent import total
-from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.service_age import is_warm
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
-from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import NONE, OVERFLOW, SEP, Floats, Severity, Unit, join_series, split_series
+from tocsin.flow.detect.service_age import is_service_warm
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.types import (
+    NONE,
+    OVERFLOW,
+    SEP,
+    Bools,
+    Floats,
+    Severity,
+    Unit,
+    join_series,
+    split_series,
+)
 
-_HOUR_S, _USUAL = 3600, 3.0
-_WHY = {"not_allowed": "is not on the allow-list", "first_seen": "is new here"}
+_DAY_QUARTERS: Final = 96
+#: So many times the usual hour of the last day is still no news of a substitution.
+_USUAL_TIMES: Final = 3.0
+
+
+class _Reason(StrEnum):
+    """The option `reason`: what makes a model unexpected."""
+
+    NOT_ALLOWED = "not_allowed"
+    FIRST_SEEN = "first_seen"
+    SUBSTITUTED = "substituted"
+
+
+_WHY: Final[Mapping[str, str]] = {
+    _Reason.NOT_ALLOWED: "is not on the allow-list",
+    _Reason.FIRST_SEEN: "is new here",
+}
 
 
 def judge(series: Series) -> Verdicts:
     """Every unexpected name with traffic, and those whose group has an alert."""
-    rule, graded = series.rule, series.graded
-    if _is_idle(rule, graded):
+    reason = series.rule.options["reason"]
+    if reason == _Reason.NOT_ALLOWED and not series.graded.allowed_models:
         return NOTHING
-    rows = series.rows
-    n = graded.current["n"][rows]
-    if rule.options["reason"] == "substituted":
-        rows = rows[(n > 0) | series.at_rows(rows).is_alerting]
-        n = total(graded, "n", rows, _HOUR_S)
-    kept = (n >= rule.volume["n"]) | series.at_rows(rows).is_alerting
-    if not kept.any():
-        return NOTHING
-    return _verdicts(rule, graded, rows[kept], n[kept])
+    if reason == _Reason.SUBSTITUTED:
+        series = series.only((series.n > 0) | series.is_alerting)
+        n = series.total("n", HOUR_S)
+    else:
+        n = series.n
+    kept = (n >= series.rule.volume["n"]) | series.is_alerting
+    return _verdicts(series.only(kept), n[kept]) if kept.any() else NOTHING
 
 
 def judge_open(series: Series, value: Floats, n: Floats) -> Verdicts:
-    """Open windows: one request is enough, and all that is said."""
-    rule, graded, rows = series.rule, series.graded, series.rows
+    """Open windows: that there is a request is told, and how many there are is not."""
     del value
+    rule = series.rule
     kept = n >= rule.volume["n"]
-    if rule.options["reason"] == "substituted":
+    if rule.options["reason"] == _Reason.SUBSTITUTED:
         kept[:] = False  # an hour is judged when it is over
     floor = np.full(int(kept.sum()), rule.volume["n"])
-    said = _verdicts(rule, graded, rows[kept], floor).early()
-    if rule.options["reason"] != "first_seen":
-        return said
-    news: Severity = "info"  # a share takes a closed window
-    return replace(said, severity=(news,) * len(floor))
+    verdicts = _verdicts(series.only(kept), floor).early()
+    if rule.options["reason"] != _Reason.FIRST_SEEN:
+        return verdicts
+    info: Severity = "info"  # the share of the traffic is known when the window is closed
+    return replace(verdicts, severity=(info,) * len(floor))
 
 
-def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -> Verdicts:
-    names = graded.history.catalog.names
-    unexpected = np.array(
-        [_is_unexpected(rule, graded, names[r], m) for r, m in zip(rows, n, strict=True)], bool
-    )
+def _verdicts(series: Series, n: Floats) -> Verdicts:
+    rule, reason, names = series.rule, series.rule.options["reason"], series.names
+    unexpected = _is_unexpected(series, n)
     breach = unexpected & (n >= rule.volume["n"])
     severity = tuple(
-        _severity(rule, graded, names[row], count) if bad else rule.severity
-        for row, count, bad in zip(rows, n, breach, strict=True)
+        _severity(series, name, count) if bad else rule.severity
+        for name, count, bad in zip(names, n, breach, strict=True)
     )
 
     def sentence(i: int) -> str:
-        if rule.options["reason"] == "substituted":
-            dims = graded.history.catalog.dims(int(rows[i]))
+        if reason == _Reason.SUBSTITUTED:
+            dims = series.dims(i)
             answers = f"{dims['service']}: {n[i]:,.0f} answers of {dims['model']} in an hour"
             return f"{answers} where {dims['substituted']} was asked for"
-        return f"{name_of(graded, int(rows[i]))} {_WHY[rule.options['reason']]}"
+        return f"{series.name(i)} {_WHY[reason]}"
 
     return Verdicts.of(
-        rows,
+        series.rows,
         breach=breach,
         clear=~unexpected | (n == 0),
         observed=n.astype(float),
-        expected=np.zeros(len(rows)),
-        bound=np.full(len(rows), rule.volume["n"]),
+        expected=np.zeros(len(n)),
+        bound=np.full(len(n), rule.volume["n"]),
         n=n.astype(np.int64),
         score=np.where(breach, 1.0, 0.0),
         unit=Unit.REQUESTS,
@@ -92,46 +114,60 @@ def _verdicts(rule: RuleSpec, graded: Graded, rows: np.ndarray, n: np.ndarray) -
     )
 
 
-def _is_idle(rule: RuleSpec, graded: Graded) -> bool:
-    """Whether the rule has nothing to compare with."""
-    return rule.options["reason"] == "not_allowed" and not graded.allowed_models
+def _is_unexpected(series: Series, n: Floats) -> Bools:
+    """Which models are unexpected for the rule's reason; one without a name never is."""
+    reason, names = series.rule.options["reason"], series.names
+    models = [name.rpartition(SEP)[2] for name in names]
+    if reason == _Reason.NOT_ALLOWED:
+        found = [not _is_allowed(series, model) for model in models]
+    elif reason == _Reason.SUBSTITUTED:
+        usual = _is_usual(series, n)
+        found = [not usual[i] or _is_new(series, name) for i, name in enumerate(names)]
+    else:
+        found = [_is_new(series, name) for name in names]
+    named = [model not in {NONE, OVERFLOW} for model in models]
+    return np.logical_and(found, named)
 
 
-def _is_unexpected(rule: RuleSpec, graded: Graded, series: str, n: float) -> bool:
-    model = series.rpartition(SEP)[2]
-    if model in {NONE, OVERFLOW}:
-        return False
-    if rule.options["reason"] == "not_allowed":
-        allowed = graded.allowed_models
-        return bool(allowed) and not any(fnmatchcase(model, pattern) for pattern in allowed)
-    if rule.options["reason"] == "substituted" and not _is_usual(graded, series, n):
-        return True
-    return graded.known.is_new(series, graded.at, lambda name: is_warm(graded, name))
+def _is_allowed(series: Series, model: str) -> bool:
+    allowed = series.graded.allowed_models
+    return not allowed or any(fnmatchcase(model, pattern) for pattern in allowed)
 
 
-def _is_usual(graded: Graded, series: str, n: float) -> bool:
-    """Whether so many events an hour are what the series had over the last day, or thrice it."""
-    row = np.array([graded.history.catalog.find(series)])
-    past = graded.history.counts.quarters("n", row, graded.at - _HOUR_S)[0, -96:]
-    known = past[np.isfinite(past)]
-    return bool(len(known)) and n <= _USUAL * known.mean() * _HOUR_S / QUARTER_S
+def _is_new(series: Series, name: str) -> bool:
+    graded = series.graded
+    return graded.known.is_new(name, graded.at, lambda one: is_service_warm(graded, one))
 
 
-def _severity(rule: RuleSpec, graded: Graded, series: str, n: float) -> Severity:
-    """News of a first-seen name until it has both requests and a share of the service."""
-    if rule.options["reason"] != "first_seen":
+def _is_usual(series: Series, n: Floats) -> Bools:
+    """Whether so many events an hour are what each had over the last day, or thrice it."""
+    past = series.quarters("n", HOUR_S)[:, -_DAY_QUARTERS:]
+    known = np.isfinite(past)
+    mean = np.where(known, past, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    usual: Bools = known.any(axis=1) & (n <= _USUAL_TIMES * mean * HOUR_S / QUARTER_S)
+    return usual
+
+
+def _severity(series: Series, name: str, n: float) -> Severity:
+    """Info for a first-seen name until it has both requests and a share of the service."""
+    rule, graded = series.rule, series.graded
+    if rule.options["reason"] != _Reason.FIRST_SEEN:
         return rule.severity
-    env, service = split_series(series)[1][:2]
+    env, service = split_series(name)[1][:2]
     row = graded.history.catalog.find(join_series("calls_by_service", env, service))
     whole = graded.current["n"][row] if 0 <= row < len(graded.current["n"]) else 0.0
-    big = n >= rule.effect["requests"] and n >= rule.effect["share"] * whole
-    return rule.severity if big else "info"
+    is_big = n >= rule.effect["requests"] and n >= rule.effect["share"] * whole
+    return rule.severity if is_big else "info"
 
 
 DETECTOR = WindowDetector(
     name="unexpected",
-    effect={"share": 0.01, "requests": 5.0},  # from which on a first-seen name is no mere news
-    volume={"n": 1.0},
+    # A first-seen name that has less than either of these is told of with severity info.
+    effect={
+        "share": 0.01,  # of the service's calls in the window, 0..1
+        "requests": 5.0,  # in the window
+    },
+    volume={"n": 1.0},  # requests in the window; of `substituted`, in the last hour
     options={"reason": "not_allowed"},  # or first_seen, substituted
     judge=judge,
     judge_open=judge_open,
