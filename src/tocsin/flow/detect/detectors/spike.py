@@ -8,129 +8,115 @@ before the window closes, and a counter can only grow: the open window is judged
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.expect.counts import Expected, expect
-from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.baseline.expect.counts import COUNTED, Expected
 from tocsin.flow.baseline.stats import tails
+from tocsin.flow.detect.contributors import drivers_of_rise
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.measure import counter_unit
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.verdicts import (
-    NOTHING,
-    Verdicts,
-    contributions,
-    name_of,
-)
-from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.types import Floats, Unit
 
-_CEILING = 2.0**52
-_SUSPECT_P = 1e-3
+#: Totals beyond it are not searched for a bound: above it floats no longer count by ones.
+_HIGHEST_BOUND: Final = 2.0**52
+#: What is as improbable as this, though it does not breach, is not learned from.
+_SUSPECT_P: Final = 1e-3
 
 
 def judge(series: Series) -> Verdicts:
     """Every series with volume and a record, and those whose group has an alert."""
-    rule, graded = series.rule, series.graded
-    rows = series.rows
-    n = graded.current["n"][rows]
-    alerted = series.at_rows(rows).is_alerting
-    loud = np.flatnonzero(n >= rule.volume["n"])
-    kept = alerted.copy()
-    value = graded.current[rule.signal][rows[loud]]
-    # The bound lies above the record, so hardly any row of a calm shard needs the full look.
-    kept[loud] |= graded.history.counts.is_record(rule.signal, rows[loud], value, graded.skip)
+    alerting = series.is_alerting
+    with_volume = np.flatnonzero(series.n >= series.rule.volume["n"])
+    kept = alerting.copy()
+    # The bound is above the record, so in a calm shard hardly any series is judged in full.
+    kept[with_volume] |= series.only(with_volume).is_record
     if not kept.any():
         return NOTHING
-    rows = rows[kept]
-    said = _verdicts(rule, graded, rows, graded.current[rule.signal][rows], n[kept])
+    series = series.only(kept)
+    verdicts = _verdicts(series, series.now, series.n)
     # Too high to be clear, and improbable or part of an incident: nothing to learn from.
-    high = np.isfinite(said.p) & ~said.clear
-    return replace(said, suspect=high & (alerted[kept] | (said.p <= _SUSPECT_P)))
+    high = np.isfinite(verdicts.p) & ~verdicts.clear
+    return replace(verdicts, suspect=high & (alerting[kept] | (verdicts.p <= _SUSPECT_P)))
 
 
 def judge_open(series: Series, value: Floats, n: Floats) -> Verdicts:
-    """Open windows of the broadest view; what is said does not depend on the moment."""
-    rule, graded, rows = series.rule, series.graded, series.rows
-    enough = n >= rule.volume["n"]
-    rows, value = rows[enough], value[enough]
-    expected, bound = _bound(rule, graded, rows)
+    """Open windows that reached their bound already. The bound is told, not the value so far:
+    so the same log gives the same alert, whenever it is looked at.
+    """
+    floor = series.rule.volume["n"]
+    enough = n >= floor
+    series, value = series.only(enough), value[enough]
+    expected, bound = _bound(series)
     hit = expected.ready & (value >= bound)
-    floor = np.full(int(hit.sum()), rule.volume["n"])
-    return _verdicts(rule, graded, rows[hit], bound[hit], floor).early()
+    return _verdicts(series.only(hit), bound[hit], np.full(int(hit.sum()), floor)).early()
 
 
-def _verdicts(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, value: np.ndarray, n: np.ndarray
-) -> Verdicts:
-    expected, bound = _bound(rule, graded, rows)
-    level = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
-    breach = expected.ready & (value >= bound) & (n >= rule.volume["n"])
-    minutes, unit = graded.history.window_s / 60, counter_unit(rule.signal)
+def _verdicts(series: Series, value: Floats, n: Floats) -> Verdicts:
+    rule = series.rule
+    expected, bound = _bound(series)
+    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
+    minutes, unit = series.window_s / 60, counter_unit(rule.signal)
 
     def sentence(i: int) -> str:
         times = value[i] / max(expected.high[i], 1e-9)
         what = unit.amount(value[i], _digits(unit.read(value[i])))
         usual = unit.number(expected.high[i], _digits(unit.read(expected.high[i])))
         return (
-            f"{name_of(graded, int(rows[i]))}: {what} in {minutes:g} min, "
-            f"{times:.0f} times the expected {usual}"
+            f"{series.name(i)}: {what} in {minutes:g} min, {times:.0f} times the expected {usual}"
         )
 
-    def usual(parts: np.ndarray) -> np.ndarray:
-        return _expect(rule, graded, parts).high
-
     return Verdicts.of(
-        rows,
-        breach=breach,
-        clear=expected.ready & (value <= level * np.maximum(expected.high, 1.0)),
+        series.rows,
+        breach=expected.ready & (value >= bound) & (n >= rule.volume["n"]),
+        clear=expected.ready & (value <= clear_at * np.maximum(expected.high, 1.0)),
         observed=value,
         expected=np.where(expected.ready, expected.high, np.nan),
         bound=np.where(expected.ready, bound, np.nan),
         n=n.astype(np.int64),
-        p=np.where(expected.ready, _upper(rule, value, expected), np.nan),
+        p=np.where(expected.ready, _upper_tail(rule.signal, value, expected), np.nan),
         score=value / bound,
         baseline=expected.baseline,
-        unit=Unit.PER_WINDOW if rule.signal == "n" else counter_unit(rule.signal),
+        unit=Unit.PER_WINDOW if rule.signal == "n" else unit,
         sentence=sentence,
-        top=lambda i: contributions(rule, graded, int(rows[i]), usual),
+        top=lambda i: drivers_of_rise(series, i, lambda parts: parts.expected().high),
     )
 
 
-def _expect(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
-    return expect(
-        graded.history, rule.signal, rows, at=graded.at, warmup=graded.warmup, skip=graded.skip
-    )
-
-
-def _upper(rule: RuleSpec, value: np.ndarray, expected: Expected) -> np.ndarray:
-    tail = tails.nb_upper if rule.signal in {"n", "err", "to"} else tails.gamma_upper
+def _upper_tail(signal: str, value: Floats, expected: Expected) -> Floats:
+    """Probability of each value or more."""
+    tail = tails.nb_upper if signal in COUNTED else tails.gamma_upper
     return tail(value, expected.high, expected.size)
 
 
-def _bound(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[Expected, np.ndarray]:
-    """The least whole number that breaches, for each row."""
-    expected = _expect(rule, graded, rows)
-    low = np.maximum(np.ceil(rule.effect["ratio"] * expected.high), np.floor(expected.record) + 1)
+def _bound(series: Series) -> tuple[Expected, Floats]:
+    """What is expected of each series, and the least whole number that breaches."""
+    rule, expected = series.rule, series.expected()
+    bound = np.maximum(np.ceil(rule.effect["ratio"] * expected.high), np.floor(expected.record) + 1)
     if rule.signal == "n":
-        low = np.maximum(low, rule.volume["n"])
-    low = np.maximum(low, 1.0)
+        bound = np.maximum(bound, rule.volume["n"])
+    bound = np.maximum(bound, 1.0)
     p = rule.evidence["p"]
-    open_ = np.flatnonzero(_upper(rule, low, expected) > p)
-    if not len(open_):
-        return expected, low
-    part = Expected(*(getattr(expected, f)[open_] for f in expected.__slots__))
-    under, over = low[open_], low[open_] * 2
-    while ((wrong := _upper(rule, over, part) > p) & (over < _CEILING)).any():
+    too_likely = np.flatnonzero(_upper_tail(rule.signal, bound, expected) > p)
+    if len(too_likely):
+        some = expected.only(too_likely)
+        bound[too_likely] = _least_improbable(rule.signal, bound[too_likely], some, p)
+    return expected, bound
+
+
+def _least_improbable(signal: str, least: Floats, expected: Expected, p: float) -> Floats:
+    """The least whole number above `least` with a tail of at most `p`: doubled, then bisected."""
+    under, over = least, least * 2
+    while ((wrong := _upper_tail(signal, over, expected) > p) & (over < _HIGHEST_BOUND)).any():
         under, over = np.where(wrong, over, under), np.where(wrong, over * 2, over)
     while (over - under > 1).any():
         middle = np.floor((under + over) / 2)
-        enough = _upper(rule, middle, part) <= p
+        enough = _upper_tail(signal, middle, expected) <= p
         under, over = np.where(enough, under, middle), np.where(enough, middle, over)
-    bound = low.copy()
-    bound[open_] = over
-    return expected, bound
+    return over
 
 
 def _digits(value: float) -> str:
@@ -139,9 +125,9 @@ def _digits(value: float) -> str:
 
 DETECTOR = WindowDetector(
     name="spike",
-    effect={"ratio": 10.0},
-    evidence={"p": 1e-6},
-    volume={"n": 20.0},
+    effect={"ratio": 10.0},  # times the expected total of a window
+    evidence={"p": 1e-6},  # of such a total or more, by the series' own past
+    volume={"n": 20.0},  # events in the window
     judge=judge,
     judge_open=judge_open,
     excludes=Excludes.its_signal,

@@ -1,144 +1,140 @@
 """A total over an hour far above what the clock expects of it: a rise too slow for a spike.
 
-Expected is the habit of these minutes (`baseline/expect/local_level.py`); without one nothing is
-said: yesterday may have been a Sunday. It must also be the record of a week: a monthly job is news,
-Monday's is none. An hour varies less than its minutes do; how much less is taken from its habit,
-else from the minutes as if they came in lumps of six.
+Expected is what is usual at this time of the day or week (`baseline/history/seasonal.py`), at the
+local level; of a series whose usual time of day is not known nothing is said, since yesterday may
+have been a Sunday. The total must also exceed the second largest hour of the last week: a job
+once a month is told of, one every Monday is not. An hour varies less than its minutes do; how
+much less is taken from how the same hour varied between weeks, else from the minutes as if they
+came in lumps of six.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.expect.counts import Expected, expect
+from tocsin.flow.baseline.expect.counts import Expected
 from tocsin.flow.baseline.expect.recent import windows_of
-from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.columns import or_zero
 from tocsin.flow.baseline.stats import tails
+from tocsin.flow.detect.contributors import drivers_of_rise
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.measure import counter_unit
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.verdicts import (
-    NOTHING,
-    Verdicts,
-    contributions,
-    name_of,
-)
-from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Baseline
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.types import Baseline, Bools, Floats
 
-_LUMP = 6.0  # minutes that rise and fall together
-_WEEK_HOURS = 168
+_LUMP_S: Final = 360.0  # minutes that rise and fall together
+_WEEK_HOURS: Final = 168
+#: Baselines that know the time of day.
+_SEASONAL: Final = (Baseline.HOUR_OF_DAY, Baseline.HOUR_OF_WEEK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """Over the width of the rule, a column each."""
+
+    value: Floats  # of the rule's signal
+    n: Floats  # events
+    record: Floats  # the second largest of the last week, as a total of the width
+
+    def only(self, which: Bools) -> _Totals:
+        return _Totals(self.value[which], self.n[which], self.record[which])
 
 
 def judge(series: Series) -> Verdicts:
     """Every series whose hour is a record with volume, and those whose group has an alert."""
-    rule, graded = series.rule, series.graded
-    rows = series.rows
-    windows = windows_of(graded, rule.effect["width_s"])
-    value, n = (_total(graded, signal, rows, windows) for signal in (rule.signal, "n"))
-    record = _record(rule, graded, rows)
-    alerted = series.at_rows(rows).is_alerting
-    kept = alerted | ((n >= rule.volume["n"]) & (value > record))
-    if not kept.any():
-        return NOTHING
-    rows, value, n, record = rows[kept], value[kept], n[kept], record[kept]
-    return _verdicts(rule, graded, rows, value, n, record)
+    rule, width_s = series.rule, series.rule.effect["width_s"]
+    totals = _Totals(
+        series.total(rule.signal, width_s), series.total("n", width_s), _record(series)
+    )
+    kept = (totals.n >= rule.volume["n"]) & (totals.value > totals.record)
+    kept |= series.is_alerting
+    return _verdicts(series.only(kept), totals.only(kept)) if kept.any() else NOTHING
 
 
-def _total(graded: Graded, signal: str, rows: np.ndarray, windows: int) -> np.ndarray:
-    past = graded.history.counts.sums(signal, rows, windows - 1)[:, 0]
-    total: np.ndarray = past + graded.current[signal][rows]
-    return total
-
-
-def _record(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
+def _record(series: Series) -> Floats:
     """The second largest hour of the last week that may be learned from, as a total of the width.
 
     The hours that the width itself lies in are left out.
     """
-    until = graded.end - int(rule.effect["width_s"])
-    hours = graded.history.weeks.hours(rule.signal, rows, until, _WEEK_HOURS)
+    width_s = series.rule.effect["width_s"]
+    hours = series.hours(series.rule.signal, series.end - int(width_s), _WEEK_HOURS)
     ranked = np.sort(or_zero(hours), axis=1)
-    record: np.ndarray = ranked[:, -2] * rule.effect["width_s"] / HOUR_S
+    record: Floats = ranked[:, -2] * width_s / HOUR_S
     return record
 
 
-def _expected(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
-    """What the width should hold; the size is that of its total."""
-    history = graded.history
-    windows = windows_of(graded, rule.effect["width_s"])
-    quiet = np.full(len(rows), (windows - 1) * history.window_s)
-    found = expect(history, rule.signal, rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
-    size = found.size * windows / max(_LUMP * 60 / history.window_s, 1.0)
-    habit = history.seasonal.curve(rule.signal, rows, np.array([graded.at]))
-    size = np.where(
-        habit.kind != Baseline.NONE, np.minimum(size, 1 / np.nan_to_num(habit.var, nan=1.0)), size
-    )
+def _expected(series: Series) -> Expected:
+    """What the width should hold, where the time of day is known; the size is that of its total."""
+    windows = windows_of(series.graded, series.rule.effect["width_s"])
+    found = series.expected_since(np.full(len(series), (windows - 1) * series.window_s))
+    size = found.size * windows / max(_LUMP_S / series.window_s, 1.0)
+    usual = series.seasonal(np.array([series.at]))
+    between_weeks = np.minimum(size, 1 / np.nan_to_num(usual.var, nan=1.0))
+    size = np.where(usual.kind != Baseline.NONE, between_weeks, size)
     return replace(
         found,
-        ready=found.ready & np.isin(found.baseline, (Baseline.HOUR_OF_DAY, Baseline.HOUR_OF_WEEK)),
+        ready=found.ready & np.isin(found.baseline, _SEASONAL),
         low=found.low * windows,
         high=found.high * windows,
         size=np.clip(size, tails.K_MIN, tails.K_MAX),
     )
 
 
-def _verdicts(
-    rule: RuleSpec,
-    graded: Graded,
-    rows: np.ndarray,
-    value: np.ndarray,
-    n: np.ndarray,
-    record: np.ndarray,
-) -> Verdicts:
-    expected = _expected(rule, graded, rows)
+def _verdicts(series: Series, totals: _Totals) -> Verdicts:
+    rule, expected, value = series.rule, _expected(series), totals.value
     high = np.maximum(expected.high, 1e-9)
     tail = tails.nb_upper if rule.signal == "n" else tails.gamma_upper
     p = tail(value, high, expected.size)
-    breach = expected.ready & (value >= rule.effect["ratio"] * high) & (value > record)
-    breach &= (p <= rule.evidence["p"]) & (n >= rule.volume["n"])
-    level = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
-    clear = expected.ready & (value <= level * high)
-    hours = rule.effect["width_s"] / HOUR_S
+    breach = expected.ready & (value >= rule.effect["ratio"] * high) & (value > totals.record)
+    breach &= (p <= rule.evidence["p"]) & (totals.n >= rule.volume["n"])
+    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
+    clear = expected.ready & (value <= clear_at * high)
+    hours, unit = rule.effect["width_s"] / HOUR_S, counter_unit(rule.signal)
 
     def sentence(i: int) -> str:
-        unit = counter_unit(rule.signal)
         return (
-            f"{name_of(graded, int(rows[i]))}: {unit.amount(value[i], ',.4g')} in {hours:g} h, "
+            f"{series.name(i)}: {unit.amount(value[i], ',.4g')} in {hours:g} h, "
             f"{value[i] / high[i]:.1f} times the expected {unit.number(high[i], ',.4g')}"
         )
 
-    def usual(parts: np.ndarray) -> np.ndarray:
-        windows = windows_of(graded, rule.effect["width_s"])
-        return _expected(rule, graded, parts).high / windows
+    def usual(parts: Series) -> Floats:
+        """A window of each, as its own width has it."""
+        mean: Floats = _expected(parts).high / windows_of(parts.graded, rule.effect["width_s"])
+        return mean
 
     return Verdicts.of(
-        rows,
+        series.rows,
         breach=breach,
         clear=clear,
         observed=value,
         expected=np.where(expected.ready, expected.high, np.nan),
-        bound=np.where(expected.ready, np.maximum(rule.effect["ratio"] * high, record), np.nan),
-        n=n.astype(np.int64),
+        bound=np.where(
+            expected.ready, np.maximum(rule.effect["ratio"] * high, totals.record), np.nan
+        ),
+        n=totals.n.astype(np.int64),
         p=np.where(expected.ready, p, np.nan),
-        score=value / np.maximum(rule.effect["ratio"] * high, record + 1),
+        score=value / np.maximum(rule.effect["ratio"] * high, totals.record + 1),
         baseline=expected.baseline,
-        unit=counter_unit(rule.signal),
+        unit=unit,
         sentence=sentence,
-        top=lambda i: contributions(rule, graded, int(rows[i]), usual),
+        top=lambda i: drivers_of_rise(series, i, usual),
         suspect=expected.ready & ~clear & (p <= rule.evidence["p"]),
     )
 
 
 DETECTOR = WindowDetector(
     name="surge",
-    effect={"ratio": 2.5, "width_s": 3600.0},
-    evidence={"p": 1e-6},
-    volume={"n": 200.0},
+    effect={
+        "ratio": 2.5,  # times the expected total of `width_s`
+        "width_s": 3600.0,  # back from the end of the window, s
+    },
+    evidence={"p": 1e-6},  # of such a total or more
+    volume={"n": 200.0},  # events in `width_s`
     judge=judge,
     excludes=Excludes.its_signal,
 )
