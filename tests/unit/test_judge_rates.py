@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from tocsin.flow.alerts.contract import AlertEvent
-from tocsin.flow.detect.detectors.rate import Counts, UsualRate, exceeds, risen, shortest
+from tocsin.flow.detect.detectors.rate_evidence import (
+    Counts,
+    UsualRate,
+    exceeds,
+    risen,
+    shortest,
+)
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import frames_of

@@ -14,7 +14,7 @@ import numpy as np
 from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.expect.counts import DAY_S, Expected, expect
-from tocsin.flow.baseline.expect.recent import recent, windows_of
+from tocsin.flow.baseline.expect.recent import last_calls, recent, windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.seasonal import Curve
 from tocsin.flow.detect.distribution import Distribution
@@ -280,3 +280,10 @@ class Series:
         """Whether the window begins in configured quiet hours or on a holiday."""
         calendar = self.graded.history.weeks.calendar
         return calendar.is_quiet(self.graded.at) or calendar.is_holiday(self.graded.at)
+
+    def last_calls(self, calls: float) -> tuple[Floats, Floats]:
+        """The rule's signal, and events, over the newest windows that hold so many events.
+
+        Over a day where that holds fewer.
+        """
+        return last_calls(self.graded, self.rule.signal, self.rows, calls)
