@@ -1,10 +1,13 @@
-"""Graded windows become findings, by rules. One module a detector kind; rules are data.
+"""Windows beside their past become findings: each rule's detector judges the rule's series.
 
-`judge` looks at a closed window, `judge_open` at counters of a window that is still open:
-only rules whose signal can only grow, only their broadest view, and what is said is the
-bound that was crossed and not the count of the moment. So the same log raises the same
-alert whatever the timing of the flushes. A closed window is first judged as if it were open,
-for the flush that never came.
+`judge` takes a closed window, `judge_open` the counters of a window that is still open: of rules
+whose signal can only grow, in their broadest view. What is told of an open window is the bound
+that was crossed and not the count so far, so that the same log raises the same alert whatever the
+timing of the flushes. A caller judges a closed window as if it were open first, for a flush that
+did not come in time.
+
+What a set of rules reads is told by `signals`, `sketches`, `residuals` and `weekly`: histories
+keep no more than that.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from tocsin.flow.baseline.history.sketch_history import SKETCH_PREFIX, TRACES
 from tocsin.flow.detect.detector import Rule, WindowDetector
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, fold
-from tocsin.types import Finding
+from tocsin.types import Finding, Floats, Ints
 
-Judged = tuple[list[Finding], dict[str, np.ndarray]]
+#: Findings, and by signal the rows of the catalog whose window is not to be learned from.
+Judged = tuple[list[Finding], dict[str, Ints]]
 
 
 def signals(rules: Sequence[Rule]) -> tuple[str, ...]:
@@ -82,10 +86,10 @@ def judge(
     Args:
         rules: rules of any detector; those of runs are passed over.
         graded: the window beside its past.
-        watched: rule id -> groups that have an alert: each gets a finding whatever it is.
+        watched: rule id -> groups with an alert in any state: each gets a finding, breach or not.
     """
     findings: list[Finding] = []
-    excluded: dict[str, list[np.ndarray]] = {}
+    excluded: dict[str, list[Ints]] = {}
     number = graded.at // graded.history.window_s + 1
     catalog, watched = graded.history.catalog, watched or {}
     for rule in rules:
@@ -94,14 +98,14 @@ def judge(
             continue
         if number % rule.every or not catalog.has(rule.views):
             continue
-        groups = watched.get(rule.id, set())
-        said = detector.judge(Series.of(rule, graded, frozenset(groups)))
-        if said is NOTHING:
+        groups = frozenset(watched.get(rule.id, ()))
+        verdicts = detector.judge(Series.of(rule, graded, groups))
+        if verdicts is NOTHING:
             continue
-        findings += fold(rule, graded, said, groups)
+        findings += fold(rule, graded, verdicts, groups)
         signal = detector.excludes(rule)
         if signal is not None:
-            for key, rows in said.excluded(signal, graded).items():
+            for key, rows in verdicts.excluded(signal, graded).items():
                 excluded.setdefault(key, []).append(rows)
     return findings, {
         signal: np.unique(np.concatenate(rows)) for signal, rows in sorted(excluded.items())
@@ -109,17 +113,15 @@ def judge(
 
 
 def judge_open(
-    rules: Sequence[Rule],
-    graded: Graded,
-    rows: np.ndarray,
-    columns: Mapping[str, np.ndarray],
+    rules: Sequence[Rule], graded: Graded, rows: Ints, columns: Mapping[str, Floats]
 ) -> list[Finding]:
     """Findings of an open window whose counters already cross a bound.
 
     Args:
-        rules: rules of any detector; only those that can be judged early are.
+        rules: rules of any detector; those that cannot be judged early, or that ask for several
+            windows, are passed over.
         graded: the window's past.
-        rows: the series that moved.
+        rows: the series that moved, as rows of the catalog.
         columns: signal -> counters of each of them so far.
     """
     findings: list[Finding] = []
@@ -130,12 +132,12 @@ def judge_open(
         if rule.persistence.m > 1:
             continue
         catalog, view = graded.history.catalog, rule.views[0]
-        these = np.flatnonzero(catalog.in_view(rows, view))
+        broadest = np.flatnonzero(catalog.in_view(rows, view))
         if rule.where:
-            these = these[np.isin(rows[these], catalog.matching(view, rule.where))]
-        if not len(these):
+            broadest = broadest[np.isin(rows[broadest], catalog.matching(view, rule.where))]
+        if not len(broadest):
             continue
-        series = Series(rule, graded, rows[these])
-        said = detector.judge_open(series, columns[rule.signal][these], columns["n"][these])
-        findings += fold(rule, graded, said, set())
+        series = Series(rule, graded, rows[broadest])
+        value, n = columns[rule.signal][broadest], columns["n"][broadest]
+        findings += fold(rule, graded, detector.judge_open(series, value, n), frozenset())
     return findings

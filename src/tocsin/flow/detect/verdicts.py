@@ -2,13 +2,13 @@
 
 Several series of one group fold into one finding, led by the broadest view that breaches:
 an agent's spike and its service's spike are one alert, about the service. The finding's
-series names the group in the rule's broadest view, whoever leads, so that lifecycle sees one
-member with one past; the sentence names the leader.
+series names the group in the rule's broadest view, whichever leads, so that an alert has one
+series for as long as it lasts; the sentence names the leader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +17,7 @@ import numpy as np
 from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import spoils
-from tocsin.flow.rules.spec import DIMS, RuleSpec
+from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import (
     Baseline,
     Bools,
@@ -30,9 +30,6 @@ from tocsin.types import (
     join_series,
     split_series,
 )
-
-_MIN_PART, _MOST_PARTS = 0.03, 5
-_HOME = ("env", "service")  # the dimensions every series has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,40 +150,45 @@ NOTHING = Verdicts.of(
 )
 
 
-def fold(rule: RuleSpec, graded: Graded, said: Verdicts, watched: set[Group]) -> list[Finding]:
-    """One finding a group that breaches, or that is watched because it has an alert."""
-    if not len(said.rows):
+def fold(
+    rule: RuleSpec, graded: Graded, verdicts: Verdicts, watched: frozenset[Group]
+) -> list[Finding]:
+    """One finding a group that breaches, or that has an alert."""
+    if not len(verdicts.rows):
         return []
     catalog = graded.history.catalog
-    numbers, groups = catalog.group_ids(said.rows, rule.group_by)
-    wanted = {int(i) for i in np.unique(numbers[said.breach])}
+    numbers, groups = catalog.group_ids(verdicts.rows, rule.group_by)
+    wanted = {int(i) for i in np.unique(numbers[verdicts.breach])}
     if watched:
         wanted |= {int(i) for i in np.unique(numbers) if groups[int(i)] in watched}
     out = []
     for number in wanted:
         members = np.flatnonzero(numbers == number)
-        breach = members[said.breach[members]]
+        breach = members[verdicts.breach[members]]
         candidates = breach if len(breach) else members
-        lead = min(candidates, key=lambda i: _rank(rule, catalog.names[said.rows[i]], said, i))
-        clear = not len(breach) and bool(said.clear[members].all())
-        out.append(_finding(rule, graded, said, int(lead), groups[number], clear=clear))
+        lead = min(
+            candidates, key=lambda i: _rank(rule, catalog.names[verdicts.rows[i]], verdicts, i)
+        )
+        clear = not len(breach) and bool(verdicts.clear[members].all())
+        out.append(_finding(rule, graded, verdicts, int(lead), groups[number], clear=clear))
     return sorted(out, key=lambda finding: finding.group)
 
 
-def _rank(rule: RuleSpec, series: str, said: Verdicts, i: int) -> tuple[int, float, str]:
+def _rank(rule: RuleSpec, series: str, verdicts: Verdicts, i: int) -> tuple[int, float, str]:
+    """Least of the entry that leads: the broadest view, then the greatest score, then by name."""
     view = split_series(series)[0]
-    return rule.views.index(view), -round(float(said.score[i]), 9), series
+    return rule.views.index(view), -round(float(verdicts.score[i]), 9), series
 
 
 def _finding(
-    rule: RuleSpec, graded: Graded, said: Verdicts, i: int, group: Group, *, clear: bool
+    rule: RuleSpec, graded: Graded, verdicts: Verdicts, i: int, group: Group, *, clear: bool
 ) -> Finding:
-    row, breach = int(said.rows[i]), bool(said.breach[i])
-    statistical = bool(np.isfinite(said.p[i]) and said.baseline[i])
+    row, breach = int(verdicts.rows[i]), bool(verdicts.breach[i])
+    statistical = bool(np.isfinite(verdicts.p[i]) and verdicts.baseline[i])
     young = bool(graded.history.age(np.array([row]), graded.at)[0] < graded.young_s)
-    severity = said.severity[i] if said.severity else rule.severity
+    severity = verdicts.severity[i] if verdicts.severity else rule.severity
     if statistical and young and severity == "critical":
-        severity = "warning"  # in its first weeks no baseline is sure enough to wake anyone
+        severity = "warning"  # critical wakes people, and a young baseline is too often wrong
     calls = rule.views[0].startswith("calls_")
     return Finding(
         rule=rule.id,
@@ -198,20 +200,20 @@ def _finding(
         clear=clear,
         severity=severity,
         signal=rule.signal,
-        unit=said.unit,
-        observed=_number(said.observed[i]),
-        expected=_number(said.expected[i]),
-        bound=_number(said.bound[i]),
-        n=int(said.n[i]),
-        p=_number(said.p[i]),
-        score=_number(said.score[i]) or 0.0,
-        at_least=said.at_least,
-        baseline=Baseline(int(said.baseline[i])).text,
+        unit=verdicts.unit,
+        observed=_number(verdicts.observed[i]),
+        expected=_number(verdicts.expected[i]),
+        bound=_number(verdicts.bound[i]),
+        n=int(verdicts.n[i]),
+        p=_number(verdicts.p[i]),
+        score=_number(verdicts.score[i]) or 0.0,
+        at_least=verdicts.at_least,
+        baseline=Baseline(int(verdicts.baseline[i])).text,
         confidence="low" if statistical and young else "normal",
-        summary=said.sentence(i),
-        tokens_burnt=_total(graded, "tokens", row) if calls and not said.at_least else None,
-        cost_burnt_nano=_total(graded, "cost", row) if calls and not said.at_least else None,
-        top=said.top(i) if said.top and breach else (),
+        summary=verdicts.sentence(i),
+        tokens_burnt=_total(graded, "tokens", row) if calls and not verdicts.at_least else None,
+        cost_burnt_nano=_total(graded, "cost", row) if calls and not verdicts.at_least else None,
+        top=verdicts.top(i) if verdicts.top and breach else (),
     )
 
 
@@ -222,73 +224,6 @@ def _number(value: float) -> float | None:
 
 def _total(graded: Graded, signal: str, row: int) -> int | None:
     return int(graded.current[signal][row]) if signal in graded.current else None
-
-
-def contributions(
-    rule: RuleSpec, graded: Graded, row: int, expected: Callable[[np.ndarray], np.ndarray]
-) -> tuple[Contributor, ...]:
-    """Which parts of a sum drive its change: (now - expected) of each over the whole rise."""
-
-    def rise(parts: np.ndarray) -> np.ndarray:
-        more: np.ndarray = graded.current[rule.signal][parts] - expected(parts)
-        return more
-
-    return drivers(rule, graded, row, rise)
-
-
-def drivers(
-    rule: RuleSpec, graded: Graded, row: int, excess: Callable[[np.ndarray], np.ndarray]
-) -> tuple[Contributor, ...]:
-    """Which dimension values drive what happened to a series, the greatest part first.
-
-    Parts are the series of the rule's `contributors` views that agree with the series in
-    every dimension it has, and have one more. `excess` says how much each part brings (rows
-    -> float, counted from 0); a part below 3 % of all of its view is left out.
-    """
-    dims = graded.history.catalog.dims(row)
-    found: list[Contributor] = []
-    for view in rule.contributors:
-        extra = [dim for dim in DIMS[view] if dim not in dims]
-        if len(extra) != 1 or not set(dims) <= set(DIMS[view]):
-            continue
-        rows = parts_of(graded, view, dims)
-        brings = np.maximum(excess(rows), 0.0) if len(rows) else np.zeros(0)
-        whole = brings.sum()
-        for part, r in zip(brings, rows, strict=True):
-            if whole > 0 and part / whole >= _MIN_PART:
-                value = graded.history.catalog.dims(int(r))[extra[0]]
-                found.append(Contributor(extra[0], value, float(f"{part / whole:.3g}")))
-    found.sort(key=lambda c: (-c.share, c.dimension, c.value))
-    return tuple(found[:_MOST_PARTS])
-
-
-def parts_of(graded: Graded, view: str, dims: Mapping[str, str]) -> np.ndarray:
-    """The rows of a view that have these dimension values; `dims` names env and service."""
-    catalog = graded.history.catalog
-    rows = catalog.of_view(view)
-    numbers, groups = catalog.group_ids(rows, _HOME)
-    home = tuple((dim, dims[dim]) for dim in _HOME)
-    if home not in groups:
-        return np.empty(0, np.int64)
-    near = rows[numbers == groups.index(home)]
-    inside = [dims.items() <= catalog.dims(int(r)).items() for r in near]
-    found: np.ndarray = near[np.array(inside, bool)]
-    return found
-
-
-def rows_of(rule: RuleSpec, graded: Graded) -> np.ndarray:
-    """The rows of all views of a rule that its `where` admits."""
-    return graded.history.catalog.of_views(rule.views, rule.where)
-
-
-def is_watched(rule: RuleSpec, graded: Graded, rows: np.ndarray, watched: set[Group]) -> np.ndarray:
-    """Which rows belong to a group that has an alert, and so must always be judged."""
-    if not watched or not len(rows):
-        return np.zeros(len(rows), bool)
-    numbers, groups = graded.history.catalog.group_ids(rows, rule.group_by)
-    alerted = np.array([group in watched for group in groups], bool)
-    found: np.ndarray = alerted[numbers]
-    return found
 
 
 def name_of(graded: Graded, row: int) -> str:

@@ -22,10 +22,11 @@ from tocsin.flow.baseline.expect.recent import recent, windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import ratios, sketch
+from tocsin.flow.detect.contributors import drivers
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.detectors import ratio_text
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, drivers
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.spec import DIMS, RuleSpec
 from tocsin.flow.windows.views import VIEWS
 from tocsin.types import Baseline, Contributor
@@ -240,9 +241,8 @@ def _verdicts(
         return words.sentence(graded, int(now.rows[i]), value[i], usual[i], effect["width_s"])
 
     def top(i: int) -> tuple[Contributor, ...]:
-        return drivers(
-            rule, graded, int(now.rows[i]), lambda parts: _excess(rule, graded, parts, usual[i])
-        )
+        series = Series(rule, graded, now.rows)
+        return drivers(series, i, lambda parts: _excess(rule, graded, parts.rows, usual[i]))
 
     return Verdicts.of(
         now.rows,
