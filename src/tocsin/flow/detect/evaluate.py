@@ -21,8 +21,9 @@ from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
 from tocsin.flow.baseline.history.sketch_history import SKETCH_PREFIX, TRACES
 from tocsin.flow.detect.detector import Rule, WindowDetector
+from tocsin.flow.detect.fold import fold
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.verdicts import NOTHING, fold
+from tocsin.flow.detect.verdicts import NOTHING
 from tocsin.types import Finding, Floats, Ints
 
 #: Findings, and by signal the rows of the catalog whose window is not to be learned from.
@@ -79,30 +80,30 @@ def weekly(rules: Sequence[Rule]) -> dict[str, frozenset[str]]:
 
 
 def judge(
-    rules: Sequence[Rule], graded: Graded, watched: Mapping[str, set[Group]] | None = None
+    rules: Sequence[Rule], graded: Graded, alerting: Mapping[str, set[Group]] | None = None
 ) -> Judged:
     """Findings of a closed window, and the rows to keep out of each baseline.
 
     Args:
         rules: rules of any detector; those of runs are passed over.
         graded: the window beside its past.
-        watched: rule id -> groups with an alert in any state: each gets a finding, breach or not.
+        alerting: rule id -> groups with an alert in any state: each gets a finding, breach or not.
     """
     findings: list[Finding] = []
     excluded: dict[str, list[Ints]] = {}
     number = graded.at // graded.history.window_s + 1
-    catalog, watched = graded.history.catalog, watched or {}
+    catalog, alerting = graded.history.catalog, alerting or {}
     for rule in rules:
         detector = rule.judged_by
         if not isinstance(detector, WindowDetector):
             continue
         if number % rule.every or not catalog.has(rule.views):
             continue
-        groups = frozenset(watched.get(rule.id, ()))
-        verdicts = detector.judge(Series.of(rule, graded, groups))
+        series = Series.of(rule, graded, frozenset(alerting.get(rule.id, ())))
+        verdicts = detector.judge(series)
         if verdicts is NOTHING:
             continue
-        findings += fold(rule, graded, verdicts, groups)
+        findings += fold(series, verdicts)
         signal = detector.excludes(rule)
         if signal is not None:
             for key, rows in verdicts.excluded(signal, graded).items():
@@ -139,5 +140,5 @@ def judge_open(
             continue
         series = Series(rule, graded, rows[broadest])
         value, n = columns[rule.signal][broadest], columns["n"][broadest]
-        findings += fold(rule, graded, detector.judge_open(series, value, n), frozenset())
+        findings += fold(series, detector.judge_open(series, value, n))
     return findings

@@ -1,10 +1,4 @@
-"""What a detector says of many series, in columns, and how that becomes findings.
-
-Several series of one group fold into one finding, led by the broadest view that breaches:
-an agent's spike and its service's spike are one alert, about the service. The finding's
-series names the group in the rule's broadest view, whichever leads, so that an alert has one
-series for as long as it lasts; the sentence names the leader.
-"""
+"""What a detector finds of many series, in columns. `fold.py` makes findings of it."""
 
 from __future__ import annotations
 
@@ -14,27 +8,14 @@ from typing import Self
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import spoils
-from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import (
-    Baseline,
-    Bools,
-    Contributor,
-    Finding,
-    Floats,
-    Ints,
-    Severity,
-    Unit,
-    join_series,
-    split_series,
-)
+from tocsin.types import Baseline, Bools, Contributor, Floats, Ints, Severity, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """What a detector says: columns, one entry a judged series. Made by `Verdicts.of`.
+    """Columns, one entry a judged series. Made by `Verdicts.of`.
 
     Attributes:
         rows: the series, as rows of the catalog.
@@ -148,82 +129,6 @@ NOTHING = Verdicts.of(
     score=np.empty(0),
     n=np.empty(0, np.int64),
 )
-
-
-def fold(
-    rule: RuleSpec, graded: Graded, verdicts: Verdicts, watched: frozenset[Group]
-) -> list[Finding]:
-    """One finding a group that breaches, or that has an alert."""
-    if not len(verdicts.rows):
-        return []
-    catalog = graded.history.catalog
-    numbers, groups = catalog.group_ids(verdicts.rows, rule.group_by)
-    wanted = {int(i) for i in np.unique(numbers[verdicts.breach])}
-    if watched:
-        wanted |= {int(i) for i in np.unique(numbers) if groups[int(i)] in watched}
-    out = []
-    for number in wanted:
-        members = np.flatnonzero(numbers == number)
-        breach = members[verdicts.breach[members]]
-        candidates = breach if len(breach) else members
-        lead = min(
-            candidates, key=lambda i: _rank(rule, catalog.names[verdicts.rows[i]], verdicts, i)
-        )
-        clear = not len(breach) and bool(verdicts.clear[members].all())
-        out.append(_finding(rule, graded, verdicts, int(lead), groups[number], clear=clear))
-    return sorted(out, key=lambda finding: finding.group)
-
-
-def _rank(rule: RuleSpec, series: str, verdicts: Verdicts, i: int) -> tuple[int, float, str]:
-    """Least of the entry that leads: the broadest view, then the greatest score, then by name."""
-    view = split_series(series)[0]
-    return rule.views.index(view), -round(float(verdicts.score[i]), 9), series
-
-
-def _finding(
-    rule: RuleSpec, graded: Graded, verdicts: Verdicts, i: int, group: Group, *, clear: bool
-) -> Finding:
-    row, breach = int(verdicts.rows[i]), bool(verdicts.breach[i])
-    statistical = bool(np.isfinite(verdicts.p[i]) and verdicts.baseline[i])
-    young = bool(graded.history.age(np.array([row]), graded.at)[0] < graded.young_s)
-    severity = verdicts.severity[i] if verdicts.severity else rule.severity
-    if statistical and young and severity == "critical":
-        severity = "warning"  # critical wakes people, and a young baseline is too often wrong
-    calls = rule.views[0].startswith("calls_")
-    return Finding(
-        rule=rule.id,
-        series=join_series(rule.views[0], *(value for _, value in group)),
-        group=group,
-        window=graded.at,
-        at_ms=graded.end * 1000,
-        breach=breach,
-        clear=clear,
-        severity=severity,
-        signal=rule.signal,
-        unit=verdicts.unit,
-        observed=_number(verdicts.observed[i]),
-        expected=_number(verdicts.expected[i]),
-        bound=_number(verdicts.bound[i]),
-        n=int(verdicts.n[i]),
-        p=_number(verdicts.p[i]),
-        score=_number(verdicts.score[i]) or 0.0,
-        at_least=verdicts.at_least,
-        baseline=Baseline(int(verdicts.baseline[i])).text,
-        confidence="low" if statistical and young else "normal",
-        summary=verdicts.sentence(i),
-        tokens_burnt=_total(graded, "tokens", row) if calls and not verdicts.at_least else None,
-        cost_burnt_nano=_total(graded, "cost", row) if calls and not verdicts.at_least else None,
-        top=verdicts.top(i) if verdicts.top and breach else (),
-    )
-
-
-def _number(value: float) -> float | None:
-    """Rounded to nine digits, so that sums in another order print the same; None for NaN."""
-    return float(f"{value:.9g}") if np.isfinite(value) else None
-
-
-def _total(graded: Graded, signal: str, row: int) -> int | None:
-    return int(graded.current[signal][row]) if signal in graded.current else None
 
 
 def name_of(graded: Graded, row: int) -> str:
