@@ -1,12 +1,11 @@
 """How improbable a residual is: counts by size, and a generalised Pareto beyond them.
 
-Sizes are kept in logarithmic bins, so a tail is a few dozen counts that add and fade. Below the
-threshold (the size that TAIL_SHARE of the past exceeds) the counts speak; beyond it a
-generalised Pareto fitted by the method of moments (Hosking and Wallis 1987; SPOT, Siffer 2017).
-Past incidents are in the counts too, and must not teach that incidents are usual. Three things
-see to it: an incident counts with a few of its values and not with all (`declustered`, as is
-the custom before a tail is fitted: Ferro and Segers 2003), the few largest excesses are cut back
-before the fit, and the fit starts from PRIOR excesses of a typical tail.
+Sizes are kept in logarithmic bins, so a tail is a few dozen counts that add and decay. Below the
+threshold (the size that TAIL_SHARE of all exceed) probabilities are empirical; beyond it they
+are a generalised Pareto fitted by the method of moments (Hosking and Wallis 1987; SPOT, Siffer
+2017). Earlier incidents are among the counts. So that they do not make the next one probable, an
+incident counts with CLUSTER of its values (`declustered`: Ferro and Segers 2003), the largest
+excesses are clipped before the fit, and the fit starts from PRIOR excesses of a typical tail.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ EDGES = _SMALLEST * 2 ** (np.arange(BINS + 1) / _PER_OCTAVE)
 _MIDDLES = np.sqrt(EDGES[:-1] * EDGES[1:])
 
 TAIL_SHARE = 0.03
-#: Excesses of one lesson (an hour) that count in full; of more, all count less. Chance brings two
-#: of sixty values. A lesson of fewer than eight values counts in full: each is a mean already.
+#: Excesses of one chunk (an hour) that count in full; of more, all count less. Chance brings two
+#: of sixty values. A chunk of fewer than eight values counts in full: each is a mean already.
 CLUSTER = 8.0
-KNOWN = 1000.0  # values behind a tail from which it tells what an excess is
-#: Excesses beyond so many times what a tenth of them exceed are cut back to that for the fit.
+KNOWN = 1000.0  # values a tail needs before excesses are declustered
+#: For the fit, excesses are clipped to so many times what a tenth of them exceed.
 _TENTH, _CUT, _CUT_LEAST = 0.1, 3.0, 1.0
 PRIOR = 100.0  # excesses the fit starts from
 PRIOR_EXCESS, PRIOR_SHAPE = 0.35, 0.15  # their mean, in thresholds, and the shape of their tail
 SHAPE_MAX = 0.6
-SURPRISE_MAX = 8.0  # -log10 p; nothing is surer than that
+SURPRISE_MAX = 8.0  # -log10 p, the largest given
 
 
 def place(size: np.ndarray) -> np.ndarray:
@@ -42,7 +41,7 @@ def place(size: np.ndarray) -> np.ndarray:
 def surprises(counts: np.ndarray) -> np.ndarray:
     """-log10 P(size >= edge) at each of EDGES [..., BINS + 1], of counts [..., 2, BINS].
 
-    The two tails of one view are rated against the count of both sides together.
+    Shares of the two tails of one view are of the count of both sides together.
     """
     counts = counts.astype(np.float64)
     beyond, share, first = _beyond(counts)
@@ -61,10 +60,10 @@ def surprises(counts: np.ndarray) -> np.ndarray:
 
 
 def declustered(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The counts of one lesson [..., 2, BINS], such that an incident in it counts as CLUSTER.
+    """The counts of one chunk [..., 2, BINS], such that an incident in it counts as CLUSTER.
 
-    Where they hold more than CLUSTER values beyond the threshold of what is `known` (counts of
-    all lessons before), those values count less, CLUSTER in all.
+    Where they hold more than CLUSTER values beyond the threshold of `known` (counts of all
+    chunks before), those values count less, CLUSTER in all.
     """
     _, _, first = _beyond(known.astype(np.float64))
     enough = known.sum((-2, -1), keepdims=True) >= KNOWN
