@@ -16,7 +16,7 @@ import numpy as np
 
 from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.baseline.history.sketch_history import spoils
+from tocsin.flow.baseline.history.sketch_history import contaminated
 from tocsin.flow.rules.spec import DIMS, RuleSpec
 from tocsin.types import (
     Baseline,
@@ -137,7 +137,9 @@ class Verdicts:
         rows = self.rows[self.breach]
         if self.reach_s is None or not len(rows):
             return {signal: rows} if len(rows) else {}
-        return spoils(signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s)
+        return contaminated(
+            signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s
+        )
 
 
 #: Of no series at all: most rules of a calm window.

@@ -1,13 +1,12 @@
-"""What a series' next window should hold, from its own past: mean, dispersion, habits.
+"""The expected value of a series' next window: bounds of its mean, dispersion, and baseline.
 
-Fallback chain by what is known: the hour of the week from three weeks of age on, from three days
-on the hour of the day, of working days or of weekends (`history/seasonal.py`), each times the
-local level: how the last hour stood to its own habit. Else the last three hours of windows; where
-too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which is
-a state of its own and never "normal". Without a habit, from a day of age on, the same time
-yesterday (a quarter-hour either way) widens the expectation in both directions: a spike must
-stand out from both, and so must a silence, so that a nightly batch or a quiet lunch hour is no
-alarm on its second day. So does, on a holiday, what the last hours were.
+The first baseline that is known is taken: from three weeks of age on the hour of the week, from
+three days on the hour of the day, of working days or of weekends (`history/seasonal.py`), each
+times the local level (`local_level.py`); else the last three hours of windows; where too few of
+them are not excluded, the quarter-hours of the last day; else the row is *not ready*. Without a
+seasonal profile, from a day of age on, the same time yesterday (a quarter-hour either way) widens
+the bounds in both directions, so that a nightly batch or a quiet lunch hour raises no alert on
+its second day. On a holiday the last hours widen the seasonal bounds in the same way.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import tails
 from tocsin.types import Baseline
 
-#: A median of fewer events than this a window is too coarse: take a trimmed mean.
+#: Below this median (events a window) a trimmed mean is used: the median is too coarse.
 _SPARSE = 5.0
 _LOCAL = 60  # windows that set the local level
-#: Size of a series of whose windows nothing is known: as wild as an exponential.
+#: Size where no window is known: the dispersion of an exponential distribution.
 _UNSEEN = 1.0
 #: Signals that count events; the others are sums.
 COUNTED = frozenset({"n", "err", "to"})
@@ -35,11 +34,11 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Per row, for one window: what is expected, if `ready`.
+    """Per row, for one window: the expected value, if `ready`.
 
-    `low` and `high` bound the means the baselines give; `size` is the negative-binomial size
-    of counts or the gamma shape of sums; `record` is the second largest learned window (one
-    burst may have been an incident, two are a habit); `baseline` is a `Baseline` each.
+    `low` and `high` bound the means of the baselines; `size` is the negative-binomial size of
+    counts or the gamma shape of sums; `record` is the second largest learned window (the
+    largest may have been an incident); `learned` counts them; `baseline` is a `Baseline` each.
     """
 
     ready: np.ndarray
@@ -61,14 +60,14 @@ def expect(
     skip: int = 0,
     quiet: np.ndarray | None = None,
 ) -> Expected:
-    """What the window `at` should hold for `rows`, from windows before it.
+    """The expected value of the window `at` for `rows`, from windows before it.
 
     Args:
-        history: the shard's past.
+        history: of the shard.
         signal: a count signal that the history keeps.
         rows: which series.
         at: start of the window that is expected, epoch s.
-        warmup: windows a series must have lived, but never more than a day.
+        warmup: windows of age a row needs to be ready, a day at most.
         skip: newest windows to leave out for all rows.
         quiet: seconds before `at` to leave out, row by row (a silence under judgement); the
             means are then those of a window between there and the end of `at`.
@@ -79,8 +78,8 @@ def expect(
     needed = min(_LOCAL, warmup)
     old = history.age(rows, at) >= min(warmup * history.window_s, DAY_S)
     mean, var, record, learned = _moments(values, is_count=signal == "n")
-    lately = np.where(learned >= needed, Baseline.LAST_3_HOURS, Baseline.NONE)
-    recent = _Recent(mean, _size(mean, var, signal), record, learned, lately)
+    baseline_3h = np.where(learned >= needed, Baseline.LAST_3_HOURS, Baseline.NONE)
+    recent = _Recent(mean, _size(mean, var, signal), record, learned, baseline_3h)
     short = np.flatnonzero(learned < needed)
     if len(short):
         before = at - (history.window_s if quiet is None else int(quiet[short].min()))
@@ -96,20 +95,20 @@ def expect(
         low[known] = np.minimum(low[known], yesterday[known].min(axis=1))
         high[known] = np.maximum(high[known], yesterday[known].max(axis=1))
         baseline = np.where(known, Baseline.LAST_3_HOURS_AND_YESTERDAY, baseline)
-    habit = local_level.seasonal_level(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
-    if habit is not None:
-        # A sum that was always 0 (no price, no tokens told) says nothing about one that is not.
-        known = (habit.kind != Baseline.NONE) & ((habit.high > 0) | (signal in COUNTED))
+    usual = local_level.seasonal_level(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
+    if usual is not None:
+        # A sum that was always 0 (no price, no tokens reported) predicts nothing.
+        known = (usual.kind != Baseline.NONE) & ((usual.high > 0) | (signal in COUNTED))
         free = known & (baseline != Baseline.NONE) & history.weeks.calendar.is_holiday(at)
-        # How wild its windows are cannot be seen from hours.
+        # Hours do not show the dispersion of windows.
         size = np.where(
-            known & (baseline == Baseline.NONE), np.minimum(_UNSEEN, 1 / habit.var), size
+            known & (baseline == Baseline.NONE), np.minimum(_UNSEEN, 1 / usual.var), size
         )
-        low = np.select([free, known], [np.minimum(low, habit.low), habit.low], low)
-        high = np.select([free, known], [np.maximum(high, habit.high), habit.high], high)
+        low = np.select([free, known], [np.minimum(low, usual.low), usual.low], low)
+        high = np.select([free, known], [np.maximum(high, usual.high), usual.high], high)
         floor = 0.5 * history.window_s / HOUR_S  # of an hour without an event
         low, high = np.where(known, np.maximum((low, high), floor), (low, high))
-        baseline = np.where(known, habit.kind, baseline)
+        baseline = np.where(known, usual.kind, baseline)
     ready = old & (baseline != Baseline.NONE)
     return Expected(
         ready, low, high, size, record, learned, np.where(ready, baseline, Baseline.NONE)
@@ -118,7 +117,7 @@ def expect(
 
 @dataclass(frozen=True, slots=True)
 class _Recent:
-    """Per row, as Expected: what the last hours say, else the last day."""
+    """Per row, as Expected: from the last hours, else the last day."""
 
     level: np.ndarray
     size: np.ndarray
@@ -158,8 +157,8 @@ def _moments(
     """Robust mean, plain variance, second largest and number of the known values of each row.
 
     The mean of counts is the median of the last hour, where the median is coarse or a sum
-    skewed a mean without the top 2 %. The variance is not robust on purpose: a series that
-    is wild must look wild.
+    skewed a mean without the top 2 %. The variance is not robust on purpose: bursts belong to
+    the dispersion of a series.
     """
     ranked = np.sort(values, axis=1)  # NaN goes to the end
     known = np.isfinite(ranked)

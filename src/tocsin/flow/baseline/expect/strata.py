@@ -1,10 +1,9 @@
-"""Like with like: a baseline in the mix of today, so that a new mix is no regression.
+"""Baselines standardised to the present mix of strata, so that a new mix is no regression.
 
-Ten slow long prompts for each quick short one make the day slower and no model worse
-(Simpson's paradox). The strata of a series are the series of a finer view that agree with it
-in all its dimensions. Its baseline is then the sum of its strata's, each weighted to the part
-it has now (direct standardisation); strata that have no past are compared with nothing, and
-left out on both sides.
+With more long prompts than before, a service is slower although no model is (Simpson's paradox).
+The strata of a series are the series of a finer view that agree with it in all its dimensions.
+Its baseline is the sum of its strata's, each weighted to its present share (direct
+standardisation); strata without a history are left out on both sides.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
 
-#: A stratum with fewer past observations has no distribution to compare with.
+#: A stratum with fewer observations in the baseline is left out.
 _KNOWN_N = 100
 #: Weighted counts stay integers, finely enough for a quantile.
 _SCALE = 1024
@@ -26,7 +25,7 @@ _SCALE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Standardised:
-    """Sketches of rows with strata, and for each of the given rows what they are worth.
+    """Sketches of rows with strata, now and in the baseline, and counts for each given row.
 
     `n` and `m` are the observations compared, now and in the baseline (as many as would
     give a baseline of this precision, Kish's effective size); `part` is the part of today's
@@ -46,7 +45,7 @@ def standardise(
     """Rows of `view` over their widths, against a baseline in their present mix.
 
     Args:
-        graded: the window beside its past.
+        graded: the window beside its history.
         signal: a distribution that is kept of both views.
         rows: rows of `view`, each once.
         width: seconds each looks back.
@@ -54,9 +53,9 @@ def standardise(
         finer: the view their strata are in.
     """
     strata, owner = _strata(graded.history.catalog, rows, view, finer)
-    past = graded.history.sketches[signal].baseline
+    base = graded.history.sketches[signal].baseline
     now = lookback.merged(graded, signal, strata, width[owner])
-    seen, known = sketch.counts(now, strata), sketch.counts(past, strata)
+    seen, known = sketch.counts(now, strata), sketch.counts(base, strata)
     both = (known >= _KNOWN_N) & (seen > 0)
     total = np.bincount(owner, seen, len(rows))
     n = np.bincount(owner[both], seen[both], len(rows))
@@ -66,7 +65,7 @@ def standardise(
     spread = np.bincount(mine, weight**2 * known[both], len(rows))
     return Standardised(
         _moved(now, strata[both], rows[mine], np.ones(len(mine))),
-        _moved(past, strata[both], rows[mine], weight * _SCALE),
+        _moved(base, strata[both], rows[mine], weight * _SCALE),
         n.astype(np.int64),
         np.floor(np.where(n > 0, m**2 / np.maximum(spread, 1e-12), 0.0)),
         np.where(total > 0, n / np.maximum(total, 1), np.nan),

@@ -192,7 +192,7 @@ def _dear_days(series: Series) -> Iterator[Bill]:
     if not len(mine):
         return
     past = graded.history.weeks.days("cost", mine, graded.at - _DAY_S, _DAYS)
-    usual, bound, p = budgets.dear(now, past, rule.evidence["p"], _MIN_DAYS)
+    usual, bound, p = budgets.expensive_day(now, past, rule.evidence["p"], _MIN_DAYS)
     bound = np.maximum(bound, rule.effect["ratio"] * usual)
     for i, row in enumerate(mine):
         if not np.isfinite(bound[i]):

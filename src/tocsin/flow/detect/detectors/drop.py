@@ -100,7 +100,7 @@ def _is_quiet(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
     calendar = history.weeks.calendar
     if calendar.is_quiet(at) or calendar.is_holiday(at):
         return np.ones(len(rows), bool)
-    now = history.seasonal.curve(rule.signal, rows, np.array([at + history.window_s // 2]))
+    now = history.seasonal.rates(rule.signal, rows, np.array([at + history.window_s // 2]))
     rate = np.minimum(now.rate[:, 0], now.step[:, 0])
     quiet: np.ndarray = rate < rule.effect["quiet"] * history.seasonal.typical(
         rule.signal, rows, at
@@ -121,7 +121,7 @@ def _may_have_fallen(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.nda
     hour = HOUR_S // history.window_s
     hours = history.counts.sums(rule.signal, rows, hour, history.width // hour)
     usual = hours.max(axis=1) / hour
-    curve = history.seasonal.curve(rule.signal, rows, np.array([graded.at - HOUR_S, graded.at]))
+    curve = history.seasonal.rates(rule.signal, rows, np.array([graded.at - HOUR_S, graded.at]))
     before, clock = (np.maximum(curve.rate, curve.step) * history.window_s).T
     level = np.clip(usual / np.maximum(or_zero(before), 1e-9), 1.0, local_level.LEVEL_MAX)
     clock = or_zero(clock) * level
@@ -141,7 +141,7 @@ def _look(rule: RuleSpec, graded: Graded, rows: np.ndarray, width: int) -> _Look
     expected = expect(history, rule.signal, rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
     mean = np.repeat(expected.low[:, None] * width, _BLOCKS, axis=1)
     centres = start + (np.arange(_BLOCKS) * width + width / 2) * history.window_s
-    curve = history.seasonal.curve(rule.signal, rows, centres.astype(np.int64))
+    curve = history.seasonal.rates(rule.signal, rows, centres.astype(np.int64))
     clock = np.minimum(curve.rate, curve.step) * width * history.window_s
     # The level is that before the blocks, so a habit's share of them is all that differs.
     whole = np.maximum(np.nanmean(np.nan_to_num(clock), axis=1), 1e-9)

@@ -108,7 +108,7 @@ def _usual(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, ...]:
     """
     past = graded.history.counts.quarters("n", rows, graded.at - _LAG_S)[:, -_DAY_QUARTERS:]
     then, now = _traffic(graded, rows, past.shape[1])
-    mean, size = rates.count_of(past, then, now)
+    mean, size = rates.expected_count(past, then, now)
     quarters = np.isfinite(past).sum(axis=1)
     few = quarters < _MIN_QUARTERS
     mean = np.where(few, _WIDTH_S / QUARTER_S / _DAY_QUARTERS / 2, mean)

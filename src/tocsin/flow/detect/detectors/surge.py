@@ -74,7 +74,7 @@ def _expected(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> Expected:
     quiet = np.full(len(rows), (windows - 1) * history.window_s)
     found = expect(history, rule.signal, rows, at=graded.at, warmup=graded.warmup, quiet=quiet)
     size = found.size * windows / max(_LUMP * 60 / history.window_s, 1.0)
-    habit = history.seasonal.curve(rule.signal, rows, np.array([graded.at]))
+    habit = history.seasonal.rates(rule.signal, rows, np.array([graded.at]))
     size = np.where(
         habit.kind != Baseline.NONE, np.minimum(size, 1 / np.nan_to_num(habit.var, nan=1.0)), size
     )
