@@ -1,7 +1,7 @@
 """Which series a shard knows: a row for each, its view and dimensions, and their groups.
 
-Rows are handed out in order of appearance and reused after a series is forgotten, so a row
-is an address, never an order: whatever is said to the outside is ordered by name.
+Rows are assigned in order of appearance and reused after a series is forgotten, so their order
+means nothing: results are ordered by name.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Catalog:
         self._latest: tuple[object, np.ndarray] = ((), np.empty(0, np.int64))
 
     def __len__(self) -> int:
-        """Rows handed out, free ones included."""
+        """Rows assigned so far, free ones included."""
         return len(self.names)
 
     def rows(self, series: Iterable[str]) -> np.ndarray:
-        """The row of each series; new ones get a row."""
-        if series is self._latest[0]:  # one window is asked for by every step of its judgement
+        """int64: the row of each series; new ones get a row."""
+        if series is self._latest[0]:  # every step of a window asks for the same
             return self._latest[1]
         rows = np.array([self._enter(name) for name in series], np.int64)
         if isinstance(series, tuple):
@@ -106,11 +106,11 @@ class Catalog:
         return found
 
     def dims_of(self, view: str) -> tuple[str, ...]:
-        """The dimensions of a view."""
+        """The dimensions of a view. Raises KeyError on an unknown one."""
         return _DIMS[view]
 
     def dims(self, row: int) -> dict[str, str]:
-        """Dimension -> value of a row; of a row given back, or of a view that is no more, none."""
+        """Dimension -> value of a row; empty for a free row, or a view that no longer exists."""
         view, values = split_series(self.names[row])
         return dict(zip(_DIMS.get(view, ()), values, strict=False))
 
@@ -122,7 +122,7 @@ class Catalog:
     def group_ids(
         self, rows: np.ndarray, group_by: tuple[str, ...]
     ) -> tuple[np.ndarray, list[Group]]:
-        """A number for the group of each row, and the groups by number."""
+        """int64 [len(rows)]: the number of each row's group; and the groups by number."""
         known = self._groups.setdefault(group_by, ({}, [], []))
         number, groups, of_row = known
         for row in range(len(of_row), len(self.names)):
@@ -134,7 +134,7 @@ class Catalog:
         return np.array(of_row, np.int64)[rows] if len(rows) else np.empty(0, np.int64), groups
 
     def forget(self, rows: Iterable[int]) -> None:
-        """Give rows back."""
+        """Free the rows of forgotten series."""
         for row in rows:
             del self._row[self.names[row]]
             self.names[row] = ""
@@ -148,7 +148,7 @@ class Catalog:
         self._latest = ((), np.empty(0, np.int64))
 
     def in_view(self, rows: np.ndarray, view: str) -> np.ndarray:
-        """Which of the rows belong to a view."""
+        """Bool [len(rows)]: which of the rows belong to a view."""
         inside: np.ndarray = self._view[rows] == _VIEW_ID[view]
         return inside
 

@@ -1,4 +1,4 @@
-"""Parts of a whole, now and before: how far the mix moved, and how sure that is."""
+"""Shares of a whole, now and before: size and significance of a change of the mix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.stats.contingency import expected_freq
 from tocsin.flow.baseline.stats.tails import RHO_MIN
 
 RHO_MAX = 0.5
-#: Quarter-hours with fewer events say too little about how much shares vary.
+#: Quarter-hours with fewer events are left out.
 _MIN_N = 20
 
 
@@ -40,7 +40,7 @@ def js_distance(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def over_dispersion(parts: np.ndarray, whole: np.ndarray) -> float:
-    """How much more a share varies over quarter-hours than sampling does: rho of a beta-binomial.
+    """Variation of a share between quarter-hours beyond sampling: rho of a beta-binomial.
 
     Args:
         parts: events of one part in each quarter-hour.
@@ -59,7 +59,7 @@ def over_dispersion(parts: np.ndarray, whole: np.ndarray) -> float:
 
 
 def shift_bound(now: float, n: float, before: float, m: float, rho: float, p: float) -> float:
-    """The least absolute change of a share that is left at confidence 1 - p (one-sided).
+    """Lower bound of the absolute change of a share at one-sided confidence 1 - p.
 
     Normal approximation with beta-binomial variance for the window and the baseline's own
     sampling; the shares are smoothed by half an event, so that 0 and 1 have a spread too.

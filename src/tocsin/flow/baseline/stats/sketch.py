@@ -1,7 +1,7 @@
 """Log-bucket sketches of many series at once: sorted (row, bucket) keys and their counts.
 
 Sketches add by adding counts, so minutes merge to any window and a baseline is kept by
-adding the quarter-hour that enters and taking away the one that leaves.
+adding the quarter-hour that enters and subtracting the one that leaves.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ EMPTY = Sketches(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 #: Bits of a count beside its key in one integer: sorting integers is far cheaper than sorting
-#: indices of them. Keys then reach 2^38, 67 million rows; counts beyond 2^24 take the slow way.
+#: indices of them. Keys then reach 2^38, 67 million rows; larger counts take the slow way.
 _COUNT_BITS = 24
 
 
@@ -78,12 +78,12 @@ def add(parts: Iterable[Sketches]) -> Sketches:
 
 
 def from_cells(keys: np.ndarray, counts: np.ndarray) -> Sketches:
-    """Sketches from keys in any order, each as often as it likes; counts are not negative."""
+    """Sketches from keys in any order, with repeats; counts are not negative."""
     if not len(keys):
         return EMPTY
     if counts.max() >> _COUNT_BITS:
         return Sketches(*sum_by_key(keys, counts))
-    # Stable is a merge sort, and what comes here is a few sorted runs.
+    # A stable sort is a merge sort: fast on the few sorted runs that come here.
     packed = np.sort(keys << _COUNT_BITS | counts, kind="stable")
     keys, counts = packed >> _COUNT_BITS, packed & ((1 << _COUNT_BITS) - 1)
     first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
@@ -92,7 +92,7 @@ def from_cells(keys: np.ndarray, counts: np.ndarray) -> Sketches:
     return Sketches(keys[first][kept], sums[kept])
 
 
-#: Up to so many cells are stacked: beyond that it is the cells that cost, not the calls.
+#: Up to so many cells are stacked; beyond that a call for each window costs no more.
 _STACKED = 1 << 16
 
 
@@ -100,13 +100,13 @@ _STACKED = 1 << 16
 class Stack:
     """Sketches of several windows side by side, as one: row `r` of window `i` is `i * rows + r`.
 
-    What is asked of many small sketches costs one call; it is never summed.
+    One call then reads many small sketches, without summing them.
     """
 
     sketches: Sketches
     windows: tuple[int, ...]  # their starts, ascending
     rows: int  # of one window
-    first: int = 0  # so many windows are passed over
+    first: int = 0  # windows left out at the start
 
     def since(self, start: int) -> Stack:
         """The same without the windows before `start`."""
@@ -228,7 +228,7 @@ def quantile(
 
 
 def total(sketches: Sketches, rows: np.ndarray) -> np.ndarray:
-    """Sum of the observations of each row, within 1 %: whole numbers, so in any order the same."""
+    """int64: sum of the observations of each row, within 1 %; exact integers in any order."""
     first, last = sketches.rows(rows)
     value = np.rint(2 * SKETCH_GAMMA ** (sketches.key % WIDTH) / (SKETCH_GAMMA + 1))
     sums = _cumulative(sketches.count * np.minimum(value, _LARGEST).astype(np.int64))

@@ -1,14 +1,14 @@
-"""Tail probabilities, vectorised: how improbable a count, a sum, a silence or a share is."""
+"""Tail probabilities of counts, sums, silences and shares, vectorised."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import betainc, betaincc, betaln, gammaincc, gammaln
 
-#: Bounds of the negative-binomial size. The catalogue floors it at 1; bursty series (a batch
-#: job every quarter of an hour) are wilder than that, and a floor would call each burst 1e-7.
+#: Bounds of the negative-binomial size. Bursty series (a batch job every quarter-hour) have sizes
+#: far below 1; a floor of 1 would give each burst a probability of 1e-7.
 K_MIN, K_MAX = 0.02, 1e4
-#: A part of a day differs from the next by more than sampling: floor on the over-dispersion.
+#: Least over-dispersion: parts of a day differ by more than sampling.
 RHO_MIN = 0.002
 #: Beyond this many trials a beta-binomial is taken for the beta of the same two moments.
 _EXACT_N = 5_000
@@ -35,8 +35,8 @@ def nb_lower(x: np.ndarray, mu: np.ndarray, k: np.ndarray) -> np.ndarray:
 def nb_zero(mu: np.ndarray, k: np.ndarray) -> np.ndarray:
     """P(X = 0) with mean mu over the whole silence.
 
-    The size is that of one window: what makes a window differ is taken to last as long as
-    the silence. Sizes that grow with the silence would call a lull in bursty traffic absurd.
+    The size is that of one window: the deviation of a window is taken to last as long as the
+    silence. Otherwise a lull in bursty traffic would have a probability near 0.
     """
     p: np.ndarray = np.exp(-k * np.log1p(mu / k))
     return p
