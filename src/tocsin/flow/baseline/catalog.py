@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from tocsin.flow.windows.views import VIEWS
-from tocsin.types import split_series
+from tocsin.types import Bools, Ints, split_series
 
 _DIMS = {view.name: view.dims for view in VIEWS}
 _VIEW_ID = {view.name: i for i, view in enumerate(VIEWS)}
@@ -39,7 +39,7 @@ class Catalog:
         """Rows assigned so far, free ones included."""
         return len(self.names)
 
-    def rows(self, series: Iterable[str]) -> np.ndarray:
+    def rows(self, series: Iterable[str]) -> Ints:
         """int64: the row of each series; new ones get a row."""
         if series is self._latest[0]:  # every step of a window asks for the same
             return self._latest[1]
@@ -52,11 +52,11 @@ class Catalog:
         """The row of a series, -1 if it is not known."""
         return self._row.get(series, -1)
 
-    def known(self, series: Iterable[str]) -> np.ndarray:
+    def known(self, series: Iterable[str]) -> Ints:
         """The rows of those series that are known, in their order; others are left out."""
         return np.array([row for row in map(self.find, series) if row >= 0], np.int64)
 
-    def of_view(self, view: str) -> np.ndarray:
+    def of_view(self, view: str) -> Ints:
         """The rows of a view, ascending."""
         found = self._by_view.get(view)
         if found is None:
@@ -72,7 +72,7 @@ class Catalog:
             found = self._present[key] = any(len(self.of_view(view)) for view in views)
         return found
 
-    def matching(self, view: str, where: Mapping[str, Sequence[str]]) -> np.ndarray:
+    def matching(self, view: str, where: Mapping[str, Sequence[str]]) -> Ints:
         """The rows of a view whose dimensions each match one of some shell patterns, ascending."""
         if not where:
             return self.of_view(view)
@@ -91,7 +91,7 @@ class Catalog:
             found = self._matching[key] = np.array(rows, np.int64)
         return found
 
-    def of_views(self, views: Sequence[str], where: Mapping[str, Sequence[str]]) -> np.ndarray:
+    def of_views(self, views: Sequence[str], where: Mapping[str, Sequence[str]]) -> Ints:
         """The rows of each view that `where` admits, view after view."""
         if len(views) == 1:
             return self.matching(views[0], where)
@@ -119,9 +119,7 @@ class Catalog:
         dims = self.dims(row)
         return tuple((dim, dims.get(dim, "")) for dim in group_by)
 
-    def group_ids(
-        self, rows: np.ndarray, group_by: tuple[str, ...]
-    ) -> tuple[np.ndarray, list[Group]]:
+    def group_ids(self, rows: Ints, group_by: tuple[str, ...]) -> tuple[np.ndarray, list[Group]]:
         """int64 [len(rows)]: the number of each row's group; and the groups by number."""
         known = self._groups.setdefault(group_by, ({}, [], []))
         number, groups, of_row = known
@@ -147,9 +145,9 @@ class Catalog:
         self.changes += 1
         self._latest = ((), np.empty(0, np.int64))
 
-    def in_view(self, rows: np.ndarray, view: str) -> np.ndarray:
+    def in_view(self, rows: Ints, view: str) -> Bools:
         """Bool [len(rows)]: which of the rows belong to a view."""
-        inside: np.ndarray = self._view[rows] == _VIEW_ID[view]
+        inside: Bools = self._view[rows] == _VIEW_ID[view]
         return inside
 
     def _enter(self, name: str) -> int:

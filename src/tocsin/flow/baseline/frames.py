@@ -13,7 +13,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from tocsin.types import WindowFrame
+from tocsin.types import Ints, WindowFrame
 
 VERSION = 1
 #: Up to so many cells (128 MB) frames are added in a dense table, which needs no sorting.
@@ -103,7 +103,7 @@ def without(frame: WindowFrame, prefix: str) -> WindowFrame:
     )
 
 
-def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
     """Sorted distinct keys and the sums of their values; keys whose sum is 0 are dropped."""
     if not len(keys):
         return keys, values
@@ -115,13 +115,13 @@ def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return keys[first][kept], sums[kept]
 
 
-def totals(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
+def totals(frame: WindowFrame, fields: Sequence[str]) -> Ints:
     """Sum of some fields for every series of the frame, int64 [len(frame.series)]."""
-    summed: np.ndarray = by_field(frame, fields).sum(axis=0)
+    summed: Ints = by_field(frame, fields).sum(axis=0)
     return summed
 
 
-def by_field(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
+def by_field(frame: WindowFrame, fields: Sequence[str]) -> Ints:
     """Some fields of every series of the frame, int64 [len(fields), len(frame.series)]."""
     size = len(frame.series)
     number = {name: i for i, name in enumerate(fields)}

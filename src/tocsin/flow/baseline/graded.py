@@ -12,7 +12,7 @@ from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.residual_history import ResidualHistory
 from tocsin.flow.baseline.history.seen_names import SeenNames
 from tocsin.flow.baseline.stats import sketch
-from tocsin.types import WindowFrame
+from tocsin.types import Floats, WindowFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Graded:
     known: SeenNames
     warmup: int  # windows of age a series needs for a statistical judgement
     allowed_models: tuple[str, ...]
-    current: Mapping[str, np.ndarray]  # signal -> float64 [rows], 0 where silent
+    current: Mapping[str, Floats]  # signal -> float64 [rows], 0 where silent
     sketches: Mapping[str, sketch.Sketches]  # signal -> of this window
     young_s: int = 0  # statistical findings of younger series are warnings at most
     #: Cost of the series with a budget.
     ledger: CostLedger = field(default_factory=CostLedger)
     #: Signal -> probability of so improbable a value, float64 by row; NaN where unknown.
-    residuals: Mapping[str, np.ndarray] = field(default_factory=dict)
+    residuals: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def end(self) -> int:

@@ -1,6 +1,6 @@
 """Records of the changes topic to changes: deploys, rollbacks, flags, prompts, settings, routes.
 
-A record is one of these, told apart by headers and keys:
+A record is one of these, by its headers and keys:
 
 - a plain change, `ChangeV1`, or an array of them: what `tocsin change` and a script send;
 - a CDEvent (`cdevents.py`);
@@ -8,8 +8,8 @@ A record is one of these, told apart by headers and keys:
 
 JSON in Confluent's framing is read, too.
 
-Other CDEvents (builds, tests, tickets) share such topics and tell of no change: they are
-ignored, not refused. Only the fields named here are read, and a name that holds content is
+Other CDEvents (builds, tests, tickets) share such topics and are no changes: they are ignored,
+not refused. Only the fields named here are read, and a name that holds content is
 redacted as in spans (`names.py`), so none goes further.
 """
 
@@ -41,7 +41,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class ChangeV1(BaseModel):
-    """A change to a running service, told when it takes effect. Key the message by service."""
+    """A change to a running service, sent when it takes effect. Key the message by service."""
 
     model_config = ConfigDict(
         extra="ignore", frozen=True, title="Tocsin change, v1", coerce_numbers_to_str=True
@@ -171,18 +171,18 @@ def _payload(tree: Mapping[str, Any], around: Around) -> Change | None:
 
 def _plain(tree: Mapping[str, Any], around: Around) -> Change:
     try:
-        told = ChangeV1.model_validate(tree)
+        change = ChangeV1.model_validate(tree)
     except ValidationError as error:
         raise _refused(error) from None
-    service = told.service or EVERY
+    service = change.service or EVERY
     return Change(
-        at_ms=epoch_ms(around.at if told.at is None else told.at, "at"),
-        kind=told.kind.value,
-        env=told.env,
+        at_ms=epoch_ms(around.at if change.at is None else change.at, "at"),
+        kind=change.kind.value,
+        env=change.env,
         service=service,
-        name=told.name or service,
-        value=told.version or told.variant or "",
-        source=told.source or around.source,
+        name=change.name or service,
+        value=change.version or change.variant or "",
+        source=change.source or around.source,
     )
 
 

@@ -151,7 +151,7 @@ def _sniff_json(text: bytes) -> Format:
 
 
 def _sniff_objects(text: bytes) -> Format:
-    """One object after another, or a broken one: told apart when it is read."""
+    """One object after another, or a broken one: the reader finds out which."""
     try:
         keys = _decode_keys(BETWEEN.split(text, 1)[0])
     except MALFORMED:

@@ -20,7 +20,7 @@ from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import tails
-from tocsin.types import Baseline
+from tocsin.types import Baseline, Bools, Floats, Ints
 
 #: Below this median (events a window) a trimmed mean is used: the median is too coarse.
 _SPARSE = 5.0
@@ -41,24 +41,24 @@ class Expected:
     largest may have been an incident); `learned` counts them; `baseline` is a `Baseline` each.
     """
 
-    ready: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    size: np.ndarray
-    record: np.ndarray
-    learned: np.ndarray
-    baseline: np.ndarray
+    ready: Bools
+    low: Floats
+    high: Floats
+    size: Floats
+    record: Floats
+    learned: Ints
+    baseline: Ints
 
 
 def expect(
     history: History,
     signal: str,
-    rows: np.ndarray,
+    rows: Ints,
     *,
     at: int,
     warmup: int,
     skip: int = 0,
-    quiet: np.ndarray | None = None,
+    quiet: Ints | None = None,
 ) -> Expected:
     """The expected value of the window `at` for `rows`, from windows before it.
 
@@ -119,13 +119,13 @@ def expect(
 class _Recent:
     """Per row, as Expected: from the last hours, else the last day."""
 
-    level: np.ndarray
-    size: np.ndarray
-    record: np.ndarray
-    learned: np.ndarray
-    baseline: np.ndarray
+    level: Floats
+    size: Floats
+    record: Floats
+    learned: Ints
+    baseline: Ints
 
-    def fill(self, short: np.ndarray, day: np.ndarray, part: int, signal: str) -> None:
+    def fill(self, short: Ints, day: Floats, part: int, signal: str) -> None:
         """Take the rows `short` from the quarter-hours of a day, of `part` windows each."""
         mean, var, record, learned = _moments(day, is_count=False)
         good = (learned >= 4) & (mean > 0)
@@ -136,23 +136,23 @@ class _Recent:
         self.baseline[short] = np.where(good, Baseline.LAST_24_HOURS, Baseline.NONE)
 
 
-def _forget_newest(values: np.ndarray, columns: np.ndarray) -> None:
+def _forget_newest(values: Floats, columns: Ints) -> None:
     """Set the newest `columns` of each row to NaN."""
     ago = np.arange(values.shape[1], 0, -1)
     values[ago[None, :] <= columns[:, None]] = np.nan
 
 
-def _size(mean: np.ndarray, var: np.ndarray, signal: str) -> np.ndarray:
+def _size(mean: Floats, var: Floats, signal: str) -> np.ndarray:
     """Dispersion: negative-binomial size of counts, gamma shape of sums of tokens or cost."""
     if signal in COUNTED:
         return tails.nb_size(mean, var)
     shape = np.divide(mean * mean, var, out=np.full(len(mean), tails.K_MAX), where=var > 0)
-    size: np.ndarray = np.clip(shape, tails.K_MIN, tails.K_MAX)
+    size: Floats = np.clip(shape, tails.K_MIN, tails.K_MAX)
     return size
 
 
 def _moments(
-    values: np.ndarray, *, is_count: bool
+    values: Floats, *, is_count: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Robust mean, plain variance, second largest and number of the known values of each row.
 
@@ -182,7 +182,7 @@ def _moments(
     return mean, var, second, n
 
 
-def _median(ranked: np.ndarray, n: np.ndarray) -> np.ndarray:
+def _median(ranked: Floats, n: Ints) -> np.ndarray:
     """Median of the first n[i] values of each sorted row; 0 where there are none."""
     if not ranked.shape[1]:
         return np.zeros(len(ranked))
@@ -191,7 +191,7 @@ def _median(ranked: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.where(n > 0, (ranked[line, low] + ranked[line, high]) / 2, 0.0)
 
 
-def _yesterday(history: History, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
+def _yesterday(history: History, signal: str, rows: Ints, at: int) -> np.ndarray:
     """Mean window of three quarter-hours around the same time yesterday; NaN if unknown."""
     middle = (at - DAY_S) // QUARTER_S * QUARTER_S
     day = history.counts.quarters(signal, rows, middle + 2 * QUARTER_S)

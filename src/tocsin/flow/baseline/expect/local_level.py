@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.seasonal import SeasonalRates
-from tocsin.types import Baseline
+from tocsin.types import Baseline, Floats, Ints
 
 LEVEL_MIN, LEVEL_MAX = 0.5, 2.0
 _BLOCK_S = 300
@@ -27,21 +27,21 @@ _STEP_S = 300  # a silence is integrated in steps
 class SeasonalLevel:
     """Per row: bounds of the mean of a window, variance of the log of an hour between weeks."""
 
-    low: np.ndarray
-    high: np.ndarray
-    var: np.ndarray
-    kind: np.ndarray  # Baseline.NONE where there is none
+    low: Floats
+    high: Floats
+    var: Floats
+    kind: Ints  # Baseline.NONE where there is none
 
 
 def seasonal_level(
     history: History,
     signal: str,
-    rows: np.ndarray,
-    values: np.ndarray,
+    rows: Ints,
+    values: Floats,
     *,
     at: int,
     skip: int,
-    quiet: np.ndarray | None = None,
+    quiet: Ints | None = None,
 ) -> SeasonalLevel | None:
     """The profile of the window `at`, at the level of the last hour; None if no row has one.
 
@@ -67,9 +67,7 @@ def seasonal_level(
     return SeasonalLevel(now.rate[:, 0] * scale, now.step[:, 0] * scale, now.var, now.kind)
 
 
-def levels(
-    history: History, signal: str, rows: np.ndarray, values: np.ndarray, newest: int
-) -> np.ndarray:
+def levels(history: History, signal: str, rows: Ints, values: Floats, newest: int) -> Floats:
     """The local level of each row: `values` are its windows, the last of which is `newest`."""
     hour = _HOUR_S // history.window_s
     level, blocks = _level(history, signal, rows, values[:, -hour:], newest)
@@ -80,7 +78,7 @@ def levels(
 
 
 def _level(
-    history: History, signal: str, rows: np.ndarray, values: np.ndarray, newest: int
+    history: History, signal: str, rows: Ints, values: Floats, newest: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The level over all of `values`, and how many blocks of each row are known."""
     per = max(1, _BLOCK_S // history.window_s)
@@ -104,9 +102,7 @@ def _level(
     return np.clip(level, LEVEL_MIN, LEVEL_MAX), n
 
 
-def _rate(
-    history: History, signal: str, rows: np.ndarray, at: int, quiet: np.ndarray | None
-) -> SeasonalRates:
+def _rate(history: History, signal: str, rows: Ints, at: int, quiet: Ints | None) -> SeasonalRates:
     """The least and the greatest rate in the window `at`, or both as means since `quiet`."""
     middle = at + history.window_s // 2
     longest = 0 if quiet is None or not len(quiet) else int(quiet.max())

@@ -16,6 +16,7 @@ from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
+from tocsin.types import Floats, Ints
 
 #: A stratum with fewer observations in the baseline is left out.
 _KNOWN_N = 100
@@ -34,13 +35,13 @@ class Standardised:
 
     now: sketch.Sketches
     base: sketch.Sketches
-    n: np.ndarray
-    m: np.ndarray
-    part: np.ndarray
+    n: Ints
+    m: Floats
+    part: Floats
 
 
 def standardise(
-    graded: Graded, signal: str, rows: np.ndarray, width: np.ndarray, view: str, finer: str
+    graded: Graded, signal: str, rows: Ints, width: Ints, view: str, finer: str
 ) -> Standardised:
     """Rows of `view` over their widths, against a baseline in their present mix.
 
@@ -72,9 +73,7 @@ def standardise(
     )
 
 
-def _strata(
-    catalog: Catalog, rows: np.ndarray, view: str, finer: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _strata(catalog: Catalog, rows: Ints, view: str, finer: str) -> tuple[np.ndarray, np.ndarray]:
     """The strata of all rows, ascending, and the position in `rows` that each belongs to."""
     dims = catalog.dims_of(view)
     strata = catalog.of_view(finer)
@@ -85,9 +84,7 @@ def _strata(
     return strata[owner >= 0], owner[owner >= 0]
 
 
-def _moved(
-    given: sketch.Sketches, strata: np.ndarray, to: np.ndarray, weight: np.ndarray
-) -> sketch.Sketches:
+def _moved(given: sketch.Sketches, strata: Ints, to: Ints, weight: Floats) -> sketch.Sketches:
     """The sketches of `strata` (ascending), weighted and put under the rows `to`."""
     part = given.only(strata)
     at = np.searchsorted(strata, part.key // sketch.WIDTH)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.history.window_ring import WindowRing
+from tocsin.types import Bools, Ints
 
 
 class SeriesAges:
@@ -30,18 +31,18 @@ class SeriesAges:
 
     # ---- reading -----------------------------------------------------------------------
 
-    def born(self, rows: int, before: int | None = None) -> np.ndarray:
+    def born(self, rows: int, before: int | None = None) -> Bools:
         """Bool [rows]: which of the first `rows` rows were seen, ever or `before` (epoch s)."""
         born = self._born[:rows]
-        found: np.ndarray = born >= 0
+        found: Bools = born >= 0
         return found if before is None else found & (born < before)
 
-    def age(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def age(self, rows: Ints, at: int) -> Ints:
         """Seconds from each row's birth (to the quarter-hour) to `at`; 0 if never seen."""
         born = self._born[rows]
         return np.where(born < 0, 0, at - born)
 
-    def silent_s(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def silent_s(self, rows: Ints, at: int) -> Ints:
         """Seconds known to be without an event up to `at`; a long time to the quarter-hour.
 
         Windows that were not evaluated do not count: it is measured from the last of them.
@@ -49,7 +50,7 @@ class SeriesAges:
         seen = self._seen[rows]
         quarter_end = seen // QUARTER_S * QUARTER_S + QUARTER_S
         long = at - quarter_end >= self._fine_s
-        silent: np.ndarray = np.where(long, at - quarter_end, at - seen - self._window_s)
+        silent: Ints = np.where(long, at - quarter_end, at - seen - self._window_s)
         known = self.known_from
         if at - known >= self._fine_s:
             known = -(-known // QUARTER_S) * QUARTER_S
@@ -64,21 +65,21 @@ class SeriesAges:
         self._seen = np.concatenate([self._seen, room])
         self._quarters.grow(len(self._born))
 
-    def see(self, rows: np.ndarray, start: int, end: int) -> None:
+    def see(self, rows: Ints, start: int, end: int) -> None:
         """Note that the rows had events in [start, end)."""
         first_seen = rows[self._born[rows] < 0]
         self._born[first_seen] = start // QUARTER_S * QUARTER_S
         self._seen[rows] = np.maximum(self._seen[rows], end - self._window_s)
 
-    def close_quarter(self, rows: np.ndarray) -> None:
+    def close_quarter(self, rows: Ints) -> None:
         """Append a quarter-hour in which `rows` were seen."""
         seen = np.zeros(rows.max(initial=-1) + 1, bool)
         seen[rows] = True
         self._quarters.push(seen)
 
-    def forget(self, oldest: int) -> np.ndarray:
+    def forget(self, oldest: int) -> Ints:
         """Forget and return the rows not seen since `oldest` (epoch s)."""
-        gone: np.ndarray = np.flatnonzero((self._born >= 0) & (self._seen < oldest))
+        gone: Ints = np.flatnonzero((self._born >= 0) & (self._seen < oldest))
         if len(gone):
             self._quarters.clear(gone)
             self._born[gone] = self._seen[gone] = -1

@@ -19,7 +19,7 @@ import numpy as np
 
 from tocsin.flow.baseline.frames import decode, totals
 from tocsin.flow.windows.views import VIEWS
-from tocsin.types import CostBudget, WindowFrame, split_series
+from tocsin.types import CostBudget, Floats, WindowFrame, split_series
 
 VERSION: Final = 1
 PREFIX: Final = "c:"
@@ -58,7 +58,7 @@ class CostLedger:
             total += hours.get(hour, 0) * part / whole
         return total
 
-    def days(self, series: str, until: int, count: int) -> np.ndarray:
+    def days(self, series: str, until: int, count: int) -> Floats:
         """float64 [count]: nano-USD of each 24 hours back from `until`, the newest first.
 
         NaN before the ledger begins.

@@ -14,7 +14,7 @@ import numpy as np
 from tocsin.flow.baseline.frames import by_field
 from tocsin.flow.baseline.history.columns import Columns
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
-from tocsin.types import WindowFrame
+from tocsin.types import Bools, Floats, Ints, WindowFrame
 
 #: The counters a signal is the sum of.
 SIGNAL_FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -33,7 +33,7 @@ SHARE = "share"
 _FIELDS = tuple(dict.fromkeys(field for fields in SIGNAL_FIELDS.values() for field in fields))
 _INDEX = {s: [_FIELDS.index(field) for field in fields] for s, fields in SIGNAL_FIELDS.items()}
 
-Excluded = Mapping[str, np.ndarray]  # signal -> rows not to learn from
+Excluded = Mapping[str, Ints]  # signal -> rows not to learn from
 
 
 class CountHistory:
@@ -59,21 +59,19 @@ class CountHistory:
             self._latest = (frame, np.stack([held[_INDEX[s]].sum(axis=0) for s in self.signals]))
         return self._latest[1]
 
-    def minutes(self, signal: str, rows: np.ndarray, skip: int = 0) -> np.ndarray:
+    def minutes(self, signal: str, rows: Ints, skip: int = 0) -> Floats:
         """float64 [len(rows), windows]: the last windows, NaN where unknown or excluded."""
         return self._minute.learned(signal, rows, skip=skip)
 
-    def is_record(
-        self, signal: str, rows: np.ndarray, values: np.ndarray, skip: int = 0
-    ) -> np.ndarray:
+    def is_record(self, signal: str, rows: Ints, values: Floats, skip: int = 0) -> Bools:
         """Whether at most one window of `minutes` reached each row's value (bool); cheap."""
         return self._minute.is_record(signal, rows, values, skip)
 
-    def trailing(self, signal: str, rows: np.ndarray, windows: int) -> np.ndarray:
+    def trailing(self, signal: str, rows: Ints, windows: int) -> Floats:
         """float64 [len(rows), windows]: the last windows, excluded ones too; NaN = unknown."""
         return self._minute.raw(signal, rows, windows)
 
-    def sums(self, signal: str, rows: np.ndarray, windows: int, parts: int = 1) -> np.ndarray:
+    def sums(self, signal: str, rows: Ints, windows: int, parts: int = 1) -> Floats:
         """float64 [len(rows), parts]: raw totals of `windows` windows each, newest last.
 
         Unknown values add nothing. All parts together are at most the windows kept.
@@ -81,8 +79,8 @@ class CountHistory:
         return self._minute.sums(signal, rows, windows, parts)
 
     def quarters(
-        self, signal: str, rows: np.ndarray, before: int, mark: str = "", *, raw: bool = False
-    ) -> np.ndarray:
+        self, signal: str, rows: Ints, before: int, mark: str = "", *, raw: bool = False
+    ) -> Floats:
         """The quarter-hours that ended at or before `before` (epoch s), as `minutes`.
 
         `mark` is the key whose exclusions count, by default the signal; `raw`: none count.
@@ -94,13 +92,13 @@ class CountHistory:
             return self._quarter.raw(signal, rows, skip=skip)
         return self._quarter.learned(signal, rows, skip=skip, mark=mark)
 
-    def hour(self, signal: str, rows: np.ndarray) -> np.ndarray:
+    def hour(self, signal: str, rows: Ints) -> Floats:
         """float64 [len(rows), 4]: the last four quarter-hours, NaN as in `minutes`."""
         return self._quarter.learned(signal, rows, 4)
 
-    def day_total(self, signal: str, rows: np.ndarray) -> np.ndarray:
+    def day_total(self, signal: str, rows: Ints) -> Floats:
         """float64 [len(rows)]: total of the last 24 hours, excluded values too."""
-        total: np.ndarray = np.nansum(self._quarter.raw(signal, rows, 96), axis=1)
+        total: Floats = np.nansum(self._quarter.raw(signal, rows, 96), axis=1)
         since = 0
         if self._newest is not None:
             since = ((self._newest + self._window_s) % QUARTER_S) // self._window_s
@@ -108,15 +106,13 @@ class CountHistory:
             total += self.sums(signal, rows, since)[:, 0]
         return total
 
-    def quarantined(self, signal: str, rows: np.ndarray) -> np.ndarray:
+    def quarantined(self, signal: str, rows: Ints) -> Ints:
         """How many windows in a row, back from the newest, are excluded."""
         return self._minute.newest_excluded(signal, rows)
 
     # ---- learning ----------------------------------------------------------------------
 
-    def push_window(
-        self, frame: WindowFrame, rows: np.ndarray, seen: np.ndarray, excluded: Excluded
-    ) -> None:
+    def push_window(self, frame: WindowFrame, rows: Ints, seen: Bools, excluded: Excluded) -> None:
         """Append a window: `rows` are those of its series, `seen` (bool [all rows]) by now."""
         silent = np.where(seen, 0.0, np.nan).astype(np.float32)
         values = np.tile(silent, (len(self.signals), 1))
@@ -130,7 +126,7 @@ class CountHistory:
         self._newest = start
 
     def push_quarter(
-        self, frame: WindowFrame, rows: np.ndarray, whole: np.ndarray, excluded: Excluded
+        self, frame: WindowFrame, rows: Ints, whole: Bools, excluded: Excluded
     ) -> None:
         """Append a quarter-hour; unknown for rows where `whole` (bool [all rows]) is false."""
         values = np.zeros((len(self.signals), len(whole)), np.float32)
@@ -154,11 +150,11 @@ class CountHistory:
                 ends = newest + width - np.arange(columns.width - 1, -1, -1) * width
                 columns.readmit(signal, row, ends > since)
 
-    def unknown(self, rows: np.ndarray, where: np.ndarray) -> None:
+    def unknown(self, rows: Ints, where: Bools) -> None:
         """Make the quarter-hours `where` (bool [len(rows), quarters]) of some rows unknown."""
         self._quarter.unknown(rows, where)
 
-    def clear(self, rows: np.ndarray) -> None:
+    def clear(self, rows: Ints) -> None:
         """Make all values of the rows unknown."""
         self._minute.clear(rows)
         self._quarter.clear(rows)

@@ -36,7 +36,7 @@ from tocsin.flow.baseline.history.level_shifts import LevelShifts
 from tocsin.flow.baseline.history.seasonal import SeasonalProfile
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S, SKETCH_PREFIX, SketchHistory
 from tocsin.flow.baseline.history.weeks import Weeks
-from tocsin.types import WindowFrame
+from tocsin.types import Ints, WindowFrame
 
 MINUTES_S = 3 * 3600  # how far back single windows are kept
 QUARTERS = 104  # 26 hours: a day, the hour before the same time yesterday, one to spare
@@ -92,15 +92,15 @@ class History:
 
     # ---- reading -----------------------------------------------------------------------
 
-    def age(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def age(self, rows: Ints, at: int) -> Ints:
         """Seconds from each row's birth (to the quarter-hour) to `at`, five weeks at most.
 
         After a pause of more than a day, the age is that of its first hour in `weeks`.
         """
-        age: np.ndarray = np.maximum(self._ages.age(rows, at), self.weeks.age(rows, at))
+        age: Ints = np.maximum(self._ages.age(rows, at), self.weeks.age(rows, at))
         return age
 
-    def silent_s(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def silent_s(self, rows: Ints, at: int) -> Ints:
         """Seconds known to be without an event up to `at`; a long time to the quarter-hour."""
         return self._ages.silent_s(rows, at)
 
@@ -166,7 +166,7 @@ class History:
             self._enter(frame)
             self.learn(frame, self._known(names))
 
-    def rows(self, series: Iterable[str]) -> np.ndarray:
+    def rows(self, series: Iterable[str]) -> Ints:
         """int64: the row of each series; a new one gets a row, and an age when it is learned."""
         rows = self.catalog.rows(series)
         size = len(self.catalog)

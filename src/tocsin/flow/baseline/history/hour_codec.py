@@ -11,6 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from tocsin.types import Bools, Floats
+
 #: Six weeks and a day: the current hour has all six earlier weeks.
 HOURS: Final = 1_032
 #: Codes of an unknown value, of 0, and of the greatest value.
@@ -50,13 +52,13 @@ class HourBlock:
             self._free.append(int(self.of[row]))
             self.of[row] = -1
 
-    def used(self) -> np.ndarray:
+    def used(self) -> Bools:
         """bool: which of the rows are in use."""
         used = np.zeros(len(self.data), bool)
         used[self.of[self.of >= 0]] = True
         return used
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
+    def encode(self, values: Floats) -> np.ndarray:
         """Codes of values; NaN is unknown."""
         steps = (
             values * _LINEAR_STEPS
@@ -67,10 +69,10 @@ class HourBlock:
         codes = np.clip(np.rint(np.where(known, steps, 0.0)) + ZERO, 0, _MOST)
         return np.where(known, codes, UNKNOWN).astype(np.uint16)
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, codes: np.ndarray) -> Floats:
         """Values of codes."""
         table = _LINEAR if self.is_linear else _LOG
-        values: np.ndarray = table[codes]
+        values: Floats = table[codes]
         return values
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from tocsin.flow.baseline.stats import sketch
+from tocsin.types import Floats
 
 #: What is kept of an hour's distribution: quantiles, and moments of the natural logarithm.
 STATISTICS: Final = ("p50", "p95", "p99", "logmean", "logvar")
@@ -41,7 +42,7 @@ def statistics(name: str, hour: sketch.Sketches, rows: int) -> dict[str, np.ndar
     return {f"{name}.{s}": column for s, column in zip(STATISTICS, values, strict=True)}
 
 
-def sum_of_quarters(quarters: np.ndarray) -> np.ndarray:
+def sum_of_quarters(quarters: Floats) -> Floats:
     """Total of an hour from its quarters [rows, 4], scaled up if 2 or 3 are known, else NaN."""
     known = np.isfinite(quarters).sum(axis=1)
     total = np.nansum(quarters, axis=1) * 4 / np.maximum(known, 1)

@@ -29,6 +29,7 @@ from river.drift import ADWIN, PageHinkley
 
 from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.flow.baseline.history.hour_codec import HOURS
+from tocsin.types import Floats
 
 BLOB: Final = "l:levels"
 VERSION: Final = 1
@@ -136,7 +137,7 @@ def is_due(signal: str, shift: LevelShift, at: int) -> bool:
     return at - shift.since >= (_SLOW_S if signal in _SLOW else _FAST_S)
 
 
-def is_new_level(before: np.ndarray, since: np.ndarray) -> bool:
+def is_new_level(before: Floats, since: Floats) -> bool:
     """Whether residuals have moved to another level and stay there.
 
     Args:

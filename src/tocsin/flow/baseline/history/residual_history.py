@@ -23,7 +23,7 @@ from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.frames import decode, totals
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS, Excluded
 from tocsin.flow.baseline.residual import ResidualBank
-from tocsin.types import WindowFrame
+from tocsin.types import Ints, WindowFrame
 
 BLOB: Final = "z:residual"
 VERSION: Final = 1
@@ -217,7 +217,7 @@ class ResidualHistory:
 
 
 def _column(
-    size: int, rows: np.ndarray, values: np.ndarray | Sequence[int], empty: float = np.nan
+    size: int, rows: Ints, values: np.ndarray | Sequence[int], empty: float = np.nan
 ) -> np.ndarray:
     """Values by catalog row; those of row -1 are left out."""
     column = np.full(size, empty)

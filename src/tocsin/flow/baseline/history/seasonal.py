@@ -17,7 +17,7 @@ import numpy as np
 from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S
 from tocsin.flow.baseline.history.level_shifts import LevelShifts
 from tocsin.flow.baseline.history.weeks import Weeks
-from tocsin.types import Baseline
+from tocsin.types import Baseline, Floats, Ints
 
 _WEEKS, _DAYS = 6, 14
 _WEEKLY_AGE_S, _DAILY_AGE_S = 21 * DAY_S, 3 * DAY_S
@@ -31,9 +31,9 @@ _VAR_MIN = 0.02
 class _HourProfile:
     """Of one hour, by row of `Weeks`, and one last entry for no row."""
 
-    level: np.ndarray  # median of log(1 + total), NaN where unknown
-    var: np.ndarray  # its variance
-    kind: np.ndarray  # a `Baseline` each
+    level: Floats  # median of log(1 + total), NaN where unknown
+    var: Floats  # its variance
+    kind: Ints  # a `Baseline` each
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class SeasonalRates:
     first fits a ramp, the second a job that starts at the full hour; callers use both bounds.
     """
 
-    rate: np.ndarray  # float64 [rows, times], per second
-    step: np.ndarray  # float64 [rows, times]
-    var: np.ndarray  # variance of the log of an hour's total, between weeks
-    kind: np.ndarray  # a `Baseline` each
+    rate: Floats  # float64 [rows, times], per second
+    step: Floats  # float64 [rows, times]
+    var: Floats  # variance of the log of an hour's total, between weeks
+    kind: Ints  # a `Baseline` each
 
 
 class SeasonalProfile:
@@ -59,7 +59,7 @@ class SeasonalProfile:
         self._typical: dict[str, tuple[int, np.ndarray]] = {}
         self._forgotten = 0
 
-    def rates(self, signal: str, rows: np.ndarray, times: np.ndarray) -> SeasonalRates:
+    def rates(self, signal: str, rows: Ints, times: Ints) -> SeasonalRates:
         """The profile of `rows` at `times` (epoch s, ascending, a few hours at most)."""
         middle = (times - HOUR_S / 2) / HOUR_S
         before = np.floor(middle).astype(np.int64)
@@ -88,7 +88,7 @@ class SeasonalProfile:
             now.kind[own],
         )
 
-    def typical(self, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
+    def typical(self, signal: str, rows: Ints, at: int) -> Floats:
         """Median hour of the last week of each row as a rate a second; NaN if unknown."""
         hour = at // HOUR_S
         held = self._typical.get(signal)
@@ -107,7 +107,7 @@ class SeasonalProfile:
         self._cache.clear()
         self._typical.clear()
 
-    def _totals(self, signal: str, hours: np.ndarray) -> np.ndarray:
+    def _totals(self, signal: str, hours: Ints) -> np.ndarray:
         """Totals of hours by row of `Weeks`; before a level shift scaled to the new level."""
         totals = self._weeks.own(signal, hours)
         for series, since, factor in self._levels.accepted(signal):
@@ -147,7 +147,7 @@ class SeasonalProfile:
             np.append(np.select([is_weekly, is_daily], kinds, Baseline.NONE), Baseline.NONE),
         )
 
-    def _logs(self, signal: str, hours: np.ndarray, *, free: bool) -> np.ndarray:
+    def _logs(self, signal: str, hours: Ints, *, free: bool) -> np.ndarray:
         """log(1 + total) of some hours, newest first; a holiday counts among free days only."""
         totals = self._totals(signal, hours)
         if not free:
@@ -157,13 +157,13 @@ class SeasonalProfile:
         return logs
 
 
-def _at(values: np.ndarray, own: np.ndarray) -> np.ndarray:
+def _at(values: Floats, own: Ints) -> np.ndarray:
     """values[own]; the last entry, NaN, for a series that is newer than they are."""
     found: np.ndarray = values[np.where(own < len(values) - 1, own, -1)]
     return found
 
 
-def _median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _median(values: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted median and variance of each row (the first column counts most), and how many."""
     if not values.shape[1]:
         nothing = np.full(len(values), np.nan)

@@ -18,7 +18,7 @@ import numpy as np
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.window_ring import WindowRing
 from tocsin.flow.baseline.stats import sketch
-from tocsin.types import WindowFrame
+from tocsin.types import Floats, Ints, WindowFrame
 
 QUARTER_S = 900
 LAG_QUARTERS = 8  # the baseline ends two hours before now, so excludes what is under judgement
@@ -63,7 +63,7 @@ class SketchHistory:
 
     # ---- reading -----------------------------------------------------------------------
 
-    def of(self, frame: WindowFrame, rows: np.ndarray) -> sketch.Sketches:
+    def of(self, frame: WindowFrame, rows: Ints) -> sketch.Sketches:
         """The frame's sketches of this kind; `rows[i]` is the row of its i-th series."""
         if frame is not self._latest[0]:  # one window is asked for when graded, and when learned
             if self._views is not None:
@@ -87,14 +87,14 @@ class SketchHistory:
         since = at - windows * self._window_s
         return [stack.since(since) for stack in self._stacks if stack.windows[-1] >= since]
 
-    def recent_counts(self, rows: np.ndarray, windows: Sequence[int]) -> list[np.ndarray]:
+    def recent_counts(self, rows: Ints, windows: Sequence[int]) -> list[np.ndarray]:
         """For each number of `windows`: int64 [len(rows)], observations; LONGEST_S at most."""
         self._counts.grow(len(self._catalog))
         longest = max(windows)
         held = self._counts.last(longest)[rows].astype(np.int64)
         return [held[:, longest - width :].sum(axis=1) for width in windows]
 
-    def usual(self, q: float) -> np.ndarray:
+    def usual(self, q: float) -> Floats:
         """Value of the q-quantile of the baseline of every row of the catalog; NaN if unknown."""
         found = self._usual.get(q, np.empty(0))  # cached until the next quarter-hour
         new = np.arange(len(found), len(self._catalog))
@@ -129,7 +129,7 @@ class SketchHistory:
 
     # ---- learning ----------------------------------------------------------------------
 
-    def push_window(self, frame: WindowFrame, rows: np.ndarray) -> None:
+    def push_window(self, frame: WindowFrame, rows: Ints) -> None:
         """Append a closed window; windows come in order."""
         found = self.of(frame, rows)
         self._windows[frame.start] = found
@@ -148,7 +148,7 @@ class SketchHistory:
             self._windows.pop(start, None)
 
     def push_quarter(
-        self, frame: WindowFrame, rows: np.ndarray, excluded: Mapping[str, Sequence[str]]
+        self, frame: WindowFrame, rows: Ints, excluded: Mapping[str, Sequence[str]]
     ) -> None:
         """Append a closed quarter-hour; `age_out` comes after it.
 
@@ -174,7 +174,7 @@ class SketchHistory:
         self.baseline = sketch.subtract(sketch.add([self.baseline, enters]), leaves)
         self._usual.clear()
 
-    def _contaminated_rows(self, quarter: int) -> np.ndarray:
+    def _contaminated_rows(self, quarter: int) -> Ints:
         found = [
             rows
             for later in range(LAG_QUARTERS + 1)
@@ -185,7 +185,7 @@ class SketchHistory:
 
 
 def contaminated(
-    signal: str, rows: np.ndarray, reach_s: np.ndarray, window: int, window_s: int
+    signal: str, rows: Ints, reach_s: Ints, window: int, window_s: int
 ) -> dict[str, np.ndarray]:
     """The rows that breached in `window`, by the key they are excluded under.
 

@@ -26,7 +26,7 @@ from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S, Calendar
 from tocsin.flow.baseline.history.hour_codec import HOURS, UNKNOWN, ZERO, HourBlock
 from tocsin.flow.baseline.history.hour_values import SignalViews
-from tocsin.types import split_series
+from tocsin.types import Floats, Ints, split_series
 
 VERSION: Final = 1
 PREFIX: Final = "d:"
@@ -63,7 +63,7 @@ class Weeks:
         """The signals that are kept."""
         return tuple(self._blocks)
 
-    def hours(self, name: str, rows: np.ndarray, until: int, count: int) -> np.ndarray:
+    def hours(self, name: str, rows: Ints, until: int, count: int) -> Floats:
         """float64 [len(rows), count]: the hours that ended at or before `until`, newest last.
 
         Raises KeyError where no rule reads the signal `name`.
@@ -71,9 +71,7 @@ class Weeks:
         end = until // HOUR_S
         return self._read(name, rows, np.arange(end - count, end))
 
-    def same_hour(
-        self, name: str, rows: np.ndarray, at: int, weeks: int = 6, around: int = 0
-    ) -> np.ndarray:
+    def same_hour(self, name: str, rows: Ints, at: int, weeks: int = 6, around: int = 0) -> Floats:
         """float64 [len(rows), weeks * (2 around + 1)]: the hour of `at` in earlier weeks.
 
         The hour of the week is that of the wall clock of the calendar's zone. Weeks come
@@ -83,9 +81,7 @@ class Weeks:
         hours = [self.calendar.weeks_before(at, week) // HOUR_S for week in range(weeks, 0, -1)]
         return self._read(name, rows, (np.array(hours, np.int64)[:, None] + offsets).ravel())
 
-    def same_time(
-        self, name: str, rows: np.ndarray, at: int, days: int = 7, around: int = 1
-    ) -> np.ndarray:
+    def same_time(self, name: str, rows: Ints, at: int, days: int = 7, around: int = 1) -> Floats:
         """float64 [len(rows), days, 2 around + 1]: the hour of `at` on earlier days.
 
         The time is that of the wall clock. The oldest day comes first, within each the hours
@@ -96,7 +92,7 @@ class Weeks:
         values = self._read(name, rows, (np.array(hours, np.int64)[:, None] + offsets).ravel())
         return values.reshape(len(rows), days, len(offsets))
 
-    def days(self, name: str, rows: np.ndarray, until: int, days: int) -> np.ndarray:
+    def days(self, name: str, rows: Ints, until: int, days: int) -> Floats:
         """float64 [len(rows), days]: totals of 24 hours each, back from `until`, newest last.
 
         A day of which 18 hours or more are known is extrapolated, any other is NaN.
@@ -106,16 +102,16 @@ class Weeks:
         total = np.nansum(hours, axis=2) * 24 / np.maximum(known, 1)
         return np.where(known >= 18, total, np.nan)
 
-    def age(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def age(self, rows: Ints, at: int) -> Ints:
         """Seconds from the first known hour of each row to `at`, five weeks at most; 0 if none."""
         mine = self._mine(rows)
         first = np.full(len(rows), at // HOUR_S)
         first[mine >= 0] = self._first[mine[mine >= 0]]
         # First hours fall out of the six weeks kept; nothing asks for more than five.
-        age: np.ndarray = np.minimum(np.maximum(at - first * HOUR_S, 0), 35 * DAY_S)
+        age: Ints = np.minimum(np.maximum(at - first * HOUR_S, 0), 35 * DAY_S)
         return age
 
-    def _read(self, name: str, rows: np.ndarray, hours: np.ndarray) -> np.ndarray:
+    def _read(self, name: str, rows: Ints, hours: Ints) -> Floats:
         block = self._blocks[name]
         out = np.full((len(rows), len(hours)), np.nan)
         if self.last is None or not self._row:
@@ -128,7 +124,7 @@ class Weeks:
         out[here[:, None], there] = block.decode(codes)
         return out
 
-    def own_rows(self, rows: np.ndarray) -> np.ndarray:
+    def own_rows(self, rows: Ints) -> Ints:
         """The own row of each row of the catalog; -1 = not known."""
         return self._mine(rows)
 
@@ -136,7 +132,7 @@ class Weeks:
         """The own row of a series; -1 = not known."""
         return self._row.get(series, -1)
 
-    def own(self, name: str, hours: np.ndarray) -> np.ndarray:
+    def own(self, name: str, hours: Ints) -> Floats:
         """float64 [own rows, len(hours)]: some hours (since the epoch) of every series."""
         block = self._blocks[name]
         size = len(self._row) + len(self._free)
@@ -148,17 +144,17 @@ class Weeks:
             out[here[:, None], there] = block.decode(codes)
         return out
 
-    def own_first(self) -> np.ndarray:
+    def own_first(self) -> Ints:
         """The first known hour of every series, by own row."""
         return self._first[: len(self._row) + len(self._free)]
 
-    def _mine(self, rows: np.ndarray) -> np.ndarray:
+    def _mine(self, rows: Ints) -> Ints:
         state = (self._catalog.changes, self._changes)
         if state != self._map_of:
             find = self._row.get
             self._map = np.array([find(name, -1) for name in self._catalog.names], np.int64)
             self._map_of = state
-        mine: np.ndarray = self._map[rows]
+        mine: Ints = self._map[rows]
         return mine
 
     # ---- learning ----------------------------------------------------------------------

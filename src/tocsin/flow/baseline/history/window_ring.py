@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tocsin.types import Ints
+
 
 class WindowRing:
     """[planes,] rows, width; `push` adds a column on the right and drops the leftmost.
@@ -43,7 +45,7 @@ class WindowRing:
         self._used = max(self._used, rows)
         self._end += 1
 
-    def clear(self, rows: np.ndarray) -> None:
+    def clear(self, rows: Ints) -> None:
         """Set the rows to the fill value."""
         self._data[..., rows, :] = self._fill
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tocsin.flow.baseline.residual.shape import Shape
+from tocsin.types import Floats, Ints
 
 State = dict[str, np.ndarray]
 
@@ -35,7 +36,7 @@ def fade(shape: Shape, state: State, ticks: int) -> None:
 
 
 def single_out(
-    shape: Shape, state: State, surprise: np.ndarray, count: np.ndarray, tick: int
+    shape: Shape, state: State, surprise: Floats, count: Ints, tick: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of `surprise` [rows, T]: what is left of it, whether it is reported, whether it alerts.
 

@@ -21,6 +21,7 @@ from tocsin.flow.baseline.residual import season
 from tocsin.flow.baseline.residual.filters import lagged_ewma, mean_of, median5, start_ewma
 from tocsin.flow.baseline.residual.model_state import RING, State
 from tocsin.flow.baseline.residual.shape import Shape
+from tocsin.types import Bools, Floats, Ints
 
 CLIP = 6.0  # usual sizes at which a residual is clipped before it updates a scale
 #: Least scale, as a part of the level and of the largest residual: for a flat series, and for
@@ -37,15 +38,15 @@ _LONG = 10
 class Fitted:
     """Parameters derived from the state; constant until the next update."""
 
-    noise: np.ndarray  # [rows, slots]
-    envelope: np.ndarray  # [rows, slots]
-    odd: np.ndarray  # [rows, slots], the usual surprise at this time of day
-    floor: np.ndarray  # [rows, 1], smallest believable residual
-    scale1: np.ndarray  # [rows, 1]
-    scale2: np.ndarray
-    spread: np.ndarray
-    beta1: np.ndarray  # [rows, 1], 0..1
-    beta2: np.ndarray
+    noise: Floats  # [rows, slots]
+    envelope: Floats  # [rows, slots]
+    odd: Floats  # [rows, slots], the usual surprise at this time of day
+    floor: Floats  # [rows, 1], smallest believable residual
+    scale1: Floats  # [rows, 1]
+    scale2: Floats
+    spread: Floats
+    beta1: Floats  # [rows, 1], 0..1
+    beta2: Floats
 
     @classmethod
     def of(cls, shape: Shape, state: State) -> Fitted:
@@ -74,14 +75,14 @@ def _slope(sums: np.ndarray) -> np.ndarray:
 class ResidualBlock:
     """The views of a block [rows, T], and what the next update needs of it."""
 
-    seen: np.ndarray  # bool
-    z: np.ndarray  # [rows, views, T]
-    expected: np.ndarray
-    sigma: np.ndarray
+    seen: Bools  # bool
+    z: Floats  # [rows, views, T]
+    expected: Floats
+    sigma: Floats
     pending: dict[str, np.ndarray]  # by state field
 
 
-def start(shape: Shape, state: State, rows: np.ndarray, first: np.ndarray, tick: int) -> None:
+def start(shape: Shape, state: State, rows: Ints, first: Floats, tick: int) -> None:
     """Begin series with their first value."""
     state["born"][rows] = tick
     state["ring"][rows] = first[:, None]
@@ -93,7 +94,7 @@ def start(shape: Shape, state: State, rows: np.ndarray, first: np.ndarray, tick:
 
 
 def _bridge(
-    shape: Shape, state: State, x: np.ndarray, usual: np.ndarray, beta: np.ndarray, tick: int
+    shape: Shape, state: State, x: Floats, usual: Floats, beta: Floats, tick: int
 ) -> np.ndarray:
     """Fill gaps with the last value plus the profile's move since; keeps the newest value."""
     seen = ~np.isnan(x)
@@ -112,9 +113,7 @@ def _bridge(
     return filled
 
 
-def residuals(
-    shape: Shape, state: State, fitted: Fitted, x: np.ndarray, tick: int
-) -> ResidualBlock:
+def residuals(shape: Shape, state: State, fitted: Fitted, x: Floats, tick: int) -> ResidualBlock:
     """Views of `x` [rows, T] that begins at `tick`; moves the running part of the state."""
     seen, ticks = ~np.isnan(x), tick + np.arange(x.shape[1])
     slots = season.slot_of(shape, ticks)

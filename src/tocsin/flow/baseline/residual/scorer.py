@@ -10,6 +10,7 @@ from tocsin.flow.baseline.residual import model_state as states
 from tocsin.flow.baseline.residual import residual_views, season, tail_fit, update
 from tocsin.flow.baseline.residual.episodes import single_out
 from tocsin.flow.baseline.residual.shape import VIEWS, WARM_UP, Shape
+from tocsin.types import Bools, Floats, Ints
 
 #: Decades of surprise that raise the score from 0.5 to 10/11.
 _DECADES = 2.0
@@ -29,11 +30,11 @@ _NOTHING = 0.3
 class Scores:
     """Scores of a block; every array is [rows, T]. NaN values score 0 with p = 1."""
 
-    score: np.ndarray  # 0..1; ALERT_SCORE and above is an alert, once an episode
-    alert: np.ndarray  # bool: the rows to alert on
-    p: np.ndarray  # probability of so improbable a value, by the mean of its views
-    expected: np.ndarray  # of the value, by the level and the time of day
-    sigma: np.ndarray  # of the value around it
+    score: Floats  # 0..1; ALERT_SCORE and above is an alert, once an episode
+    alert: Bools  # bool: the rows to alert on
+    p: Floats  # probability of so improbable a value, by the mean of its views
+    expected: Floats  # of the value, by the level and the time of day
+    sigma: Floats  # of the value around it
 
 
 class ResidualBank:
@@ -62,24 +63,24 @@ class ResidualBank:
         self._state = {k: np.concatenate((v, new[k])) for k, v in self._state.items()}
         self._refresh()
 
-    def forget(self, rows: np.ndarray) -> None:
+    def forget(self, rows: Ints | Bools) -> None:
         """Reset rows (indices or mask) to the state of a new series; the others keep theirs."""
         new = states.fresh(self.shape, 1)
         for name, cells in self._state.items():
             cells[rows] = new[name][0]
         self._refresh()
 
-    def since_value(self) -> np.ndarray:
+    def since_value(self) -> Ints:
         """Ticks since each series' newest value, int64 [rows]; without one, since tick 0."""
-        ticks: np.ndarray = self.tick - self._state["held_at"]
+        ticks: Ints = self.tick - self._state["held_at"]
         return ticks
 
-    def is_warm(self) -> np.ndarray:
+    def is_warm(self) -> Bools:
         """Which series had more than WARM_UP values, bool [rows]."""
-        warm: np.ndarray = self._state["n"] > WARM_UP
+        warm: Bools = self._state["n"] > WARM_UP
         return warm
 
-    def keep(self, rows: np.ndarray) -> None:
+    def keep(self, rows: Ints) -> None:
         """Keep these rows, in this order, and drop the rest."""
         self._state = {name: cells[rows].copy() for name, cells in self._state.items()}
         self._refresh()
@@ -101,7 +102,7 @@ class ResidualBank:
 
     # ---- scores ------------------------------------------------------------------------
 
-    def score(self, block: np.ndarray) -> Scores:
+    def score(self, block: Floats) -> Scores:
         """Score the next values [rows, T >= 1] of all rows, then learn them; NaN = no value.
 
         Raises ValueError on a block of another shape.
@@ -117,7 +118,7 @@ class ResidualBank:
             at = end
         return Scores(*(np.concatenate(cells, 1) for cells in zip(*parts, strict=True)))
 
-    def _until(self, block: np.ndarray, at: int) -> int:
+    def _until(self, block: Floats, at: int) -> int:
         """Where the piece that begins at `at` ends: at an update, or where a series begins."""
         end: int = min(block.shape[1], at + self.shape.chunk - self.tick % self.shape.chunk)
         unborn = self._state["born"] < 0
@@ -127,7 +128,7 @@ class ResidualBank:
                 end = at + 1 + int(np.argmax(later.any(0)))
         return end
 
-    def _step(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _step(self, x: Floats) -> tuple[np.ndarray, ...]:
         shape, state = self.shape, self._state
         born = np.flatnonzero((state["born"] < 0) & ~np.isnan(x[:, 0]))
         if len(born):
@@ -161,7 +162,7 @@ class ResidualBank:
         p = np.where(block.seen, 10.0**-mean, 1.0)
         return score, alert, p, block.expected, block.sigma
 
-    def _mean(self, places: np.ndarray, above: np.ndarray) -> np.ndarray:
+    def _mean(self, places: Floats, above: Bools) -> np.ndarray:
         """The weighted mean of the views' -log10 p, each on its own side: [rows, T]."""
         total = np.zeros((places.shape[0], places.shape[2]))
         for view, weight in enumerate(self.shape.weights):

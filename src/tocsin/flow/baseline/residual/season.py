@@ -12,6 +12,7 @@ import numpy as np
 
 from tocsin.flow.baseline.residual.model_state import State
 from tocsin.flow.baseline.residual.shape import DAY_S, Shape
+from tocsin.types import Floats, Ints
 
 PROFILE_DAYS, NOISE_DAYS = 5, 7  # days the averages of a slot reach back
 _ENVELOPE_DECAY, _ENVELOPE_MAX = 0.8, 30.0
@@ -25,31 +26,31 @@ ODD_STEP = 0.035
 _AROUND_S, _CHANCE = 900.0, 1.2
 
 
-def slot_of(shape: Shape, ticks: np.ndarray) -> np.ndarray:
+def slot_of(shape: Shape, ticks: Ints) -> Ints:
     """The slot each tick falls in."""
     return (ticks % shape.day) * shape.slots // shape.day
 
 
-def expected(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
+def expected(shape: Shape, state: State, ticks: Ints) -> Floats:
     """The profile at `ticks` [T], linear between the middles of slots: [rows, T]."""
     low, part = _between(shape, ticks)
     profile = state["profile"].astype(np.float64)
-    before: np.ndarray = profile[:, low] * (1.0 - part)
-    both: np.ndarray = before + profile[:, (low + 1) % shape.slots] * part
+    before: Floats = profile[:, low] * (1.0 - part)
+    both: Floats = before + profile[:, (low + 1) % shape.slots] * part
     return both
 
 
-def expected_of(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
+def expected_of(shape: Shape, state: State, ticks: Ints) -> Floats:
     """The profile of each row at its own tick: `expected` to the bit, [rows]."""
     low, part = _between(shape, ticks)
     profile, rows = state["profile"], np.arange(len(ticks))
-    before: np.ndarray = profile[rows, low].astype(np.float64) * (1.0 - part)
+    before: Floats = profile[rows, low].astype(np.float64) * (1.0 - part)
     after = profile[rows, (low + 1) % shape.slots].astype(np.float64)
-    both: np.ndarray = before + after * part
+    both: Floats = before + after * part
     return both
 
 
-def _between(shape: Shape, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _between(shape: Shape, ticks: Ints) -> tuple[np.ndarray, np.ndarray]:
     where = (ticks % shape.day + 0.5) * shape.slots / shape.day - 0.5
     low = np.floor(where)
     return low.astype(np.int64) % shape.slots, where - low
@@ -70,7 +71,7 @@ def noise(shape: Shape, state: State) -> tuple[np.ndarray, np.ndarray]:
     return total / np.maximum(weight, 1e-9), trust
 
 
-def envelope(shape: Shape, state: State) -> np.ndarray:
+def envelope(shape: Shape, state: State) -> Floats:
     """The largest |z| of the last days at this time of day, or next to it: [rows, slots]."""
     own = state["envelope"].astype(np.float64)
     if shape.slots < 3:
@@ -78,7 +79,7 @@ def envelope(shape: Shape, state: State) -> np.ndarray:
     return np.maximum(own, np.maximum(np.roll(own, 1, 1), np.roll(own, -1, 1)))
 
 
-def usual_oddness(shape: Shape, state: State) -> np.ndarray:
+def usual_oddness(shape: Shape, state: State) -> Floats:
     """The largest surprise of the last days within a quarter of an hour of this time of day,
     beyond what chance brings: [rows, slots].
     """
@@ -90,7 +91,7 @@ def usual_oddness(shape: Shape, state: State) -> np.ndarray:
     return np.maximum(widest - _CHANCE, 0.0)
 
 
-def learn(shape: Shape, state: State, ticks: np.ndarray) -> None:
+def learn(shape: Shape, state: State, ticks: Ints) -> None:
     """Update the slots that `ticks` (those since the last update) fall in."""
     each = slot_of(shape, ticks)
     first = np.flatnonzero(np.diff(each, prepend=-1))  # a chunk is a day at most: none twice

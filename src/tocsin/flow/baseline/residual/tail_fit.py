@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tocsin.types import Floats
+
 BINS, _PER_OCTAVE, _SMALLEST = 44, 3.0, 0.25
 #: Lower edges of the bins and the last upper one: 0.25 to 6,500; the first bin is 0 to 0.31.
 EDGES = _SMALLEST * 2 ** (np.arange(BINS + 1) / _PER_OCTAVE)
@@ -30,15 +32,15 @@ SHAPE_MAX = 0.6
 SURPRISE_MAX = 8.0  # -log10 p, the largest given
 
 
-def place(size: np.ndarray) -> np.ndarray:
+def place(size: Floats) -> Floats:
     """Where sizes >= 0 lie on the bins, with the fraction: 0 <= place < BINS."""
-    where: np.ndarray = np.clip(
+    where: Floats = np.clip(
         _PER_OCTAVE * np.log2(np.maximum(size, 1e-30) / _SMALLEST), 0.0, BINS - 1e-6
     )
     return where
 
 
-def surprises(counts: np.ndarray) -> np.ndarray:
+def surprises(counts: np.ndarray) -> Floats:
     """-log10 P(size >= edge) at each of EDGES [..., BINS + 1], of counts [..., 2, BINS].
 
     Shares of the two tails of one view are of the count of both sides together.
@@ -55,7 +57,7 @@ def surprises(counts: np.ndarray) -> np.ndarray:
     pareto = np.log10(1.0 + xi * excess / sigma) / xi
     at = -np.log10(np.take_along_axis(share, first, -1))
     counted = -np.log10(np.minimum(share, 1.0))
-    out: np.ndarray = np.where(np.arange(BINS + 1) >= first, at + pareto, counted)
+    out: Floats = np.where(np.arange(BINS + 1) >= first, at + pareto, counted)
     return out
 
 
@@ -85,9 +87,7 @@ def _beyond(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return beyond, share, np.argmax(share <= TAIL_SHARE, -1)[..., None]
 
 
-def _fit(
-    counts: np.ndarray, excess: np.ndarray, threshold: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _fit(counts: np.ndarray, excess: Floats, threshold: Floats) -> tuple[np.ndarray, np.ndarray]:
     """Scale and shape > 0 of the generalised Pareto by moments, with the prior's excesses."""
     usual = PRIOR_EXCESS * threshold
     usual_square = usual * usual * (1.0 + 1.0 / (1.0 - 2.0 * PRIOR_SHAPE))
@@ -99,11 +99,11 @@ def _fit(
     return mean * (1.0 - xi), xi
 
 
-def look_up(table: np.ndarray, places: np.ndarray) -> np.ndarray:
+def look_up(table: np.ndarray, places: np.ndarray) -> Floats:
     """-log10 p at `places` [..., T] of tables [..., BINS + 1], linear between the edges."""
     low = places.astype(np.int64)
     part = places - low
     below = np.take_along_axis(table, low, -1)
     above = np.take_along_axis(table, low + 1, -1)
-    out: np.ndarray = np.minimum(below + (above - below) * part, SURPRISE_MAX)
+    out: Floats = np.minimum(below + (above - below) * part, SURPRISE_MAX)
     return out

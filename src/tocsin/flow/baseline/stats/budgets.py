@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from tocsin.types import CostBudget
+from tocsin.types import Bools, CostBudget, Floats
 
 NANO: Final = 1_000_000_000
 _DAY_S: Final = 86_400
@@ -51,7 +51,7 @@ def month_end(budget: CostBudget, at: int) -> int:
     return month_start(budget, month_start(budget, at) + 32 * _DAY_S)
 
 
-def burns(long: np.ndarray, short: np.ndarray, rate: float) -> np.ndarray:
+def burns(long: Floats, short: Floats, rate: float) -> Bools:
     """Which of BURNS hold, bool [3].
 
     Args:
@@ -63,11 +63,11 @@ def burns(long: np.ndarray, short: np.ndarray, rate: float) -> np.ndarray:
         return np.zeros(len(BURNS), bool)
     times, longs, shorts = (np.array(column, float) for column in zip(*BURNS, strict=True))
     even = times * rate
-    burning: np.ndarray = (long >= even * longs) & (short >= even * shorts)
+    burning: Bools = (long >= even * longs) & (short >= even * shorts)
     return burning
 
 
-def forecast(days: np.ndarray, horizon_days: float) -> tuple[float, float]:
+def forecast(days: Floats, horizon_days: float) -> tuple[float, float]:
     """Mean and 90th percentile of the cost of the next `horizon_days`; NaN = not known.
 
     Seasonal-naive: a day costs the mean of its weekday in the weeks before. The error is that
@@ -94,7 +94,7 @@ def forecast(days: np.ndarray, horizon_days: float) -> tuple[float, float]:
     return mean, mean * error_90
 
 
-def _ahead(days: np.ndarray, horizon_days: float) -> float:
+def _ahead(days: Floats, horizon_days: float) -> float:
     """The sum of the coming days, the last of them in part."""
     overall = float(np.nanmean(days))
     total = 0.0
@@ -106,7 +106,7 @@ def _ahead(days: np.ndarray, horizon_days: float) -> float:
 
 
 def expensive_day(
-    now: np.ndarray, days: np.ndarray, p: float, least: int
+    now: Floats, days: Floats, p: float, least: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A usual day, the bound of a dear one, and how improbable the last one is.
 

@@ -15,6 +15,7 @@ from scipy.special import log_ndtr, ndtri
 
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.baseline.stats.shares import RHO_MAX
+from tocsin.types import Bools, Floats, Ints
 
 #: Least standard deviation of a mean log duration between hours under the null, and its prior
 #: for a new series, whose first hours do not show the variation of a day.
@@ -29,7 +30,7 @@ FITTED, QUARTER_N = 8, 20
 _MOST_LOG_E = 700.0
 
 
-def mixture_e(rise: np.ndarray, var: np.ndarray, tau: float) -> np.ndarray:
+def mixture_e(rise: Floats, var: Floats, tau: float) -> Floats:
     """E-value of a mean that is `rise` above what it was, if its estimate has variance `var`.
 
     The likelihood of the estimate when the true rise is drawn from a half-normal of scale
@@ -40,16 +41,16 @@ def mixture_e(rise: np.ndarray, var: np.ndarray, tau: float) -> np.ndarray:
     total = var + tau * tau
     pull = rise * tau / np.sqrt(var * total)
     log_e = np.log(2.0) + 0.5 * np.log(var / total) + 0.5 * pull * pull + log_ndtr(pull)
-    e: np.ndarray = np.exp(np.minimum(log_e, _MOST_LOG_E))
+    e: Floats = np.exp(np.minimum(log_e, _MOST_LOG_E))
     return e
 
 
 def spread_of(
     quarters: list[sketch.Sketches],
     base: sketch.Sketches,
-    rows: np.ndarray,
-    bucket: np.ndarray,
-    prior_h: np.ndarray,
+    rows: Ints,
+    bucket: Ints,
+    prior_h: Floats,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How much quarter-hours of each row differ under the null, beyond sampling.
 
@@ -88,9 +89,7 @@ def spread_of(
     return np.clip(np.fmax(fitted, _by_drift(base, rows, bucket, drift)), 0, RHO_MAX), drift
 
 
-def _by_drift(
-    base: sketch.Sketches, rows: np.ndarray, bucket: np.ndarray, drift: np.ndarray
-) -> np.ndarray:
+def _by_drift(base: sketch.Sketches, rows: Ints, bucket: Ints, drift: Floats) -> np.ndarray:
     """Over-dispersion of the share beyond `bucket` that a drift of the level causes.
 
     At least that of a share with a standard deviation of a fifth of itself.
@@ -103,7 +102,7 @@ def _by_drift(
     return rho
 
 
-def _rho(slow: np.ndarray, n: np.ndarray, enough: np.ndarray) -> np.ndarray:
+def _rho(slow: np.ndarray, n: Floats, enough: Bools) -> np.ndarray:
     """Method of moments, as `shares.over_dispersion`, one column a row."""
     known = np.maximum(n, 1.0)
     p = slow.sum(axis=0) / np.maximum(n.sum(axis=0), 1.0)
@@ -115,8 +114,8 @@ def _rho(slow: np.ndarray, n: np.ndarray, enough: np.ndarray) -> np.ndarray:
 
 
 def needed(
-    p0: np.ndarray, p1: np.ndarray, alpha: float, *, power: float = 0.9, rho: np.ndarray | float = 0
-) -> np.ndarray:
+    p0: Floats, p1: Floats, alpha: float, *, power: float = 0.9, rho: np.ndarray | float = 0
+) -> Floats:
     """Observations to distinguish a share p1 from p0 < p1 at level `alpha` with `power`.
 
     Normal approximation of the binomial with the third-moment term of its critical value

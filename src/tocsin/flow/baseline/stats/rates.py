@@ -19,6 +19,7 @@ from scipy.special import betaincc, betaln, logsumexp, ndtri, xlog1py, xlogy
 
 from tocsin.flow.baseline.stats.shares import RHO_MAX
 from tocsin.flow.baseline.stats.tails import K_MAX, K_MIN, RHO_MIN
+from tocsin.types import Floats
 
 #: Quarter-hours with fewer calls say too little about how a rate varies.
 _MIN_N = 20
@@ -27,17 +28,17 @@ _MIN_QUARTERS = 4
 _STARTS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 
 
-def wilson_lower(k: np.ndarray, n: np.ndarray, p: float) -> np.ndarray:
+def wilson_lower(k: Floats, n: Floats, p: float) -> Floats:
     """Lower bound of a rate at one-sided confidence 1 - p, after k of n; 0 where n is 0."""
     z = float(ndtri(1 - p))
     safe = np.maximum(n, 1.0)
     share = k / safe
     spread = z * np.sqrt(share * (1 - share) / safe + z * z / (4 * safe * safe))
-    low: np.ndarray = (share + z * z / (2 * safe) - spread) / (1 + z * z / safe)
+    low: Floats = (share + z * z / (2 * safe) - spread) / (1 + z * z / safe)
     return np.where(n > 0, np.maximum(low, 0.0), 0.0)
 
 
-def log_e_value(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
+def log_e_value(k: Floats, n: Floats, threshold: np.ndarray | float) -> Floats:
     """Natural log of the e-value against "each call fails with chance at most `threshold`".
 
     The alternative is a beta distribution beyond the threshold, with most of its mass up to
@@ -54,11 +55,11 @@ def log_e_value(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> 
         prior = np.log(betaincc(a, b, threshold))
     mixture = betaln(a + k, b + n - k) + beyond - betaln(a, b) - prior
     fair = xlogy(k, threshold) + xlog1py(n - k, -threshold)
-    log_e: np.ndarray = mixture - fair
+    log_e: Floats = mixture - fair
     return log_e
 
 
-def log_e_detector(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
+def log_e_detector(k: Floats, n: Floats, threshold: np.ndarray | float) -> Floats:
     """Natural log of the e-detector over windows [series, windows], the newest last.
 
     `threshold` is one for all, or one a series.
@@ -72,11 +73,11 @@ def log_e_detector(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) 
     back = np.array(sorted({min(start, width) for start in _STARTS})) - 1
     k, n = (np.cumsum(part[:, ::-1], axis=1)[:, back] for part in (k, n))
     limits = np.reshape(threshold, (-1, 1))
-    total: np.ndarray = logsumexp(log_e_value(k, n, limits), axis=1)
+    total: Floats = logsumexp(log_e_value(k, n, limits), axis=1)
     return total
 
 
-def dispersion(k: np.ndarray, n: np.ndarray) -> np.ndarray:
+def dispersion(k: Floats, n: Floats) -> Floats:
     """Intra-class correlation rho of a beta-binomial, by moments, of each row.
 
     Args:
@@ -99,7 +100,7 @@ def dispersion(k: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def expected_count(
-    counts: np.ndarray, then: np.ndarray, now: np.ndarray
+    counts: np.ndarray, then: np.ndarray, now: Floats
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and negative-binomial size of a count that is proportional to traffic.
 
@@ -121,7 +122,7 @@ def expected_count(
     return rate * now, np.clip(size, K_MIN, K_MAX)
 
 
-def lift(errors: np.ndarray, calls: np.ndarray, all_calls: float) -> np.ndarray:
+def lift(errors: np.ndarray, calls: np.ndarray, all_calls: float) -> Floats:
     """Of each part: its share of the errors over its share of the calls; 0 without calls.
 
     1 means errors in proportion to traffic.

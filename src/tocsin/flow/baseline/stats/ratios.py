@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from tocsin.types import Floats, Ints
+
 #: Least standard deviation of the log of a ratio.
 SD_MIN = 0.02
 #: Quarter-hours a baseline needs.
@@ -29,10 +31,10 @@ class RatioBaseline:
     MIN_QUARTERS the others are NaN).
     """
 
-    mean: np.ndarray
-    sd: np.ndarray
-    weight: np.ndarray
-    n: np.ndarray
+    mean: Floats
+    sd: Floats
+    weight: Floats
+    n: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +44,22 @@ class RatioShift:
     `error` is the standard error of `rise`, with `df` degrees of freedom.
     """
 
-    rise: np.ndarray
-    error: np.ndarray
-    df: np.ndarray
+    rise: Floats
+    error: Floats
+    df: Ints
 
-    def lower(self, p: float) -> np.ndarray:
+    def lower(self, p: float) -> Floats:
         """Lower bound of the rise at one-sided confidence 1 - p."""
-        left: np.ndarray = self.rise - stdtrit(np.maximum(self.df, 1), 1 - p) * self.error
+        left: Floats = self.rise - stdtrit(np.maximum(self.df, 1), 1 - p) * self.error
         return left
 
-    def p_beyond(self, least: float) -> np.ndarray:
+    def p_beyond(self, least: float) -> Floats:
         """p-value of the rise if the true one is at most `least`."""
-        p: np.ndarray = stdtr(np.maximum(self.df, 1), -(self.rise - least) / self.error)
+        p: Floats = stdtr(np.maximum(self.df, 1), -(self.rise - least) / self.error)
         return p
 
 
-def log_ratio(above: np.ndarray, below: np.ndarray, *, is_count: bool) -> np.ndarray:
+def log_ratio(above: Floats, below: Floats, *, is_count: bool) -> Floats:
     """log(above / below); NaN where either is unknown or 0. Half an event is added to counts."""
     above = above + 0.5 if is_count else above
     known = (below > 0) & (above > 0)  # NaN compares as false
@@ -65,9 +67,7 @@ def log_ratio(above: np.ndarray, below: np.ndarray, *, is_count: bool) -> np.nda
     return np.where(known, np.log(quotient), np.nan)
 
 
-def ratio_baseline(
-    above: np.ndarray, below: np.ndarray, floor: float, *, is_count: bool
-) -> RatioBaseline:
+def ratio_baseline(above: Floats, below: Floats, floor: float, *, is_count: bool) -> RatioBaseline:
     """The baseline of a ratio, from quarter-hours [series, quarters]; NaN = excluded.
 
     Args:
@@ -96,9 +96,7 @@ def ratio_baseline(
     )
 
 
-def shift(
-    above: np.ndarray, below: np.ndarray, base: RatioBaseline, *, is_count: bool
-) -> RatioShift:
+def shift(above: Floats, below: Floats, base: RatioBaseline, *, is_count: bool) -> RatioShift:
     """A window's ratio against its baseline: the t prediction interval of one more quarter-hour.
 
     The variance is scaled up in proportion for a window with a smaller denominator than a
@@ -113,7 +111,7 @@ def shift(
     return RatioShift(rise, np.sqrt(var * (1 + 1 / known)), known - 1)
 
 
-def drift(n: np.ndarray, mean: np.ndarray, var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drift(n: np.ndarray, mean: Floats, var: Floats) -> tuple[np.ndarray, np.ndarray]:
     """Deviation of a mean log between quarter-hours beyond sampling, and how many are known.
 
     Args:

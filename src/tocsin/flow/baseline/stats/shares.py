@@ -8,6 +8,7 @@ from scipy.stats import norm
 from scipy.stats.contingency import expected_freq
 
 from tocsin.flow.baseline.stats.tails import RHO_MIN
+from tocsin.types import Floats
 
 RHO_MAX = 0.5
 #: Quarter-hours with fewer events are left out.
@@ -27,7 +28,7 @@ def g_test(now: np.ndarray, before: np.ndarray) -> float:
     return float(chdtrc(table.shape[1] - 1, max(g, 0.0)))
 
 
-def js_distance(p: np.ndarray, q: np.ndarray) -> float:
+def js_distance(p: Floats, q: Floats) -> float:
     """Square root of the Jensen-Shannon divergence in bits: 0 the same, 1 nothing in common.
 
     `scipy.spatial.distance.jensenshannon` is NaN for some mixes that are equal but for
@@ -39,7 +40,7 @@ def js_distance(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.sqrt(max(nats, 0.0) / np.log(2)))
 
 
-def over_dispersion(parts: np.ndarray, whole: np.ndarray) -> float:
+def over_dispersion(parts: Floats, whole: Floats) -> float:
     """Variation of a share between quarter-hours beyond sampling: rho of a beta-binomial.
 
     Args:
