@@ -10,7 +10,7 @@ JSON in Confluent's framing is read, too.
 
 Other CDEvents (builds, tests, tickets) share such topics and are no changes: they are ignored,
 not refused. Only the fields named here are read, and a name that holds content is
-redacted as in spans (`names.py`), so none goes further.
+redacted as in spans (`redact.py`), so none goes further.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tocsin.flow.decode import cdevents
 from tocsin.flow.decode.cdevents import Around, epoch_ms, is_foreign, text_of
 from tocsin.flow.decode.confluent import is_framed, unframed
-from tocsin.flow.decode.contract import Instant
 from tocsin.flow.decode.limits import Limits, RefusedError
-from tocsin.flow.decode.names import REDACTED, WORDS, is_private
 from tocsin.flow.decode.native import MALFORMED, refusal
+from tocsin.flow.decode.redact import REDACTED, WORDS, is_private
+from tocsin.flow.decode.span_v1 import Instant
 from tocsin.types import EVERY, NANO, Change, ChangeKind, Reason, Record, Reject
 
 _MS: Final = NANO // 1_000

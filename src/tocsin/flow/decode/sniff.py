@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Raw
 
 from tocsin.flow.decode.confluent import is_framed, unframed
-from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.limits import RefusedError
 from tocsin.flow.decode.native import MALFORMED, refusal
 from tocsin.flow.decode.plain import BETWEEN
+from tocsin.flow.decode.span_v1 import SpanV1
 from tocsin.types import Reason
 
 
