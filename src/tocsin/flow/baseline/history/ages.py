@@ -20,9 +20,7 @@ class SeriesAges:
         self._window_s, self._fine_s, self._keep = window_s, fine_s, quarters
         self._born = np.empty(0, np.int64)  # start of the quarter of the first window
         self._seen = np.empty(0, np.int64)  # start of the last window with events
-        self._quarters = WindowRing(
-            quarters, fill=False, dtype=bool
-        )  # bool: whether a row was seen
+        self._quarters = WindowRing(quarters, fill=False, dtype=bool)  # whether a row was seen
         self.known_from = 0  # every window since was evaluated
 
     def __len__(self) -> int:
@@ -88,8 +86,8 @@ class SeriesAges:
     def shorten(self, oldest: int) -> tuple[np.ndarray, np.ndarray]:
         """Move births before the quarter-hour `oldest` to the first that is kept of each row.
 
-        So that a restart, which sees only what is stored, gives the same ages. Returns those
-        rows, and which of their quarter-hours are now unknown, bool [len(rows), quarters].
+        A restart, which sees only what is stored, then gives the same ages. Returns those rows,
+        and which of their quarter-hours are now unknown, bool [len(rows), quarters].
         """
         old = np.flatnonzero((self._born >= 0) & (self._born < oldest))
         first = np.argmax(self._quarters.last()[old], axis=1)

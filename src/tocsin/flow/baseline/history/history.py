@@ -1,13 +1,12 @@
 """The history of one shard: windows of the last 3 h, quarter-hours of the last day, and weeks.
 
 `History` closes windows and quarter-hours for its parts: counters (`count_history.py`),
-distributions (`sketch_history.py`) and hours (`weeks.py`). Anomalous values are *excluded*, per
-series and signal: kept, but no baseline is computed from them.
+distributions (`sketch_history.py`), hours (`weeks.py`). Anomalous values are *excluded*, per
+series and signal: kept, but in no baseline.
 
 The store holds a blob for each closed window (`m:<start>`) and quarter-hour (`q:<start>`), with
-its exclusions. `restore` replays them through `learn`, so a restarted process has the same
-history, bit for bit. The hours of the last six weeks are computed from the quarter-hours as each
-hour closes, and have blobs of their own.
+its exclusions. `restore` replays them through `learn`, which gives the same history, bit for bit.
+Hours are computed from the quarter-hours as each hour closes, and have blobs of their own.
 
 A signal whose every window of the last day is excluded has no baseline and is *not ready*;
 `level_shifts.py` says when exclusions end.
@@ -22,16 +21,12 @@ import numpy as np
 
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.frames import decode, encode
+from tocsin.flow.baseline.history import hour_values
 from tocsin.flow.baseline.history.ages import SeriesAges
 from tocsin.flow.baseline.history.blobs import PARTIAL, Names, RecentFrames
 from tocsin.flow.baseline.history.calendars import HOUR_S, Calendar
 from tocsin.flow.baseline.history.count_history import SHARE, CountHistory, Excluded
-from tocsin.flow.baseline.history.hour_values import (
-    SignalViews,
-    signals_to_keep,
-    statistics,
-    sum_of_quarters,
-)
+from tocsin.flow.baseline.history.hour_values import SignalViews
 from tocsin.flow.baseline.history.level_shifts import LevelShifts
 from tocsin.flow.baseline.history.seasonal import SeasonalProfile
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S, SKETCH_PREFIX, SketchHistory
@@ -80,7 +75,7 @@ class History:
         self.weeks = Weeks(
             self.catalog,
             calendar or Calendar(),
-            signals_to_keep(
+            hour_values.signals_to_keep(
                 {signal: known.get(signal) for signal in self.signals},
                 {name: known.get(name, sketches[name]) for name in self._lasting},
                 views,
@@ -130,8 +125,7 @@ class History:
     def learn(self, frame: WindowFrame, excluded: Excluded) -> dict[str, bytes | None]:
         """Append a closed window; returns the blobs to save.
 
-        Windows between the last one and this become unknown. Raises ValueError if this is not
-        after the last.
+        Windows between the last and this become unknown. Raises ValueError if not after it.
         """
         if self.last is not None and frame.start <= self.last:
             raise ValueError(f"window {frame.start} is not after {self.last}")
@@ -244,9 +238,9 @@ class History:
         if self.weeks.last is not None and hour <= self.weeks.last:
             return {}  # restored
         every = np.arange(len(self.catalog))
-        values = {s: sum_of_quarters(self.counts.hour(s, every)) for s in self.signals}
+        values = {s: hour_values.sum_of_quarters(self.counts.hour(s, every)) for s in self.signals}
         for name, part in self._lasting.items():
-            values |= statistics(name, part.hour(hour * HOUR_S), len(self.catalog))
+            values |= hour_values.statistics(name, part.hour(hour * HOUR_S), len(self.catalog))
         return self.weeks.push(hour, values, known=known)
 
     def _age_out(self, start: int) -> None:

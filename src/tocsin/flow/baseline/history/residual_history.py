@@ -2,9 +2,8 @@
 
 A series has a row from its first window with events on. From then on a silent window is 0, and a
 window that was not evaluated is no value. After ten windows in a row that were excluded from the
-baselines, further ones are no value either: the bank does not fit a long incident, and its end
-is not scored as a surprise. A row without a value for 20 h begins anew (a new level was
-accepted), one without an event for 26 h is dropped.
+baselines, further ones are no value either, so that the bank does not fit a long incident. A row
+without a value for 20 h begins anew, one without an event for 26 h is dropped.
 
 The bank is updated, and then saved, at the full hour (at one-minute windows). `restore` replays
 the stored windows after the newest save, which gives the same bits.
@@ -108,10 +107,7 @@ class ResidualHistory:
         return {BLOB: self._encode()}
 
     def restore(self, blobs: Mapping[str, bytes], catalog: Catalog) -> None:
-        """Decode the newest save, and replay the stored windows since.
-
-        Raises ValueError on a blob of another version.
-        """
+        """Decode the newest save, replay the windows since. Raises ValueError (other version)."""
         starts = sorted(int(key[2:]) for key in blobs if key.startswith("m:"))
         if not self._reads:
             return

@@ -52,10 +52,8 @@ def single_out(
         length = max(_SHORTEST, min(_SHARE * seen, shape.longest))
         record, age = float(state["record"][row]), now - int(state["last"][row])
         within = age <= length
-        alerted = now - int(state["alerted"][row]) <= APART
-        if (within and height < record + shape.margin) or (
-            alerted and height < record + shape.again
-        ):
+        soon = now - int(state["alerted"][row]) <= APART
+        if (within and height < record + shape.margin) or (soon and height < record + shape.again):
             reported[row, column] = False
             if height >= record - _BELOW_RECORD:
                 state["last"][row] = now

@@ -103,10 +103,7 @@ class ResidualBank:
     # ---- scores ------------------------------------------------------------------------
 
     def score(self, block: Floats) -> Scores:
-        """Score the next values [rows, T >= 1] of all rows, then learn them; NaN = no value.
-
-        Raises ValueError on a block of another shape.
-        """
+        """Score, then learn, the next values [rows, T >= 1], NaN = none; ValueError: wrong shape."""
         block = np.asarray(block, np.float64)
         if block.ndim != 2 or len(block) != len(self):
             raise ValueError(f"a block is [{len(self)}, T], not {list(block.shape)}")

@@ -28,7 +28,7 @@ def g_test(now: np.ndarray, before: np.ndarray) -> float:
     return float(chdtrc(table.shape[1] - 1, max(g, 0.0)))
 
 
-def js_distance(p: Floats, q: Floats) -> float:
+def js_distance(p: Floats, q: np.ndarray) -> float:
     """Square root of the Jensen-Shannon divergence in bits: 0 the same, 1 nothing in common.
 
     `scipy.spatial.distance.jensenshannon` is NaN for some mixes that are equal but for
