@@ -103,7 +103,7 @@ class ResidualBank:
     # ---- scores ------------------------------------------------------------------------
 
     def score(self, block: Floats) -> Scores:
-        """Score, then learn, the next values [rows, T >= 1], NaN = none; ValueError: wrong shape."""
+        """Score, then learn, the next values [rows, T >= 1], NaN = none; ValueError if not so."""
         block = np.asarray(block, np.float64)
         if block.ndim != 2 or len(block) != len(self):
             raise ValueError(f"a block is [{len(self)}, T], not {list(block.shape)}")
