@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.semantics import EVENT_TABLE, RESOURCE_TABLE, SPAN_TABLE
+from tocsin.flow.decode.span_v1 import SpanV1
 from unit.decode_samples import END_NS, Otlp, encode, native, otlp
 from unit.wire_samples import MESSAGES, openai_agents
 

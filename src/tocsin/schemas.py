@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
-from tocsin.flow.decode.contract import SpanV1
+from tocsin.flow.decode.span_v1 import SpanV1
 from tocsin.flow.rules.spec import RuleSpec
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

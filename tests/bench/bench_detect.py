@@ -20,7 +20,7 @@ from tocsin.flow.detect.run_tracker import RunTracker
 from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.runs import run_case, steps_of
 from tocsin.flow.rule_tests.series import EPOCH
-from tocsin.flow.rule_tests.weeks import blobs_of
+from tocsin.flow.rule_tests.stored_hours import blobs_of
 from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import RUN_HEADER, RUN_VERSION, ChangedRun, WindowFrame, join_series
 

@@ -15,8 +15,8 @@ import polars as pl
 
 from tocsin.flow.decode import Limits, decode
 from tocsin.flow.decode.changes import decode_changes
-from tocsin.flow.decode.contract import MAX_SCORE, MAX_TOKENS, MAX_USD
 from tocsin.flow.decode.instant import FIRST_NS, LAST_NS
+from tocsin.flow.decode.span_v1 import MAX_SCORE, MAX_TOKENS, MAX_USD
 from tocsin.types import NANO, SPAN_SCHEMA, ChangeKind, Decoded, Kind, Reason
 from unit.decode_samples import Message
 

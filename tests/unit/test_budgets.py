@@ -18,7 +18,7 @@ from tocsin.flow.baseline.stats.budgets import (
     NANO,
     burns,
     day_start,
-    dear,
+    expensive_day,
     forecast,
     month_end,
     month_start,
@@ -182,13 +182,13 @@ def test_the_ninth_decile_holds_in_about_nine_cases_of_ten() -> None:
 def test_a_dear_day_is_beyond_a_log_normal_of_the_days_and_beyond_their_record() -> None:
     rng = np.random.default_rng(6)
     past = np.exp(rng.normal(3, 0.3, (1, 28)))
-    usual, bound, p = dear(np.array([60.0]), past, 1e-3, 14)
+    usual, bound, p = expensive_day(np.array([60.0]), past, 1e-3, 14)
     logs = np.log(past[0])
     error = logs.std(ddof=1) * np.sqrt(1 + 1 / 28)
     assert usual[0] == pytest.approx(np.exp(logs.mean()))
     assert bound[0] == pytest.approx(np.exp(logs.mean() + stats.t.isf(1e-3, 27) * error))
     assert p[0] == pytest.approx(stats.t.sf((np.log(60) - logs.mean()) / error, 27))
     past[0, 5] = 1_000.0
-    assert dear(np.array([60.0]), past, 1e-3, 14)[1][0] >= 1_000
+    assert expensive_day(np.array([60.0]), past, 1e-3, 14)[1][0] >= 1_000
     past[0, :20] = np.nan
-    assert np.isnan(dear(np.array([60.0]), past, 1e-3, 14)).all()
+    assert np.isnan(expensive_day(np.array([60.0]), past, 1e-3, 14)).all()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tocsin.flow.decode import Limits, contract, decode, instant
+from tocsin.flow.decode import Limits, decode, instant, span_v1
 from tocsin.flow.decode.changes import decode_changes
 from tocsin.types import ChangeKind, Kind
 from tocsin_client import contract as client
@@ -95,7 +95,7 @@ def test_the_client_knows_every_field_but_those_that_hold_content() -> None:
     assert {k.name: k.value for k in kinds.ChangeKind} == {k.name: k.value for k in ChangeKind}
     assert (client.FIRST_NS, client.LAST_NS) == (instant.FIRST_NS, instant.LAST_NS)
     assert Limits().max_string == client.MAX_STRING
-    required = set(contract.SpanV1.model_json_schema()["required"])
+    required = set(span_v1.SpanV1.model_json_schema()["required"])
     for name in required:
         assert written({k: v for k, v in native().items() if k != name}) is None
 

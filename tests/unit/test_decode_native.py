@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tocsin.flow.decode.contract import MAX_TOKENS, SpanV1
 from tocsin.flow.decode.native import Span
+from tocsin.flow.decode.span_v1 import MAX_TOKENS, SpanV1
 from tocsin.types import SPAN_SCHEMA, Reason
 from unit.decode_samples import END_NS, PARENT, START_NS, decode_values, encode, native, one
 

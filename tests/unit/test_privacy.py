@@ -28,7 +28,7 @@ from privacy import (
 )
 from tocsin import log
 from tocsin.flow.decode.changes import decode_changes
-from tocsin.flow.decode.names import REDACTED, WORDS, is_private, redact
+from tocsin.flow.decode.redact import REDACTED, WORDS, is_private, redact
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.run.topics import ensure
 from tocsin.run.watch import Watch

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from tocsin.flow.baseline.stats.rates import (
-    count_of,
     dispersion,
+    expected_count,
     lift,
     log_e_detector,
     log_e_value,
@@ -168,14 +168,14 @@ def test_a_count_is_expected_from_the_traffic_it_is_of() -> None:
     size = 4.0
     wild = rng.poisson(0.02 * then * rng.gamma(size, 1 / size, then.shape)).astype(float)
     calm[:, ::7] = np.nan
-    mean, fitted = count_of(calm, then, np.full(200, 500.0))
+    mean, fitted = expected_count(calm, then, np.full(200, 500.0))
     assert np.median(mean) == pytest.approx(10, rel=0.05)
     assert np.median(fitted) > 100  # Poisson: traffic that varies is no dispersion
-    mean, fitted = count_of(wild, then, np.full(200, 500.0))
+    mean, fitted = expected_count(wild, then, np.full(200, 500.0))
     assert np.median(mean) == pytest.approx(10, rel=0.05)
     assert np.median(fitted) == pytest.approx(size, rel=0.3)
 
 
 def test_a_count_that_never_was_is_half_an_event_of_all_its_traffic() -> None:
-    mean, _ = count_of(np.zeros((1, 96)), np.full((1, 96), 100.0), np.array([100.0]))
+    mean, _ = expected_count(np.zeros((1, 96)), np.full((1, 96), 100.0), np.array([100.0]))
     assert mean == pytest.approx([0.5 / 96])

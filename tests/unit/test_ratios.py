@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tocsin.flow.baseline.stats.ratios import MIN_QUARTERS, SD_MIN, drift, log_ratio, past_of, shift
+from tocsin.flow.baseline.stats.ratios import (
+    MIN_QUARTERS,
+    SD_MIN,
+    drift,
+    log_ratio,
+    ratio_baseline,
+    shift,
+)
 
 
 def day(rng: np.random.Generator, rows: int, quarters: int = 92) -> tuple[np.ndarray, np.ndarray]:
@@ -20,7 +27,7 @@ def day(rng: np.random.Generator, rows: int, quarters: int = 92) -> tuple[np.nda
 
 def test_an_interval_of_the_t_distribution_is_what_scipy_gives() -> None:
     above, below = day(np.random.default_rng(1), 1)
-    past = past_of(above, below, 50, is_count=False)
+    past = ratio_baseline(above, below, 50, is_count=False)
     logs = np.log(above / below)[0]
     assert past.mean[0] == pytest.approx(logs.mean())
     assert past.sd[0] == pytest.approx(logs.std(ddof=1))
@@ -38,12 +45,12 @@ def test_an_interval_of_the_t_distribution_is_what_scipy_gives() -> None:
 def test_the_unit_of_the_sum_does_not_matter(unit: float, factor: float) -> None:
     above, below = day(np.random.default_rng(2), 3)
     plain = shift(
-        above[:, -1] * factor, below[:, -1], past_of(above, below, 20, is_count=False),
+        above[:, -1] * factor, below[:, -1], ratio_baseline(above, below, 20, is_count=False),
         is_count=False,
     )  # fmt: skip
     scaled = shift(
         above[:, -1] * factor * unit, below[:, -1],
-        past_of(above * unit, below, 20, is_count=False), is_count=False,
+        ratio_baseline(above * unit, below, 20, is_count=False), is_count=False,
     )  # fmt: skip
     assert scaled.rise == pytest.approx(plain.rise, abs=1e-6)
     assert scaled.error == pytest.approx(plain.error, abs=1e-6)
@@ -51,7 +58,7 @@ def test_the_unit_of_the_sum_does_not_matter(unit: float, factor: float) -> None
 
 def test_the_lower_bound_is_missed_as_often_as_it_says() -> None:
     above, below = day(np.random.default_rng(3), 20_000, 41)
-    past = past_of(above[:, :-1], below[:, :-1], 50, is_count=False)
+    past = ratio_baseline(above[:, :-1], below[:, :-1], 50, is_count=False)
     now = shift(above[:, -1], below[:, -1], past, is_count=False)
     for p in (0.05, 0.01, 0.001):
         assert (now.lower(p) > 0).mean() <= 1.4 * p
@@ -59,7 +66,7 @@ def test_the_lower_bound_is_missed_as_often_as_it_says() -> None:
 
 def test_counts_scatter_at_least_as_poisson_does() -> None:
     below = np.full((1, 20), 100.0)
-    past = past_of(np.full((1, 20), 10.0), below, 50, is_count=True)
+    past = ratio_baseline(np.full((1, 20), 10.0), below, 50, is_count=True)
     assert past.sd[0] == SD_MIN
     now = shift(np.array([20.0]), np.array([100.0]), past, is_count=True)
     assert now.error[0] >= 1 / np.sqrt(10.5)
@@ -70,7 +77,7 @@ def test_counts_of_busy_and_quiet_hours_wander_alike() -> None:
     rng = np.random.default_rng(7)
     below = np.tile([400.0, 4_000.0], (2_000, 24))
     above = rng.poisson(below * 0.15 * np.exp(rng.normal(0, 0.1, below.shape))).astype(float)
-    past = past_of(above[:, :-1], below[:, :-1], 50, is_count=True)
+    past = ratio_baseline(above[:, :-1], below[:, :-1], 50, is_count=True)
     assert np.median(past.sd) == pytest.approx(0.1, rel=0.15)
     now = shift(above[:, -1], below[:, -1], past, is_count=True)
     for p in (0.05, 0.01, 0.001):
@@ -79,7 +86,7 @@ def test_counts_of_busy_and_quiet_hours_wander_alike() -> None:
 
 def test_a_thin_window_is_trusted_less() -> None:
     above, below = day(np.random.default_rng(4), 1)
-    past = past_of(above, below, 50, is_count=False)
+    past = ratio_baseline(above, below, 50, is_count=False)
     full, thin = (
         shift(np.array([n * 1_500.0]), np.array([n]), past, is_count=False) for n in (200.0, 50.0)
     )
@@ -89,8 +96,10 @@ def test_a_thin_window_is_trusted_less() -> None:
 
 def test_nothing_is_known_of_few_quarters_or_of_thin_ones() -> None:
     above, below = day(np.random.default_rng(5), 2)
-    few = past_of(above[:, : MIN_QUARTERS - 1], below[:, : MIN_QUARTERS - 1], 1, is_count=False)
-    thin = past_of(above, below, 10_000, is_count=False)
+    few = ratio_baseline(
+        above[:, : MIN_QUARTERS - 1], below[:, : MIN_QUARTERS - 1], 1, is_count=False
+    )
+    thin = ratio_baseline(above, below, 10_000, is_count=False)
     for past in (few, thin):
         assert np.isnan(past.mean).all()
         now = shift(np.array([1.0, 2.0]), np.array([1.0, 2.0]), past, is_count=False)

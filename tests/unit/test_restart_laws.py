@@ -102,7 +102,7 @@ def test_cells_of_traces_are_stored_by_the_window_only() -> None:
     row = live.rows([join_series("errors_by_class", "prod", "shop", "timeout")])
     assert live.last is not None
     at = live.last + 60
-    (lived_cells,), (stored_cells,) = (past.look(sketch.EMPTY, at, 9) for past in (one, other))
+    (lived_cells,), (stored_cells,) = (past.stacks(sketch.EMPTY, at, 9) for past in (one, other))
     assert sketch.counts(lived_cells.only(row), row).tolist() == [9 * 9]
     assert np.array_equal(lived_cells.only(row).key, stored_cells.only(row).key)
 

@@ -14,7 +14,7 @@ import yaml
 from tocsin.cli.main import main
 from tocsin.cli.up_embedded import directions, program
 from tocsin.config import Config
-from tocsin.flow.decode.contract import SpanV1
+from tocsin.flow.decode.span_v1 import SpanV1
 from tocsin.run import example
 
 CONFIG = Config(kafka={"bootstrap": "127.0.0.1:19092"}, topics={"prefix": "mine"})

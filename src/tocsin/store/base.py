@@ -22,7 +22,7 @@ RUN_MIN_STEPS = 3
 #: Changes kept per shard while no watcher reads them; the oldest are forgotten first.
 DIRTY_LIMIT = 200_000
 #: Changes one `snapshot` returns, up to whole merges: a watcher that was away comes back to many
-#: runs of some KiB each, and Redis serves nobody else while it collects them (0.2 s for these).
+#: runs of some KiB each, and Redis is blocked while it collects them (0.2 s for these).
 SNAPSHOT_LIMIT = 20_000
 #: Labels kept per shard. They are names of low cardinality; this bounds a producer's mistake.
 LABEL_LIMIT = 100_000
@@ -35,8 +35,8 @@ RUN_TTL_S = 3600
 class StoreUnavailable(UserError):  # noqa: N818 - a condition to wait out, not a fault
     """The store cannot be used now. Whether the call took effect is unknown.
 
-    The message is one sentence with the remedy. Ingest may simply repeat its merge: the
-    fence tells whether the first attempt counted.
+    The message is one sentence with what to do. Ingest may repeat its merge: the fence
+    refuses it if the first attempt was applied.
     """
 
 
@@ -76,7 +76,7 @@ class Store(Protocol):
     async def snapshot(self, shard: int, seen: int) -> Snapshot:
         """Read marks and positions, and what moved in merges after `seen`.
 
-        `windows` and `changed` tell of windows later than the evaluated mark; `changed` of
+        `windows` and `changed` cover windows later than the evaluated mark; `changed` of
         series in monotone views only; `runs` of runs with RUN_MIN_STEPS or more. Beyond
         SNAPSHOT_LIMIT changes it stops after a merge: `seq` is the last merge it covers, and the
         rest comes with the next snapshot.
@@ -92,7 +92,7 @@ class Store(Protocol):
         ...
 
     async def account(self, shard: int) -> dict[tuple[int, str], int]:
-        """Return the books this shard keeps: (partition, outcome) -> spans."""
+        """Return the account of this shard: (partition, outcome) -> spans."""
         ...
 
     async def labels(self, shard: int) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The store in memory: the same contract as Redis, for tests, replay and simulation.
 
-It has one owner and lives as long as its process. Nothing here awaits, so every method is
+It has one owner and ends with its process. Nothing here awaits, so every method is
 atomic. Time to live runs on the clock it is given; a clock that stands still keeps everything.
 """
 
@@ -205,8 +205,8 @@ class MemoryStore:
         for fence in flush.fences:
             held.advance(fence)
         for partition, outcome, spans in flush.account:
-            books = held.account
-            books[partition, outcome] = books.get((partition, outcome), 0) + spans
+            account = held.account
+            account[partition, outcome] = account.get((partition, outcome), 0) + spans
         for delta in flush.windows:
             if not delta.counts:
                 continue

@@ -158,8 +158,8 @@ class RedisStore:
         return frames
 
     async def account(self, shard: int) -> dict[tuple[int, str], int]:
-        books = _texts(await self._command("HGETALL", self._base(shard) + "account"))
-        parts = ((name.partition(":"), n) for name, n in books.items())
+        counts = _texts(await self._command("HGETALL", self._base(shard) + "account"))
+        parts = ((name.partition(":"), n) for name, n in counts.items())
         return {(int(partition), outcome): int(n) for (partition, _, outcome), n in parts}
 
     async def labels(self, shard: int) -> dict[str, str]:
@@ -220,7 +220,7 @@ class RedisStore:
         """Run a script for each (shard, arguments), in order, in one round trip."""
         commands = [("EVALSHA", _SHA[script], 1, self._base(s), *args) for s, args in calls]
         answers = await self._pipe(commands, strict=False)
-        # A server that restarted, failed over or was told SCRIPT FLUSH has forgotten scripts.
+        # A server that restarted, failed over or ran SCRIPT FLUSH has no scripts loaded.
         # It ran nothing of these calls, so they may be sent again.
         forgotten = [i for i, a in enumerate(answers) if isinstance(a, errors.NoScriptError)]
         if forgotten:
@@ -259,10 +259,10 @@ class RedisStore:
         try:
             yield
         except (errors.RedisError, OSError) as error:
-            told = explain(error, self._where)
-            if told is error:
+            raised = explain(error, self._where)
+            if raised is error:
                 raise
-            raise told from error
+            raise raised from error
 
 
 def _texts(mapping: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Aliases of arrays: a column of floats given for one of rows is a type error."""
+"""Aliases of numpy arrays by kind, so that mypy finds floats given for row indices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which part of its own past a series is compared with."""
+"""Which part of its own history a series is compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hours of the wall clock in which nobody wants to be woken."""
+"""Configured quiet hours: ranges of the wall clock with little expected traffic."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ STEP = np.dtype(
 )
 RING = 64  # steps a run keeps
 STEP_ERROR, STEP_HAS_ARGS, STEP_HAS_RESULT, STEP_TIMEOUT = 1, 2, 4, 8
-STEP_COST_UNKNOWN = 16  # a model call whose cost nobody knows; cost_nano is 0 then
+STEP_COST_UNKNOWN = 16  # a model call of unknown cost; cost_nano is 0 then
 #: The run's totals, before its ring: version, spans, tokens, cost_nano, first_ms.
 RUN_HEADER = np.dtype(
     [(name, "<f8") for name in ("version", "spans", "tokens", "cost_nano", "first_ms")]

@@ -1,1 +1,1 @@
-"""What each series did before, what is expected of it now, and how improbable its value is."""
+"""History of each series, the value expected of it now, and statistics of the difference."""

@@ -1,7 +1,7 @@
 """Which series a shard knows: a row for each, its view and dimensions, and their groups.
 
-Rows are handed out in order of appearance and reused after a series is forgotten, so a row
-is an address, never an order: whatever is said to the outside is ordered by name.
+Rows are assigned in order of appearance and reused after a series is forgotten, so their order
+means nothing: results are ordered by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from tocsin.flow.windows.views import VIEWS
-from tocsin.types import split_series
+from tocsin.types import Bools, Ints, split_series
 
 _DIMS = {view.name: view.dims for view in VIEWS}
 _VIEW_ID = {view.name: i for i, view in enumerate(VIEWS)}
@@ -36,12 +36,12 @@ class Catalog:
         self._latest: tuple[object, np.ndarray] = ((), np.empty(0, np.int64))
 
     def __len__(self) -> int:
-        """Rows handed out, free ones included."""
+        """Rows assigned so far, free ones included."""
         return len(self.names)
 
-    def rows(self, series: Iterable[str]) -> np.ndarray:
-        """The row of each series; new ones get a row."""
-        if series is self._latest[0]:  # one window is asked for by every step of its judgement
+    def rows(self, series: Iterable[str]) -> Ints:
+        """int64: the row of each series; new ones get a row."""
+        if series is self._latest[0]:  # every step of a window asks for the same
             return self._latest[1]
         rows = np.array([self._enter(name) for name in series], np.int64)
         if isinstance(series, tuple):
@@ -52,11 +52,11 @@ class Catalog:
         """The row of a series, -1 if it is not known."""
         return self._row.get(series, -1)
 
-    def known(self, series: Iterable[str]) -> np.ndarray:
+    def known(self, series: Iterable[str]) -> Ints:
         """The rows of those series that are known, in their order; others are left out."""
         return np.array([row for row in map(self.find, series) if row >= 0], np.int64)
 
-    def of_view(self, view: str) -> np.ndarray:
+    def of_view(self, view: str) -> Ints:
         """The rows of a view, ascending."""
         found = self._by_view.get(view)
         if found is None:
@@ -72,7 +72,7 @@ class Catalog:
             found = self._present[key] = any(len(self.of_view(view)) for view in views)
         return found
 
-    def matching(self, view: str, where: Mapping[str, Sequence[str]]) -> np.ndarray:
+    def matching(self, view: str, where: Mapping[str, Sequence[str]]) -> Ints:
         """The rows of a view whose dimensions each match one of some shell patterns, ascending."""
         if not where:
             return self.of_view(view)
@@ -91,7 +91,7 @@ class Catalog:
             found = self._matching[key] = np.array(rows, np.int64)
         return found
 
-    def of_views(self, views: Sequence[str], where: Mapping[str, Sequence[str]]) -> np.ndarray:
+    def of_views(self, views: Sequence[str], where: Mapping[str, Sequence[str]]) -> Ints:
         """The rows of each view that `where` admits, view after view."""
         if len(views) == 1:
             return self.matching(views[0], where)
@@ -106,11 +106,11 @@ class Catalog:
         return found
 
     def dims_of(self, view: str) -> tuple[str, ...]:
-        """The dimensions of a view."""
+        """The dimensions of a view. Raises KeyError on an unknown one."""
         return _DIMS[view]
 
     def dims(self, row: int) -> dict[str, str]:
-        """Dimension -> value of a row; of a row given back, or of a view that is no more, none."""
+        """Dimension -> value of a row; empty for a free row, or a view that no longer exists."""
         view, values = split_series(self.names[row])
         return dict(zip(_DIMS.get(view, ()), values, strict=False))
 
@@ -119,10 +119,8 @@ class Catalog:
         dims = self.dims(row)
         return tuple((dim, dims.get(dim, "")) for dim in group_by)
 
-    def group_ids(
-        self, rows: np.ndarray, group_by: tuple[str, ...]
-    ) -> tuple[np.ndarray, list[Group]]:
-        """A number for the group of each row, and the groups by number."""
+    def group_ids(self, rows: Ints, group_by: tuple[str, ...]) -> tuple[np.ndarray, list[Group]]:
+        """int64 [len(rows)]: the number of each row's group; and the groups by number."""
         known = self._groups.setdefault(group_by, ({}, [], []))
         number, groups, of_row = known
         for row in range(len(of_row), len(self.names)):
@@ -134,7 +132,7 @@ class Catalog:
         return np.array(of_row, np.int64)[rows] if len(rows) else np.empty(0, np.int64), groups
 
     def forget(self, rows: Iterable[int]) -> None:
-        """Give rows back."""
+        """Free the rows of forgotten series."""
         for row in rows:
             del self._row[self.names[row]]
             self.names[row] = ""
@@ -147,9 +145,9 @@ class Catalog:
         self.changes += 1
         self._latest = ((), np.empty(0, np.int64))
 
-    def in_view(self, rows: np.ndarray, view: str) -> np.ndarray:
-        """Which of the rows belong to a view."""
-        inside: np.ndarray = self._view[rows] == _VIEW_ID[view]
+    def in_view(self, rows: Ints, view: str) -> Bools:
+        """Bool [len(rows)]: which of the rows belong to a view."""
+        inside: Bools = self._view[rows] == _VIEW_ID[view]
         return inside
 
     def _enter(self, name: str) -> int:

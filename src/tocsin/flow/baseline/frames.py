@@ -1,7 +1,7 @@
-"""Window frames: they add like the windows they are, and travel as bytes.
+"""Sums of window frames, and their encoding as bytes.
 
-`add` is a commutative monoid on what frames *say* (the counters of every series); `canonical`
-gives two frames that say the same the same arrays, so equal frames have equal bytes.
+`add` is a commutative monoid on the counters of every series; `canonical` gives frames with equal
+counters equal arrays, so that they have equal bytes.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from tocsin.types import WindowFrame
+from tocsin.types import Ints, WindowFrame
 
 VERSION = 1
 #: Up to so many cells (128 MB) frames are added in a dense table, which needs no sorting.
 _DENSE = 1 << 24
-#: Stands in the 16-bit counters for one that is kept in full beside them.
+#: In the 16-bit counters: this one is in `big`, in 64 bits.
 _BIG = 0xFFFF
 
 
 class FrameError(ValueError):
-    """Bytes that are no frame of this version."""
+    """Bytes that are not a frame of this version."""
 
 
-class _Wire(msgspec.Struct, array_like=True):
+class _StoredFrame(msgspec.Struct, array_like=True):
     version: int
     start: int
     seconds: int
@@ -63,7 +63,7 @@ def merge(frames: Sequence[WindowFrame], start: int, seconds: int) -> WindowFram
         dense = np.zeros(cells, np.int64)
         for keys, values in parts:
             np.add.at(dense, keys, values)
-        key = np.flatnonzero(dense != 0)  # booleans are looked through far quicker
+        key = np.flatnonzero(dense != 0)  # much faster on booleans
         value = dense[key]
     else:
         nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
@@ -103,7 +103,7 @@ def without(frame: WindowFrame, prefix: str) -> WindowFrame:
     )
 
 
-def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sum_by_key(keys: Ints, values: Ints) -> tuple[Ints, Ints]:
     """Sorted distinct keys and the sums of their values; keys whose sum is 0 are dropped."""
     if not len(keys):
         return keys, values
@@ -115,13 +115,13 @@ def sum_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return keys[first][kept], sums[kept]
 
 
-def totals(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
+def totals(frame: WindowFrame, fields: Sequence[str]) -> Ints:
     """Sum of some fields for every series of the frame, int64 [len(frame.series)]."""
-    summed: np.ndarray = by_field(frame, fields).sum(axis=0)
+    summed: Ints = by_field(frame, fields).sum(axis=0)
     return summed
 
 
-def by_field(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
+def by_field(frame: WindowFrame, fields: Sequence[str]) -> Ints:
     """Some fields of every series of the frame, int64 [len(fields), len(frame.series)]."""
     size = len(frame.series)
     number = {name: i for i, name in enumerate(fields)}
@@ -134,11 +134,11 @@ def by_field(frame: WindowFrame, fields: Sequence[str]) -> np.ndarray:
 
 
 def encode(frame: WindowFrame, excluded: Mapping[str, Sequence[str]] | None = None) -> bytes:
-    """Bytes of a frame and of what must not be learned from it (signal -> series keys)."""
+    """Bytes of a frame and of its exclusions (signal -> series not to learn from)."""
     if len(frame.owner) and (np.diff(frame.owner.astype(np.int64)) < 0).any():
         frame = canonical(frame)
     large = (frame.value >= _BIG) | (frame.value < 0)
-    wire = _Wire(
+    stored = _StoredFrame(
         VERSION,
         frame.start,
         frame.seconds,
@@ -150,27 +150,27 @@ def encode(frame: WindowFrame, excluded: Mapping[str, Sequence[str]] | None = No
         frame.value[large].astype("<i8").tobytes(),
         {signal: sorted(names) for signal, names in sorted((excluded or {}).items()) if names},
     )
-    return zlib.compress(msgspec.msgpack.encode(wire), 1)
+    return zlib.compress(msgspec.msgpack.encode(stored), 1)
 
 
 def decode(raw: bytes) -> tuple[WindowFrame, dict[str, list[str]]]:
     """The frame and its exclusions. Raises FrameError."""
     try:
-        wire = msgspec.msgpack.decode(zlib.decompress(raw), type=_Wire)
+        stored = msgspec.msgpack.decode(zlib.decompress(raw), type=_StoredFrame)
     except (zlib.error, msgspec.MsgspecError) as error:
         raise FrameError(f"not a frame: {error}") from None
-    if wire.version != VERSION:
-        raise FrameError(f"a frame of version {wire.version}; this release reads {VERSION}")
-    value = np.frombuffer(wire.value, "<u2").astype(np.int64)
-    value[value == _BIG] = np.frombuffer(wire.big, "<i8")
-    cells = np.frombuffer(wire.cells, "<u4")
+    if stored.version != VERSION:
+        raise FrameError(f"a frame of version {stored.version}; this release reads {VERSION}")
+    value = np.frombuffer(stored.value, "<u2").astype(np.int64)
+    value[value == _BIG] = np.frombuffer(stored.big, "<i8")
+    cells = np.frombuffer(stored.cells, "<u4")
     frame = WindowFrame(
-        wire.start,
-        wire.seconds,
-        tuple(wire.series),
-        tuple(wire.fields),
+        stored.start,
+        stored.seconds,
+        tuple(stored.series),
+        tuple(stored.fields),
         np.repeat(np.arange(len(cells), dtype=np.uint32), cells),
-        np.frombuffer(wire.field, "<u2"),
+        np.frombuffer(stored.field, "<u2"),
         value,
     )
-    return frame, wire.excluded
+    return frame, stored.excluded

@@ -1,4 +1,4 @@
-"""Closed windows against baselines: what was expected, and how improbable this is."""
+"""A window beside the history of its shard: the input of detectors."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.residual_history import ResidualHistory
 from tocsin.flow.baseline.history.seen_names import SeenNames
 from tocsin.flow.baseline.stats import sketch
-from tocsin.types import WindowFrame
+from tocsin.types import Floats, WindowFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One window of one shard beside its past. Detectors read it and change nothing."""
+    """One window of one shard beside its history. Detectors only read it."""
 
     at: int  # start of the window, epoch s
     history: History  # up to before the window
     known: SeenNames
-    warmup: int  # windows a series must have lived for a statistical judgement
+    warmup: int  # windows of age a series needs for a statistical judgement
     allowed_models: tuple[str, ...]
-    current: Mapping[str, np.ndarray]  # signal -> float64 [rows], 0 where silent
+    current: Mapping[str, Floats]  # signal -> float64 [rows], 0 where silent
     sketches: Mapping[str, sketch.Sketches]  # signal -> of this window
-    young_s: int = 0  # a baseline of a series younger than that wakes nobody
-    #: What the series with a budget have cost.
+    young_s: int = 0  # statistical findings of younger series are warnings at most
+    #: Cost of the series with a budget.
     ledger: CostLedger = field(default_factory=CostLedger)
-    #: Signal -> how often each row is as odd as in this window; float64, NaN where not known.
-    residuals: Mapping[str, np.ndarray] = field(default_factory=dict)
+    #: Signal -> probability of so improbable a value, float64 by row; NaN where unknown.
+    residuals: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -41,9 +41,9 @@ class Graded:
     def skip(self) -> int:
         """Newest windows of the history that an expectation for this window leaves out.
 
-        Window `w` is expected from windows up to `w - 2`. An open window is judged while
-        `w - 1` may be open or closed, as the flushes fall; so neither uses it, and the same
-        log gives the same alert whatever the timing.
+        Window `w` is expected from windows up to `w - 2`. While an open window is judged,
+        `w - 1` may be open or closed, depending on when flushes came; so it is never used, and
+        the same log gives the same alert whatever the timing.
         """
         last = self.history.last
         return 1 if last is not None and last >= self.at - self.history.window_s else 0
@@ -60,9 +60,10 @@ def grade(
     ledger: CostLedger | None = None,
     residuals: ResidualHistory | None = None,
 ) -> Graded:
-    """Lay a closed window beside its shard's past; `history` must not hold it yet.
+    """Put a window beside its shard's history, which must not hold it yet.
 
-    Of all that is given, `residuals` alone moves: it scores the window and learns from it.
+    Changes of its arguments only: `history` assigns rows to new series, `residuals` scores the
+    window and learns it.
     """
     rows = history.rows(frame.series)
     current = np.zeros((len(history.signals), len(history.catalog)))
@@ -75,7 +76,7 @@ def grade(
         warmup,
         allowed_models,
         columns,
-        {name: past.of(frame, rows) for name, past in history.sketches.items()},
+        {name: part.of(frame, rows) for name, part in history.sketches.items()},
         young_s,
         ledger or CostLedger(),
         residuals.score(frame, columns, history.catalog) if residuals is not None else {},

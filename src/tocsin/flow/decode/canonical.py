@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from tocsin.flow.decode.contract import MAX_TOKENS
 from tocsin.flow.decode.instant import FIRST_NS, LAST_NS
 from tocsin.flow.decode.limits import Limits
-from tocsin.flow.decode.names import redact
+from tocsin.flow.decode.redact import redact
+from tocsin.flow.decode.span_v1 import MAX_TOKENS
 from tocsin.types import MODEL_CALL_KINDS, SPAN_SCHEMA, Kind, Reason, Reject
 
 #: What a format gives: SPAN_SCHEMA with `kind` and `provider` as the producer spelt them,

@@ -105,7 +105,7 @@ def _kind_of(full: str) -> tuple[ChangeKind, str, str] | None:
 
 
 def is_foreign(kind: str) -> bool:
-    """A CDEvent, but of no change: builds and tests are told on the same topics."""
+    """A CDEvent that is no change: builds and tests come on the same topics."""
     return kind.startswith(("dev.cdevents.", "dev.cdeventsx.")) and _kind_of(kind) is None
 
 
@@ -120,7 +120,7 @@ def epoch_ms(at: Any, field: str) -> int:
 
 
 def _package(url: str) -> tuple[str, str]:
-    """Name and version of a package URL; the tag of an image is told before its digest."""
+    """Name and version of a package URL; the tag of an image is taken before its digest."""
     found = _PURL.match(url)
     if not found:
         return "", ""

@@ -1,6 +1,6 @@
 """Records of the changes topic to changes: deploys, rollbacks, flags, prompts, settings, routes.
 
-A record is one of these, told apart by headers and keys:
+A record is one of these, by its headers and keys:
 
 - a plain change, `ChangeV1`, or an array of them: what `tocsin change` and a script send;
 - a CDEvent (`cdevents.py`);
@@ -8,9 +8,9 @@ A record is one of these, told apart by headers and keys:
 
 JSON in Confluent's framing is read, too.
 
-Other CDEvents (builds, tests, tickets) share such topics and tell of no change: they are
-ignored, not refused. Only the fields named here are read, and a name that holds content is
-redacted as in spans (`names.py`), so none goes further.
+Other CDEvents (builds, tests, tickets) share such topics and are no changes: they are ignored,
+not refused. Only the fields named here are read, and a name that holds content is
+redacted as in spans (`redact.py`), so none goes further.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tocsin.flow.decode import cdevents
 from tocsin.flow.decode.cdevents import Around, epoch_ms, is_foreign, text_of
 from tocsin.flow.decode.confluent import is_framed, unframed
-from tocsin.flow.decode.contract import Instant
 from tocsin.flow.decode.limits import Limits, RefusedError
-from tocsin.flow.decode.names import REDACTED, WORDS, is_private
 from tocsin.flow.decode.native import MALFORMED, refusal
+from tocsin.flow.decode.redact import REDACTED, WORDS, is_private
+from tocsin.flow.decode.span_v1 import Instant
 from tocsin.types import EVERY, NANO, Change, ChangeKind, Reason, Record, Reject
 
 _MS: Final = NANO // 1_000
@@ -41,7 +41,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class ChangeV1(BaseModel):
-    """A change to a running service, told when it takes effect. Key the message by service."""
+    """A change to a running service, sent when it takes effect. Key the message by service."""
 
     model_config = ConfigDict(
         extra="ignore", frozen=True, title="Tocsin change, v1", coerce_numbers_to_str=True
@@ -171,18 +171,18 @@ def _payload(tree: Mapping[str, Any], around: Around) -> Change | None:
 
 def _plain(tree: Mapping[str, Any], around: Around) -> Change:
     try:
-        told = ChangeV1.model_validate(tree)
+        change = ChangeV1.model_validate(tree)
     except ValidationError as error:
         raise _refused(error) from None
-    service = told.service or EVERY
+    service = change.service or EVERY
     return Change(
-        at_ms=epoch_ms(around.at if told.at is None else told.at, "at"),
-        kind=told.kind.value,
-        env=told.env,
+        at_ms=epoch_ms(around.at if change.at is None else change.at, "at"),
+        kind=change.kind.value,
+        env=change.env,
         service=service,
-        name=told.name or service,
-        value=told.version or told.variant or "",
-        source=told.source or around.source,
+        name=change.name or service,
+        value=change.version or change.variant or "",
+        source=change.source or around.source,
     )
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from tocsin.flow.decode.canonical import KINDS, PROVIDERS
-from tocsin.flow.decode.contract import MAX_MS, MAX_TOKENS, MAX_USD
 from tocsin.flow.decode.instant import UNREADABLE, instant_ns
 from tocsin.flow.decode.limits import RefusedError
+from tocsin.flow.decode.span_v1 import MAX_MS, MAX_TOKENS, MAX_USD
 from tocsin.types import NANO, Kind, Reason
 
 Convert = Callable[[Any], Any]

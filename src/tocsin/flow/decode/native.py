@@ -20,10 +20,10 @@ import polars as pl
 from pydantic.fields import FieldInfo
 
 from tocsin.flow.decode.canonical import RAW_SCHEMA
-from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.fingerprint import fingerprint
 from tocsin.flow.decode.instant import instant_ns
 from tocsin.flow.decode.limits import Limits, RefusedError
+from tocsin.flow.decode.span_v1 import SpanV1
 from tocsin.types import NANO, Reason, Reject
 
 _NO_CONTENT = msgspec.Raw(b"")

@@ -104,23 +104,23 @@ def _count_once(spans: Iterable[Row], by_id: _Parents) -> None:
 
 
 def _hand_over_once(spans: Iterable[Row]) -> None:
-    """A handoff that a span of its own tells of is not told again by the tool that asked for it.
+    """Drop the tool call that asked for a handoff, if the handoff has a span of its own.
 
     The two name the target alike but for case and blanks, and end within a second.
     """
-    told = {
-        (span["trace_id"], _plain(span["handoff_to"]), span["end_ns"] // NANO + near)
+    handoffs = {
+        (span["trace_id"], _plain(span["handoff_to"]), span["end_ns"] // NANO + offset_s)
         for span in spans
         if span["kind"] == _HANDOFF and "handoff_to" in span
-        for near in (-1, 0, 1)
+        for offset_s in (-1, 0, 1)
     }
-    if not told:
+    if not handoffs:
         return
     for span in spans:
         if span["kind"] == _TOOL and "handoff_to" not in span:
             target = _TRANSFER.search(span.get("tool") or "")
-            told_of = target and (span["trace_id"], _plain(target[1]), span["end_ns"] // NANO)
-            if told_of in told:
+            handoff = target and (span["trace_id"], _plain(target[1]), span["end_ns"] // NANO)
+            if handoff in handoffs:
                 span["kind"] = _OTHER
 
 

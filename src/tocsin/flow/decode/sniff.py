@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Raw
 
 from tocsin.flow.decode.confluent import is_framed, unframed
-from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.limits import RefusedError
 from tocsin.flow.decode.native import MALFORMED, refusal
 from tocsin.flow.decode.plain import BETWEEN
+from tocsin.flow.decode.span_v1 import SpanV1
 from tocsin.types import Reason
 
 
@@ -151,7 +151,7 @@ def _sniff_json(text: bytes) -> Format:
 
 
 def _sniff_objects(text: bytes) -> Format:
-    """One object after another, or a broken one: told apart when it is read."""
+    """One object after another, or a broken one: the reader finds out which."""
     try:
         keys = _decode_keys(BETWEEN.split(text, 1)[0])
     except MALFORMED:

@@ -16,7 +16,7 @@ from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.expect.counts import DAY_S, Expected, expect
 from tocsin.flow.baseline.expect.recent import last_calls, recent, windows_of
 from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.baseline.history.seasonal import Curve
+from tocsin.flow.baseline.history.seasonal import SeasonalRates
 from tocsin.flow.detect.distribution import Distribution
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Bools, Floats, Ints
@@ -263,12 +263,12 @@ class Series:
         """
         return self.graded.history.weeks.same_time(signal, self.rows, self.graded.at, days)
 
-    def seasonal(self, times: Ints) -> Curve:
+    def seasonal(self, times: Ints) -> SeasonalRates:
         """What the time of day or week says of the rule's signal at `times`.
 
         Those are epoch s, ascending, within a few hours.
         """
-        return self.graded.history.seasonal.curve(self.rule.signal, self.rows, times)
+        return self.graded.history.seasonal.rates(self.rule.signal, self.rows, times)
 
     @property
     def typical_rate(self) -> Floats:

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.baseline.history.sketch_history import spoils
+from tocsin.flow.baseline.history.sketch_history import contaminated
 from tocsin.types import Baseline, Bools, Contributor, Floats, Ints, Severity, Unit
 
 
@@ -35,7 +35,7 @@ class Verdicts:
         at_least: the window is still open: `observed` can only grow.
         reach_s: how far each looked back; None = its window only.
         suspect: no breach, but nothing to learn from either; None = as `breach` says.
-        spoilt: the rows not to learn from, where they are not `rows`.
+        unlearnable: the rows not to learn from, where they are not `rows`.
     """
 
     rows: Ints
@@ -55,7 +55,7 @@ class Verdicts:
     at_least: bool = False
     reach_s: Ints | None
     suspect: Bools | None
-    spoilt: Ints | None
+    unlearnable: Ints | None
 
     @classmethod
     def of(
@@ -77,7 +77,7 @@ class Verdicts:
         top: Callable[[int], tuple[Contributor, ...]] | None = None,
         reach_s: Ints | None = None,
         suspect: Bools | None = None,
-        spoilt: Ints | None = None,
+        unlearnable: Ints | None = None,
     ) -> Self:
         """Verdicts of a closed window; what is left out is not known (NaN), or not asked."""
         unknown = np.full(len(rows), np.nan)
@@ -98,7 +98,7 @@ class Verdicts:
             top=top,
             reach_s=reach_s,
             suspect=suspect,
-            spoilt=spoilt,
+            unlearnable=unlearnable,
         )
 
     def early(self) -> Verdicts:
@@ -107,15 +107,17 @@ class Verdicts:
 
     def excluded(self, signal: str, graded: Graded) -> dict[str, Ints]:
         """The rows that must not be learned from, by the key they are excluded under."""
-        if self.spoilt is not None:
-            return {signal: self.spoilt} if len(self.spoilt) else {}
+        if self.unlearnable is not None:
+            return {signal: self.unlearnable} if len(self.unlearnable) else {}
         if self.suspect is not None:
             rows = self.rows[self.breach | self.suspect]
             return {signal: rows} if len(rows) else {}
         rows = self.rows[self.breach]
         if self.reach_s is None or not len(rows):
             return {signal: rows} if len(rows) else {}
-        return spoils(signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s)
+        return contaminated(
+            signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s
+        )
 
 
 #: Of no series at all: most rules of a calm window.

@@ -68,7 +68,7 @@ from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.load_rules import read_rules
 from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.runs import RunSnapshot, run_snapshots
-from tocsin.flow.rule_tests.weeks import blobs_of
+from tocsin.flow.rule_tests.stored_hours import blobs_of
 from tocsin.flow.rules.spec import DIMS, RuleError, RuleTest
 from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import QuietHours, WindowFrame, join_series

@@ -1,1 +1,1 @@
-"""What a rule file may say: the schema of a rule and of its options. Knows no detector."""
+"""The schema of a rule file and of its options; independent of the detectors."""

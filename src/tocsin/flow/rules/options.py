@@ -1,4 +1,4 @@
-"""Options of rules that have a shape: read once, when the rule is, and refused there."""
+"""Options of rules with a schema of their own, validated when the rule is loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DIMS: Mapping[str, tuple[str, ...]] = {view.name: view.dims for view in VIEWS}
 
 
 class Equivalence(BaseModel):
-    """What must have stayed as it was: see `equivalence.py`."""
+    """Options of the test that a distribution has not changed: see `detect/equivalence.py`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,7 +30,7 @@ _LIMITS = TypeAdapter(dict[str, Annotated[float, Field(gt=0)]])
 
 
 def equivalence_of(options: Mapping[str, Any]) -> Equivalence | None:
-    """The `equivalence` option; None where nothing is asked. Raises ValueError."""
+    """The `equivalence` option; None without it. Raises ValueError."""
     given = options.get("equivalence")
     if not given:
         return None

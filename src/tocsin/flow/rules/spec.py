@@ -1,11 +1,10 @@
 """Rules are data: one YAML file each, the file's stem its id. This is rule contract v1.
 
-A rule binds a *detector* (how to judge) to a signal and views
-(where), and states the four things every statistical alert needs:
+A rule binds a *detector* to a signal and views, and states what a statistical alert needs:
 
-- `effect`: the threshold a person understands (ten times, twenty points, 20 %);
+- `effect`: how large the change must be (ten times, twenty points, 20 %);
 - `evidence`: how improbable the window must be on the series' own baseline;
-- `volume`: the floor on events below which nothing is said;
+- `volume`: the least number of events;
 - `persistence`: breached in m of the last n evaluations.
 
 `clear` is its own, lower, level: an alert closes only when the level holds for `windows`
@@ -31,17 +30,17 @@ DIMS: Mapping[str, tuple[str, ...]] = {view.name: view.dims for view in VIEWS}
 
 
 class RuleError(ValueError):
-    """A rule file its author must mend: one sentence with the file and the key."""
+    """A rule file with a mistake: one sentence with the file and the key."""
 
 
-#: The kind of counter a detector may look at.
+#: The signal that a detector reads.
 Signal = Literal[
     "n", "err", "to", "in", "out", "tokens", "cost", "score",
     "duration", "ttft", "request_tokens", "steps",
 ]  # fmt: skip
 
 
-#: The ten KPIs in the order of the design, and one for all that is beyond them.
+#: The ten KPIs, and one for rules of users beyond them.
 Kpi = Literal[
     "traffic", "models", "tools", "tokens", "cost", "latency",
     "steps", "errors", "depth", "handoffs", "custom",
@@ -74,19 +73,19 @@ class Clear(_Closed):
 
 
 class RuleTest(_Closed):
-    """An inline test: series in the mini-language of `cases.py`, and what must come of it."""
+    """An inline test: series in the language of `rule_tests/series.py`, and the expected result."""
 
     name: str
     expect: Literal["fires", "silent"]
     series: dict[str, str] = Field(default_factory=dict)
-    #: For run rules, whatever `runs.py` reads; for window rules unused.
+    #: For run rules, in the language of `rule_tests/runs.py`; for window rules unused.
     runs: Any = None
     warmup: Annotated[int, Field(ge=1)] = 30
     window_s: Annotated[int, Field(ge=1)] = 60
     allowed_models: tuple[str, ...] = ()
     slos: tuple[Slo, ...] = ()
     cost_budgets: tuple[CostBudget, ...] = ()
-    #: When the first window starts, UTC; and the weeks before it, by the hour: see cases.py.
+    #: When the first window starts, UTC, and the weeks before it by the hour: see series.py.
     start: dt.datetime | None = None
     hours: dict[str, str] = Field(default_factory=dict)
     weeks: Annotated[int, Field(ge=1, le=6)] = 4
@@ -108,7 +107,7 @@ class RuleSpec(_Closed):
     id: str
     version: Literal[1] = 1
     title: str
-    #: When it rings, in a sentence or two: `docs/rules.md` is made of it.
+    #: When it alerts, in a sentence or two; shown in `docs/rules.md`.
     about: str = ""
     kpi: Kpi
     detector: str
@@ -126,7 +125,7 @@ class RuleSpec(_Closed):
     severity: Severity = "warning"
     group_by: tuple[str, ...] = ("env", "service")
     inhibited_by: tuple[str, ...] = ()
-    contributors: tuple[str, ...] = ()  # views whose parts explain the change
+    contributors: tuple[str, ...] = ()  # views whose series may explain the change
     runbook: Annotated[tuple[str, ...], Field(min_length=1)]
     tests: tuple[RuleTest, ...] = ()
 

@@ -3,7 +3,7 @@
 Event time is the end of a span. Each source partition has a *high* (the largest event time
 in its log so far, clamped to the broker's clock) and a *watermark* (the time up to which it
 is known to be complete). Both are functions of the log, but for one case: a partition that
-is caught up and idle follows the clock, so that silence closes windows (`frontier.py`).
+is caught up and idle follows the clock, so that silence closes windows (`watermark`).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class TimeRules:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Spans with their place in time, and those that have none.
+    """Spans with their window, and those whose event time is refused.
 
     `spans` gains `window` (Int64, start in epoch seconds), `late` (Boolean) and `high` (Int64,
     the partition's high after the row, ms); `outside` holds the rows (SPAN_SCHEMA plus
-    `reason`) whose event time cannot be believed; `highs` is the high of every partition seen,
-    after these rows.
+    `reason`) whose event time is too far from the broker's clock; `highs` is the high of every
+    partition seen, after these rows.
     """
 
     spans: pl.DataFrame
@@ -44,7 +44,7 @@ class Timed:
 
 
 def place(spans: pl.DataFrame, highs: Mapping[int, int | None], rules: TimeRules) -> Timed:
-    """Give each span its window and say whether it is late.
+    """Give each span its window, and mark those that are late.
 
     Args:
         spans: SPAN_SCHEMA plus `partition`, `offset` and `ref_ms` (the broker's clock at
@@ -72,8 +72,8 @@ def place(spans: pl.DataFrame, highs: Mapping[int, int | None], rules: TimeRules
         {"partition": list(highs), "before": list(highs.values())},
         schema={"partition": pl.Int32, "before": pl.Int64},
     )
-    # A clock that runs ahead may not drag the watermark past everyone else's spans: what a
-    # span adds to the high is at most the broker's clock when it arrived.
+    # A producer's clock that runs ahead must not make the spans of others late: a span raises
+    # the high to at most the broker's clock when it arrived.
     reach = pl.min_horizontal(at_ms, pl.col("ref_ms"))
     spans = (
         spans.with_columns((at_ms // window_ms * rules.window_s).alias("window"))

@@ -1,4 +1,4 @@
-"""Samples to additive deltas: what a batch of spans adds to which series, window and run.
+"""Spans to additive deltas: what a batch adds to which series, window and run.
 
 Everything a window holds is an integer that merges by addition, so a batch may be cut
 anywhere, folded anywhere and added in any order. Spans are first grouped by all their
@@ -22,7 +22,7 @@ from tocsin.types import MODEL_CALL_KINDS, NONE, SEP, RunDelta, WindowDelta, sha
 SKETCH_ACCURACY = 0.01
 SKETCH_GAMMA = (1 + SKETCH_ACCURACY) / (1 - SKETCH_ACCURACY)
 _LOG_GAMMA = math.log(SKETCH_GAMMA)
-#: Cells that the traces of errors are told apart by.
+#: Hash cells that traces of errors are counted in.
 TRACE_CELLS = 64
 
 
@@ -72,7 +72,7 @@ _COUNTERS: Mapping[str, pl.Expr] = {
 }
 #: Fields with a tag behind the colon, by prefix: sketches, classes, reasons. Null is no entry.
 _TAGS: Mapping[str, pl.Expr] = {
-    # Markers of no duration (handoffs, gotos) would pull every latency to zero.
+    # Spans without a duration (handoffs, gotos) are not latencies.
     "d:": pl.when(_DURATION > 0).then(_bucket(_DURATION / 1_000)),
     "t:": _bucket(pl.col("ttft_ns") / 1_000),
     "k:": pl.when(_IS_CALL & (_TOKENS > 0)).then(_bucket(_TOKENS)),
@@ -83,7 +83,7 @@ _TAGS: Mapping[str, pl.Expr] = {
     # hash is stable for one version of it; an upgrade may count a trace twice for ten minutes.
     "u:": (pl.col("trace_id").hash() % TRACE_CELLS).filter(pl.col("error_class") != NONE),
 }
-#: Counted by views of errors by class alone.
+#: Counted in views by error class only.
 _OF_CLASSES = "u:"
 #: A bit for each prefix, and one for all plain counters: what a view counts is a mask of them.
 _BITS: Mapping[str, int] = {prefix: 2 << i for i, prefix in enumerate(_TAGS)}
@@ -163,12 +163,12 @@ def _increments(cells: pl.DataFrame) -> pl.DataFrame:
         )
         for prefix in _TAGS
     )
-    # Few fields differ: as categories the grouping compares integers.
+    # There are few fields: as categories, grouping compares integers.
     return pl.concat([counters, *tagged]).with_columns(pl.col("field").cast(pl.Categorical))
 
 
 def _mask(view: View) -> int:
-    """The bits of the fields that a view counts."""
+    """The bits (see _BITS) of the fields that a view counts."""
     if view.tags:
         return sum(_BITS[prefix] for prefix in view.tags)
     return 0xFF if "error_class" in view.dims else 0xFF ^ _BITS[_OF_CLASSES]

@@ -1,8 +1,8 @@
 """Spans to runs: the step symbols a batch adds to each trace.
 
-A step keeps hashes only: which agent did what with which arguments and what came of it, as
-64-bit symbols that can be compared and nothing else. The arguments and results were made
-keyed fingerprints at decode already; names go to the shard's label table.
+A step keeps 64-bit hashes of its agent, action, arguments and result, which can only be compared.
+Decode has already replaced arguments and results by keyed fingerprints; names go to the shard's
+label table.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tokens to money: the cost of model calls whose producer did not state it.
 
 The producer's cost wins; then the user's own prices; then the list prices that ship with
-genai-prices (no network, ever). A model that none of them knows has an unknown cost: null, and
-counted as such, never 0.
+genai-prices (no network, ever). A model without a price in any of them has an unknown cost:
+null, and counted as such, never 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tocsin.types import MODEL_CALL_KINDS, NANO
 
 #: Prices change with the day, a few with the time of day, always on a quarter of an hour (UTC).
 _SLOT_S = 900
-#: A call cannot cost more, USD: beyond it a count is wrong, and the cost unknown.
+#: Upper bound of the cost of a call, USD; beyond it the token count is taken for wrong.
 _MAX_USD = 1_000_000
 _MAX_TOKENS = 2**62
 #: The rate of tokens that have none: one of them is too many for _MAX_USD.
@@ -164,12 +164,12 @@ def _list_rates(provider: str | None, model: str, slot: int) -> tuple[Rates, ...
 
 @lru_cache(maxsize=4_096)
 def _find(provider: str | None, model: str) -> ModelInfo | None:
-    # A snapshot of its own for each question: one that is kept remembers every name it ever
-    # heard, and names come from outside.
-    book = DataSnapshot(providers, from_auto_update=False)
+    # A new snapshot each time: a kept one caches every name asked for, without a bound, and
+    # names come from outside.
+    prices = DataSnapshot(providers, from_auto_update=False)
     try:
         known_as = provider and _PROVIDERS.get(provider, provider)
-        return book.find_provider_model(model, None, known_as, None)[1]
+        return prices.find_provider_model(model, None, known_as, None)[1]
     except LookupError:
         return None
 

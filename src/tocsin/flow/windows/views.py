@@ -1,6 +1,6 @@
-"""What Tocsin measures: the table of views. The only place that says it.
+"""The table of views: everything that Tocsin measures.
 
-A *view* looks at some kinds of span and groups them by some dimensions; a view and the
+A *view* selects some kinds of span and groups them by some dimensions; a view and the
 values of its dimensions name one *series*. Every view counts the same fields (`fold.py`),
 so adding a row here adds a family of series and nothing else.
 """
@@ -23,7 +23,7 @@ WORK = tuple(kind for kind in Kind if kind is not Kind.OTHER)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One way to look at spans: which of them, and grouped by what.
+    """Which spans, grouped by what.
 
     `dims` are columns of `SPAN_SCHEMA` or of `DERIVED` and begin with env and service, so that
     all series of one service live in one shard; a null dimension is grouped as `types.NONE`.
@@ -42,8 +42,8 @@ class View:
 
 
 _INPUT = pl.col("input_tokens")
-#: Columns made of others, for views only. `input_size` is a class of prompts that take about
-#: as long to read, so that a model can be compared with itself on like work. `substituted` is
+#: Columns derived from others, for views only. `input_size` is a class of prompts of similar
+#: length, so that a model is compared with itself on similar work. `substituted` is
 #: the model that was asked for where another family answered: `gpt-5` answered by
 #: `gpt-5-2026-08-01` is no substitution.
 DERIVED: Mapping[str, pl.Expr] = {
@@ -74,7 +74,7 @@ VIEWS: tuple[View, ...] = (
         MODEL_CALL_KINDS,
         ("env", "service", "model", "input_size"),
         needs="input_size",
-        tags=("d:", "t:"),  # a mix to compare like with like, and nothing else
+        tags=("d:", "t:"),  # strata of `calls_by_model`: latencies only
     ),
     View("calls_by_route_model", MODEL_CALL_KINDS, ("env", "service", "route", "model")),
     View("calls_by_provider", MODEL_CALL_KINDS, ("env", "service", "provider")),
@@ -119,5 +119,5 @@ VIEWS: tuple[View, ...] = (
     View("scores_by_name", WORK, ("env", "service", "score_name"), needs="score_name"),
 )
 
-#: Views whose open windows are looked at before they close.
+#: Views whose open windows are judged before they close.
 MONOTONE = frozenset(view.name for view in VIEWS if view.monotone)

@@ -1,7 +1,7 @@
-"""The low watermark, and the line that decides which windows are closed.
+"""The low watermark of the topic, and the windows it closes.
 
-The topic is complete up to the least of its partitions' watermarks. A partition whose owner
-is gone, or that lags, does not move, so our own lag never looks like silence.
+The topic is complete up to the least of its partitions' watermarks. A partition whose consumer
+is gone or lags does not advance, so consumer lag is never judged as silence.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def closed_windows(
         window_s: length of a window.
         oldest_s: windows before this have expired from the store and are not evaluated:
             their counters are gone, which is not the same as zero.
-        limit: at most so many at once, so that a catch-up does not hold everything.
+        limit: at most so many at once, to bound the memory of a catch-up.
     """
     if low_ms is None:
         return []

@@ -18,10 +18,10 @@ from typing import Any
 
 import msgspec
 
-from tocsin.flow.decode.contract import SpanV1
 from tocsin.flow.decode.limits import RefusedError
 from tocsin.flow.decode.semantics import RESOURCE_TABLE, SPAN_TABLE
 from tocsin.flow.decode.sniff import sniff
+from tocsin.flow.decode.span_v1 import SpanV1
 from tocsin.types import Record, Reject
 
 #: The envelope's own name and version: the first member of each.

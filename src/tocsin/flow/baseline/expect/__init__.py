@@ -1,6 +1,5 @@
-"""What a window should hold, from the past it lies beside (`Graded`): the question of every rule.
+"""The values expected of a window (`Graded`), from its history.
 
-Counts and their spread (`counts.py`, with `local.py` for the level of the hour), distributions
-of as long a look back as it takes (`looks.py`, `strata.py`), what was there of late
-(`recent.py`), and which series have found a new level (`shifts.py`).
+Counts and their dispersion (`counts.py`, with `local_level.py`), distributions over a look-back
+(`lookback.py`, `strata.py`), raw counts of late (`recent.py`), level shifts (`new_level.py`).
 """

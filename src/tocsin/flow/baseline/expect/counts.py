@@ -1,13 +1,12 @@
-"""What a series' next window should hold, from its own past: mean, dispersion, habits.
+"""The expected value of a series' next window: bounds of its mean, dispersion, and baseline.
 
-Fallback chain by what is known: the hour of the week from three weeks of age on, from three days
-on the hour of the day, of working days or of weekends (`history/seasonal.py`), each times the
-local level: how the last hour stood to its own habit. Else the last three hours of windows; where
-too few of them may be learned from, the quarter-hours of the last day; else *not ready*, which is
-a state of its own and never "normal". Without a habit, from a day of age on, the same time
-yesterday (a quarter-hour either way) widens the expectation in both directions: a spike must
-stand out from both, and so must a silence, so that a nightly batch or a quiet lunch hour is no
-alarm on its second day. So does, on a holiday, what the last hours were.
+The first baseline that is known is taken: from three weeks of age on the hour of the week, from
+three days on the hour of the day, of working days or of weekends (`history/seasonal.py`), each
+times the local level (`local_level.py`); else the last three hours of windows; where too few of
+them are not excluded, the quarter-hours of the last day; else the row is *not ready*. Without a
+seasonal profile, from a day of age on, the same time yesterday (a quarter-hour either way) widens
+the bounds in both directions, so that a nightly batch or a quiet lunch hour raises no alert on
+its second day. On a holiday the last hours widen the seasonal bounds in the same way.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import tails
-from tocsin.types import Baseline
+from tocsin.types import Baseline, Bools, Floats, Ints
 
-#: A median of fewer events than this a window is too coarse: take a trimmed mean.
+#: Below this median (events a window) a trimmed mean is used: the median is too coarse.
 _SPARSE = 5.0
 _LOCAL = 60  # windows that set the local level
-#: Size of a series of whose windows nothing is known: as wild as an exponential.
+#: Size where no window is known: the dispersion of an exponential distribution.
 _UNSEEN = 1.0
 #: Signals that count events; the others are sums.
 COUNTED = frozenset({"n", "err", "to"})
@@ -35,20 +34,20 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Per row, for one window: what is expected, if `ready`.
+    """Per row, for one window: the expected value, if `ready`.
 
-    `low` and `high` bound the means the baselines give; `size` is the negative-binomial size
-    of counts or the gamma shape of sums; `record` is the second largest learned window (one
-    burst may have been an incident, two are a habit); `baseline` is a `Baseline` each.
+    `low` and `high` bound the means of the baselines; `size` is the negative-binomial size of
+    counts or the gamma shape of sums; `record` is the second largest learned window (the
+    largest may have been an incident); `learned` counts them; `baseline` is a `Baseline` each.
     """
 
-    ready: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    size: np.ndarray
-    record: np.ndarray
-    learned: np.ndarray
-    baseline: np.ndarray
+    ready: Bools
+    low: Floats
+    high: Floats
+    size: Floats
+    record: Floats
+    learned: Ints
+    baseline: Ints
 
     def only(self, which: np.ndarray) -> Expected:
         """Some of the rows: a mask, or positions."""
@@ -66,21 +65,21 @@ class Expected:
 def expect(
     history: History,
     signal: str,
-    rows: np.ndarray,
+    rows: Ints,
     *,
     at: int,
     warmup: int,
     skip: int = 0,
-    quiet: np.ndarray | None = None,
+    quiet: Ints | None = None,
 ) -> Expected:
-    """What the window `at` should hold for `rows`, from windows before it.
+    """The expected value of the window `at` for `rows`, from windows before it.
 
     Args:
-        history: the shard's past.
+        history: of the shard.
         signal: a count signal that the history keeps.
         rows: which series.
         at: start of the window that is expected, epoch s.
-        warmup: windows a series must have lived, but never more than a day.
+        warmup: windows of age a row needs to be ready, a day at most.
         skip: newest windows to leave out for all rows.
         quiet: seconds before `at` to leave out, row by row (a silence under judgement); the
             means are then those of a window between there and the end of `at`.
@@ -91,8 +90,8 @@ def expect(
     needed = min(_LOCAL, warmup)
     old = history.age(rows, at) >= min(warmup * history.window_s, DAY_S)
     mean, var, record, learned = _moments(values, is_count=signal == "n")
-    lately = np.where(learned >= needed, Baseline.LAST_3_HOURS, Baseline.NONE)
-    recent = _Recent(mean, _size(mean, var, signal), record, learned, lately)
+    baseline_3h = np.where(learned >= needed, Baseline.LAST_3_HOURS, Baseline.NONE)
+    recent = _Recent(mean, _size(mean, var, signal), record, learned, baseline_3h)
     short = np.flatnonzero(learned < needed)
     if len(short):
         before = at - (history.window_s if quiet is None else int(quiet[short].min()))
@@ -108,20 +107,20 @@ def expect(
         low[known] = np.minimum(low[known], yesterday[known].min(axis=1))
         high[known] = np.maximum(high[known], yesterday[known].max(axis=1))
         baseline = np.where(known, Baseline.LAST_3_HOURS_AND_YESTERDAY, baseline)
-    habit = local_level.seasonal_level(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
-    if habit is not None:
-        # A sum that was always 0 (no price, no tokens told) says nothing about one that is not.
-        known = (habit.kind != Baseline.NONE) & ((habit.high > 0) | (signal in COUNTED))
+    usual = local_level.seasonal_level(history, signal, rows, values, at=at, skip=skip, quiet=quiet)
+    if usual is not None:
+        # A sum that was always 0 (no price, no tokens reported) predicts nothing.
+        known = (usual.kind != Baseline.NONE) & ((usual.high > 0) | (signal in COUNTED))
         free = known & (baseline != Baseline.NONE) & history.weeks.calendar.is_holiday(at)
-        # How wild its windows are cannot be seen from hours.
+        # Hours do not show the dispersion of windows.
         size = np.where(
-            known & (baseline == Baseline.NONE), np.minimum(_UNSEEN, 1 / habit.var), size
+            known & (baseline == Baseline.NONE), np.minimum(_UNSEEN, 1 / usual.var), size
         )
-        low = np.select([free, known], [np.minimum(low, habit.low), habit.low], low)
-        high = np.select([free, known], [np.maximum(high, habit.high), habit.high], high)
+        low = np.select([free, known], [np.minimum(low, usual.low), usual.low], low)
+        high = np.select([free, known], [np.maximum(high, usual.high), usual.high], high)
         floor = 0.5 * history.window_s / HOUR_S  # of an hour without an event
         low, high = np.where(known, np.maximum((low, high), floor), (low, high))
-        baseline = np.where(known, habit.kind, baseline)
+        baseline = np.where(known, usual.kind, baseline)
     ready = old & (baseline != Baseline.NONE)
     return Expected(
         ready, low, high, size, record, learned, np.where(ready, baseline, Baseline.NONE)
@@ -130,15 +129,15 @@ def expect(
 
 @dataclass(frozen=True, slots=True)
 class _Recent:
-    """Per row, as Expected: what the last hours say, else the last day."""
+    """Per row, as Expected: from the last hours, else the last day."""
 
-    level: np.ndarray
-    size: np.ndarray
-    record: np.ndarray
-    learned: np.ndarray
-    baseline: np.ndarray
+    level: Floats
+    size: Floats
+    record: Floats
+    learned: Ints
+    baseline: Ints
 
-    def fill(self, short: np.ndarray, day: np.ndarray, part: int, signal: str) -> None:
+    def fill(self, short: Ints, day: Floats, part: int, signal: str) -> None:
         """Take the rows `short` from the quarter-hours of a day, of `part` windows each."""
         mean, var, record, learned = _moments(day, is_count=False)
         good = (learned >= 4) & (mean > 0)
@@ -149,29 +148,29 @@ class _Recent:
         self.baseline[short] = np.where(good, Baseline.LAST_24_HOURS, Baseline.NONE)
 
 
-def _forget_newest(values: np.ndarray, columns: np.ndarray) -> None:
+def _forget_newest(values: Floats, columns: Ints) -> None:
     """Set the newest `columns` of each row to NaN."""
     ago = np.arange(values.shape[1], 0, -1)
     values[ago[None, :] <= columns[:, None]] = np.nan
 
 
-def _size(mean: np.ndarray, var: np.ndarray, signal: str) -> np.ndarray:
+def _size(mean: Floats, var: Floats, signal: str) -> np.ndarray:
     """Dispersion: negative-binomial size of counts, gamma shape of sums of tokens or cost."""
     if signal in COUNTED:
         return tails.nb_size(mean, var)
     shape = np.divide(mean * mean, var, out=np.full(len(mean), tails.K_MAX), where=var > 0)
-    size: np.ndarray = np.clip(shape, tails.K_MIN, tails.K_MAX)
+    size: Floats = np.clip(shape, tails.K_MIN, tails.K_MAX)
     return size
 
 
 def _moments(
-    values: np.ndarray, *, is_count: bool
+    values: Floats, *, is_count: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Robust mean, plain variance, second largest and number of the known values of each row.
 
     The mean of counts is the median of the last hour, where the median is coarse or a sum
-    skewed a mean without the top 2 %. The variance is not robust on purpose: a series that
-    is wild must look wild.
+    skewed a mean without the top 2 %. The variance is not robust on purpose: bursts belong to
+    the dispersion of a series.
     """
     ranked = np.sort(values, axis=1)  # NaN goes to the end
     known = np.isfinite(ranked)
@@ -195,7 +194,7 @@ def _moments(
     return mean, var, second, n
 
 
-def _median(ranked: np.ndarray, n: np.ndarray) -> np.ndarray:
+def _median(ranked: Floats, n: Ints) -> np.ndarray:
     """Median of the first n[i] values of each sorted row; 0 where there are none."""
     if not ranked.shape[1]:
         return np.zeros(len(ranked))
@@ -204,7 +203,7 @@ def _median(ranked: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.where(n > 0, (ranked[line, low] + ranked[line, high]) / 2, 0.0)
 
 
-def _yesterday(history: History, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
+def _yesterday(history: History, signal: str, rows: Ints, at: int) -> np.ndarray:
     """Mean window of three quarter-hours around the same time yesterday; NaN if unknown."""
     middle = (at - DAY_S) // QUARTER_S * QUARTER_S
     day = history.counts.quarters(signal, rows, middle + 2 * QUARTER_S)

@@ -1,9 +1,8 @@
-"""A habit brought to the level of the hour: what a window should hold today, by the clock.
+"""The seasonal profile scaled to the local level: the value expected of a window today.
 
-The local level is the median over the last sixty known minutes of what was over what the
-habit expects, within 0.5 and 2: a day twice as busy is no anomaly, a day five times as busy is.
-Five minutes are taken together, and of rare events all sixty, since the median of a rare
-count says nothing.
+The local level is the median ratio of actual to profile over the last 60 known minutes, clipped
+to 0.5 .. 2: a day twice as busy is no anomaly, a day five times as busy is. Ratios are of blocks
+of five minutes; of rare events, of the sum of all sixty, since a median of few events is 0.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tocsin.flow.baseline.history.history import History
-from tocsin.flow.baseline.history.seasonal import Curve
-from tocsin.types import Baseline
+from tocsin.flow.baseline.history.seasonal import SeasonalRates
+from tocsin.types import Baseline, Floats, Ints
 
 LEVEL_MIN, LEVEL_MAX = 0.5, 2.0
 _BLOCK_S = 300
 _HOUR_S = 3_600
-#: Of blocks with fewer expected events the sum is taken, of sums with fewer nothing.
+#: Expected events below which the sum of the blocks is taken, and below which the level is 1.
 _DENSE, _LEAST = 20.0, 5.0
 _STEP_S = 300  # a silence is integrated in steps
 
@@ -28,29 +27,29 @@ _STEP_S = 300  # a silence is integrated in steps
 class SeasonalLevel:
     """Per row: bounds of the mean of a window, variance of the log of an hour between weeks."""
 
-    low: np.ndarray
-    high: np.ndarray
-    var: np.ndarray
-    kind: np.ndarray  # Baseline.NONE where there is none
+    low: Floats
+    high: Floats
+    var: Floats
+    kind: Ints  # Baseline.NONE where there is none
 
 
 def seasonal_level(
     history: History,
     signal: str,
-    rows: np.ndarray,
-    values: np.ndarray,
+    rows: Ints,
+    values: Floats,
     *,
     at: int,
     skip: int,
-    quiet: np.ndarray | None = None,
+    quiet: Ints | None = None,
 ) -> SeasonalLevel | None:
-    """The habit of the window `at`, at the level of the last hour; None where no row has one.
+    """The profile of the window `at`, at the level of the last hour; None if no row has one.
 
     Args:
-        history: the shard's past.
+        history: of the shard.
         signal: a count signal.
         rows: which series.
-        values: their windows, newest last, NaN where unknown or not to be learned from.
+        values: their windows, newest last, NaN where unknown or excluded.
         at: start of the window, epoch s.
         skip: how many newer windows the history holds than `values`.
         quiet: seconds before `at`, row by row, that the means extend over.
@@ -68,20 +67,18 @@ def seasonal_level(
     return SeasonalLevel(now.rate[:, 0] * scale, now.step[:, 0] * scale, now.var, now.kind)
 
 
-def levels(
-    history: History, signal: str, rows: np.ndarray, values: np.ndarray, newest: int
-) -> np.ndarray:
+def levels(history: History, signal: str, rows: Ints, values: Floats, newest: int) -> Floats:
     """The local level of each row: `values` are its windows, the last of which is `newest`."""
     hour = _HOUR_S // history.window_s
     level, blocks = _level(history, signal, rows, values[:, -hour:], newest)
     short = np.flatnonzero(blocks * 3 < _HOUR_S // max(_BLOCK_S, history.window_s))
-    if len(short) and values.shape[1] > hour:  # the last hour is not to be learned from
+    if len(short) and values.shape[1] > hour:  # the last hour is excluded
         level[short], _ = _level(history, signal, rows[short], values[short], newest)
     return level
 
 
 def _level(
-    history: History, signal: str, rows: np.ndarray, values: np.ndarray, newest: int
+    history: History, signal: str, rows: Ints, values: Floats, newest: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The level over all of `values`, and how many blocks of each row are known."""
     per = max(1, _BLOCK_S // history.window_s)
@@ -90,8 +87,8 @@ def _level(
     known = np.isfinite(values).sum(axis=2)
     actual = np.where(known, np.nansum(values, axis=2), 0.0)
     ends = newest + history.window_s - np.arange(width - 1, -1, -1) * per * history.window_s
-    curve = history.seasonal.curve(signal, rows, ends - per * history.window_s // 2)
-    expected = np.nan_to_num(curve.rate) * history.window_s * known
+    seasonal = history.seasonal.rates(signal, rows, ends - per * history.window_s // 2)
+    expected = np.nan_to_num(seasonal.rate) * history.window_s * known
     good = (known * 2 >= per) & (expected > 0)
     ratio = np.where(good, actual / np.where(good, expected, 1.0), np.nan)
     ranked = np.sort(ratio, axis=1)  # NaN goes to the end
@@ -105,17 +102,15 @@ def _level(
     return np.clip(level, LEVEL_MIN, LEVEL_MAX), n
 
 
-def _rate(
-    history: History, signal: str, rows: np.ndarray, at: int, quiet: np.ndarray | None
-) -> Curve:
+def _rate(history: History, signal: str, rows: Ints, at: int, quiet: Ints | None) -> SeasonalRates:
     """The least and the greatest rate in the window `at`, or both as means since `quiet`."""
     middle = at + history.window_s // 2
     longest = 0 if quiet is None or not len(quiet) else int(quiet.max())
     back = np.arange(-(-longest // _STEP_S), -1, -1) * _STEP_S
-    curve = history.seasonal.curve(signal, rows, middle - back)
+    seasonal = history.seasonal.rates(signal, rows, middle - back)
     inside = back[None, :] <= (0 if quiet is None else quiet[:, None])
     low, high = (
-        np.where(inside, bound(curve.rate, curve.step), 0.0).sum(axis=1) / inside.sum(axis=1)
+        np.where(inside, bound(seasonal.rate, seasonal.step), 0.0).sum(axis=1) / inside.sum(axis=1)
         for bound in (np.minimum, np.maximum)
     )
-    return Curve(low[:, None], high[:, None], curve.var, curve.kind)
+    return SeasonalRates(low[:, None], high[:, None], seasonal.var, seasonal.kind)

@@ -75,7 +75,7 @@ def _by_width(
     """Positions that look back equally far, and the windows they then see."""
     past = graded.history.sketches[signal]
     for seconds in sorted(set(width.tolist()) - {0}):
-        windows = past.look(graded.sketches[signal], graded.at, _windows(graded, seconds))
+        windows = past.stacks(graded.sketches[signal], graded.at, _windows(graded, seconds))
         yield np.flatnonzero(width == seconds), windows
 
 

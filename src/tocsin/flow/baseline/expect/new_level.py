@@ -1,4 +1,4 @@
-"""Which series in quarantine have found a new level, window by window (`level_shifts.py`)."""
+"""Updates of the level shifts (`history/level_shifts.py`) by each judged window."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history import level_shifts
 from tocsin.types import Baseline
 
-#: Of a row that has found a new level: whether it is accepted at once (signal, row, since).
+#: Of a marked shift (signal, row, since): whether it is accepted at once.
 Hastened = Callable[[str, int, int], bool]
 
 
 def note(
     graded: Graded, excluded: Mapping[str, np.ndarray], hastened: Hastened
 ) -> dict[str, bytes | None]:
-    """Take note of a judged window that is not learned yet; the blob to save.
+    """Update the shifts from a judged window that is not learned yet; returns the blob to save.
 
     Args:
-        graded: the window beside its past.
-        excluded: what is kept out of the baselines, signal -> rows.
-        hastened: says whether a marked shift was acknowledged, or is explained by a change.
+        graded: the window beside its history.
+        excluded: signal -> rows excluded from the baselines.
+        hastened: whether a marked shift was acknowledged, or is explained by a change.
     """
     history, at = graded.history, graded.at
     before = history.level_shifts.encode()
@@ -54,8 +54,8 @@ def _step(graded: Graded, signal: str, row: int, run: int, hastened: Hastened) -
 
 def _windows(graded: Graded, signal: str, row: int, count: int) -> np.ndarray:
     """Raw values of the newest windows, the one under judgement last."""
-    past = graded.history.counts.trailing(signal, np.array([row]), graded.history.width)[0]
-    values = np.append(past, graded.current[signal][row])
+    before = graded.history.counts.trailing(signal, np.array([row]), graded.history.width)[0]
+    values = np.append(before, graded.current[signal][row])
     return values[-count:]
 
 
@@ -71,12 +71,12 @@ def _is_new_level(graded: Graded, signal: str, row: int, run: int) -> bool:
 
 
 def _factor(graded: Graded, signal: str, row: int, run: int) -> float:
-    """Natural logarithm of the quarantine over what the clock expected of it; 0 without a habit."""
+    """Median log ratio of the quarantined windows to the profile; 0 without a profile."""
     history = graded.history
     values = _windows(graded, signal, row, run + 1)
     times = graded.at - np.arange(len(values) - 1, -1, -1) * history.window_s
-    curve = history.seasonal.curve(signal, np.array([row]), times + history.window_s // 2)
-    if curve.kind[0] == Baseline.NONE:
+    seasonal = history.seasonal.rates(signal, np.array([row]), times + history.window_s // 2)
+    if seasonal.kind[0] == Baseline.NONE:
         return 0.0
-    ratio = np.log(values + 0.5) - np.log(curve.rate[0] * history.window_s + 0.5)
+    ratio = np.log(values + 0.5) - np.log(seasonal.rate[0] * history.window_s + 0.5)
     return float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else 0.0

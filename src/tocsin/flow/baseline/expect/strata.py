@@ -1,10 +1,9 @@
-"""Like with like: a baseline in the mix of today, so that a new mix is no regression.
+"""Baselines standardised to the present mix of strata, so that a new mix is no regression.
 
-Ten slow long prompts for each quick short one make the day slower and no model worse
-(Simpson's paradox). The strata of a series are the series of a finer view that agree with it
-in all its dimensions. Its baseline is then the sum of its strata's, each weighted to the part
-it has now (direct standardisation); strata that have no past are compared with nothing, and
-left out on both sides.
+With more long prompts than before, a service is slower although no model is (Simpson's paradox).
+The strata of a series are the series of a finer view that agree with it in all its dimensions.
+Its baseline is the sum of its strata's, each weighted to its present share (direct
+standardisation); strata without a history are left out on both sides.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
+from tocsin.types import Floats, Ints
 
-#: A stratum with fewer past observations has no distribution to compare with.
+#: A stratum with fewer observations in the baseline is left out.
 _KNOWN_N = 100
 #: Weighted counts stay integers, finely enough for a quantile.
 _SCALE = 1024
@@ -26,7 +26,7 @@ _SCALE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Standardised:
-    """Sketches of rows with strata, and for each of the given rows what they are worth.
+    """Sketches of rows with strata, now and in the baseline, and counts for each given row.
 
     `n` and `m` are the observations compared, now and in the baseline (as many as would
     give a baseline of this precision, Kish's effective size); `part` is the part of today's
@@ -35,18 +35,18 @@ class Standardised:
 
     now: sketch.Sketches
     base: sketch.Sketches
-    n: np.ndarray
-    m: np.ndarray
-    part: np.ndarray
+    n: Ints
+    m: Floats
+    part: Floats
 
 
 def standardise(
-    graded: Graded, signal: str, rows: np.ndarray, width: np.ndarray, view: str, finer: str
+    graded: Graded, signal: str, rows: Ints, width: Ints, view: str, finer: str
 ) -> Standardised:
     """Rows of `view` over their widths, against a baseline in their present mix.
 
     Args:
-        graded: the window beside its past.
+        graded: the window beside its history.
         signal: a distribution that is kept of both views.
         rows: rows of `view`, each once.
         width: seconds each looks back.
@@ -54,9 +54,9 @@ def standardise(
         finer: the view their strata are in.
     """
     strata, owner = _strata(graded.history.catalog, rows, view, finer)
-    past = graded.history.sketches[signal].baseline
+    base = graded.history.sketches[signal].baseline
     now = lookback.merged(graded, signal, strata, width[owner])
-    seen, known = sketch.counts(now, strata), sketch.counts(past, strata)
+    seen, known = sketch.counts(now, strata), sketch.counts(base, strata)
     both = (known >= _KNOWN_N) & (seen > 0)
     total = np.bincount(owner, seen, len(rows))
     n = np.bincount(owner[both], seen[both], len(rows))
@@ -66,16 +66,14 @@ def standardise(
     spread = np.bincount(mine, weight**2 * known[both], len(rows))
     return Standardised(
         _moved(now, strata[both], rows[mine], np.ones(len(mine))),
-        _moved(past, strata[both], rows[mine], weight * _SCALE),
+        _moved(base, strata[both], rows[mine], weight * _SCALE),
         n.astype(np.int64),
         np.floor(np.where(n > 0, m**2 / np.maximum(spread, 1e-12), 0.0)),
         np.where(total > 0, n / np.maximum(total, 1), np.nan),
     )
 
 
-def _strata(
-    catalog: Catalog, rows: np.ndarray, view: str, finer: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _strata(catalog: Catalog, rows: Ints, view: str, finer: str) -> tuple[np.ndarray, np.ndarray]:
     """The strata of all rows, ascending, and the position in `rows` that each belongs to."""
     dims = catalog.dims_of(view)
     strata = catalog.of_view(finer)
@@ -86,9 +84,7 @@ def _strata(
     return strata[owner >= 0], owner[owner >= 0]
 
 
-def _moved(
-    given: sketch.Sketches, strata: np.ndarray, to: np.ndarray, weight: np.ndarray
-) -> sketch.Sketches:
+def _moved(given: sketch.Sketches, strata: Ints, to: Ints, weight: Floats) -> sketch.Sketches:
     """The sketches of `strata` (ascending), weighted and put under the rows `to`."""
     part = given.only(strata)
     at = np.searchsorted(strata, part.key // sketch.WIDTH)

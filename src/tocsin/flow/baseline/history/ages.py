@@ -1,15 +1,16 @@
-"""When each row of a shard was born and last seen, and so how old and how silent it is."""
+"""When each row of a shard was first and last seen: its age, and how long it is silent."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
-from tocsin.flow.baseline.history.window_ring import Slide
+from tocsin.flow.baseline.history.window_ring import WindowRing
+from tocsin.types import Bools, Ints
 
 
 class SeriesAges:
-    """See the module. A row without a life was never seen, or is given back.
+    """See the module. A row without a birth (-1) was never seen, or was given back.
 
     `window_s` is the length of a window, `fine_s` how long single windows are kept,
     `quarters` how many quarter-hours. All times are epoch s.
@@ -19,7 +20,7 @@ class SeriesAges:
         self._window_s, self._fine_s, self._keep = window_s, fine_s, quarters
         self._born = np.empty(0, np.int64)  # start of the quarter of the first window
         self._seen = np.empty(0, np.int64)  # start of the last window with events
-        self._quarters = Slide(quarters, fill=False, dtype=bool)  # whether a row was seen in it
+        self._quarters = WindowRing(quarters, fill=False, dtype=bool)  # whether a row was seen
         self.known_from = 0  # every window since was evaluated
 
     def __len__(self) -> int:
@@ -28,26 +29,26 @@ class SeriesAges:
 
     # ---- reading -----------------------------------------------------------------------
 
-    def born(self, rows: int, before: int | None = None) -> np.ndarray:
-        """Which of the first `rows` rows have lived, or already did `before`; bool [rows]."""
+    def born(self, rows: int, before: int | None = None) -> Bools:
+        """Bool [rows]: which of the first `rows` rows were seen, ever or `before` (epoch s)."""
         born = self._born[:rows]
-        found: np.ndarray = born >= 0
+        found: Bools = born >= 0
         return found if before is None else found & (born < before)
 
-    def age(self, rows: np.ndarray, at: int) -> np.ndarray:
-        """Seconds from each row's birth, to the quarter-hour, to `at`; no longer than is kept."""
+    def age(self, rows: Ints, at: int) -> Ints:
+        """Seconds from each row's birth (to the quarter-hour) to `at`; 0 if never seen."""
         born = self._born[rows]
         return np.where(born < 0, 0, at - born)
 
-    def silent_s(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def silent_s(self, rows: Ints, at: int) -> Ints:
         """Seconds known to be without an event up to `at`; a long time to the quarter-hour.
 
-        Windows that were not evaluated are no silence: it is counted from the last of them.
+        Windows that were not evaluated do not count: it is measured from the last of them.
         """
         seen = self._seen[rows]
         quarter_end = seen // QUARTER_S * QUARTER_S + QUARTER_S
         long = at - quarter_end >= self._fine_s
-        silent: np.ndarray = np.where(long, at - quarter_end, at - seen - self._window_s)
+        silent: Ints = np.where(long, at - quarter_end, at - seen - self._window_s)
         known = self.known_from
         if at - known >= self._fine_s:
             known = -(-known // QUARTER_S) * QUARTER_S
@@ -62,31 +63,31 @@ class SeriesAges:
         self._seen = np.concatenate([self._seen, room])
         self._quarters.grow(len(self._born))
 
-    def see(self, rows: np.ndarray, start: int, end: int) -> None:
-        """The rows have events between two instants."""
-        fresh = rows[self._born[rows] < 0]
-        self._born[fresh] = start // QUARTER_S * QUARTER_S
+    def see(self, rows: Ints, start: int, end: int) -> None:
+        """Note that the rows had events in [start, end)."""
+        first_seen = rows[self._born[rows] < 0]
+        self._born[first_seen] = start // QUARTER_S * QUARTER_S
         self._seen[rows] = np.maximum(self._seen[rows], end - self._window_s)
 
-    def close_quarter(self, rows: np.ndarray) -> None:
-        """The rows are those seen in the quarter-hour after the last one."""
+    def close_quarter(self, rows: Ints) -> None:
+        """Append a quarter-hour in which `rows` were seen."""
         seen = np.zeros(rows.max(initial=-1) + 1, bool)
         seen[rows] = True
         self._quarters.push(seen)
 
-    def forget(self, oldest: int) -> np.ndarray:
-        """The rows not seen since the quarter-hour `oldest`; they are given back."""
-        gone: np.ndarray = np.flatnonzero((self._born >= 0) & (self._seen < oldest))
+    def forget(self, oldest: int) -> Ints:
+        """Forget and return the rows not seen since `oldest` (epoch s)."""
+        gone: Ints = np.flatnonzero((self._born >= 0) & (self._seen < oldest))
         if len(gone):
             self._quarters.clear(gone)
             self._born[gone] = self._seen[gone] = -1
         return gone
 
     def shorten(self, oldest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Let lives begin where what is kept of them does, in the quarter-hour `oldest` or later.
+        """Move births before the quarter-hour `oldest` to the first that is kept of each row.
 
-        What is older than the store keeps must not matter, or a restart would change it. Gives
-        the rows, and which of their quarter-hours are now unknown, bool [len(rows), quarters].
+        A restart, which sees only what is stored, then gives the same ages. Returns those rows,
+        and which of their quarter-hours are now unknown, bool [len(rows), quarters].
         """
         old = np.flatnonzero((self._born >= 0) & (self._born < oldest))
         first = np.argmax(self._quarters.last()[old], axis=1)

@@ -1,7 +1,7 @@
 """The windows of the last hours as they were closed, and how they are stored.
 
-The store holds a blob a window, `m:<start>`, and a blob a quarter of an hour, `q:<start>`, each
-with what of it must not be learned from. The cells of traces are in windows only.
+The store holds a blob a window, `m:<start>`, and a blob a quarter-hour, `q:<start>`, each with
+its exclusions (signal -> series not to learn from). Cells of traces are in windows only.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from tocsin.flow.baseline.frames import encode, merge, without
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S, TRACES_PREFIX
 from tocsin.types import WindowFrame
 
-#: Stands among the exclusions of a quarter-hour some of whose windows are unknown.
+#: Key among the exclusions of a quarter-hour some of whose windows are unknown.
 PARTIAL = "_partial"
 
 Names = Mapping[str, Sequence[str]]  # signal -> series that are excluded
 
 
-class Stored:
+class RecentFrames:
     """See the module. Times are epoch s."""
 
     def __init__(self, window_s: int) -> None:
@@ -26,7 +26,7 @@ class Stored:
         self._held: dict[int, tuple[WindowFrame, Names]] = {}
 
     def put(self, frame: WindowFrame, out: Names) -> dict[str, bytes | None]:
-        """A closed window, and its blob."""
+        """Keep a closed window; returns its blob."""
         names = {signal: found for signal, found in out.items() if found}
         self._held[frame.start] = (without(frame, TRACES_PREFIX), names)
         return {f"m:{frame.start}": encode(frame, out)}
@@ -44,7 +44,7 @@ class Stored:
         return merge([part for part, _ in held], start, QUARTER_S), excluded
 
     def forget(self, horizon: int) -> list[int]:
-        """Let go of the windows of quarter-hours before `horizon`; gives their starts."""
+        """Drop the windows of quarter-hours before `horizon` (epoch s); returns their starts."""
         old = [at for at in self._held if at // QUARTER_S * QUARTER_S < horizon]
         for at in old:
             del self._held[at]

@@ -1,9 +1,8 @@
 """Wall-clock time of a configured zone: hours of the week, holidays, quiet hours. A pure lookup.
 
-A weekly habit belongs to the wall clock: at nine on Monday people come to work, whatever the
-offset from UTC is that week. So "the same hour last week" is found by the clock on the wall
-and turned back into an instant; where daylight saving begins or ends in between, the two are
-167 or 169 hours apart.
+Weekly seasonality follows the wall clock, whatever the offset from UTC is that week. So "the same
+hour last week" is found in local time and converted back to an instant; where daylight saving
+begins or ends in between, the two are 167 or 169 hours apart.
 """
 
 from __future__ import annotations

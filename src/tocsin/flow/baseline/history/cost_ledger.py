@@ -1,7 +1,7 @@
-"""What the series with a budget have cost, hour by hour, exactly: integers, nothing left out.
+"""What the series with a budget have cost, hour by hour: exact integers, anomalies included.
 
-A baseline leaves out what was anomalous; an account may not. So budgets have books of their
-own, of the last 33 days, for the few series that a budget matches.
+Baselines exclude anomalous values, a budget must count them. So the cost of the series that a
+budget matches is kept apart, for the last 33 days.
 
 The store holds a blob a day of UTC, `c:<day start>`, written anew as each hour closes. The
 running hour is not in it: `restore` adds it up from the stored windows.
@@ -19,7 +19,7 @@ import numpy as np
 
 from tocsin.flow.baseline.frames import decode, totals
 from tocsin.flow.windows.views import VIEWS
-from tocsin.types import CostBudget, WindowFrame, split_series
+from tocsin.types import CostBudget, Floats, WindowFrame, split_series
 
 VERSION: Final = 1
 PREFIX: Final = "c:"
@@ -45,9 +45,9 @@ class CostLedger:
         return found
 
     def spent(self, series: str, since: int, until: int) -> float:
-        """nano-USD between two instants; of an hour that is cut, its even part.
+        """nano-USD in [since, until), epoch s; a partial hour counts in proportion.
 
-        Hours before the books began count as nothing.
+        Hours before the ledger begins count as 0.
         """
         hours = self._hours.get(series, {})
         total = 0.0
@@ -58,10 +58,10 @@ class CostLedger:
             total += hours.get(hour, 0) * part / whole
         return total
 
-    def days(self, series: str, until: int, count: int) -> np.ndarray:
+    def days(self, series: str, until: int, count: int) -> Floats:
         """float64 [count]: nano-USD of each 24 hours back from `until`, the newest first.
 
-        NaN before the books began.
+        NaN before the ledger begins.
         """
         first = math.inf if self._first is None else self._first
         return np.array([
@@ -70,10 +70,10 @@ class CostLedger:
         ])  # fmt: skip
 
     def learn(self, frame: WindowFrame) -> dict[str, bytes | None]:
-        """Book a closed window; gives the blobs that make it last."""
+        """Add a closed window; returns the blobs to save."""
         if not self.budgets:
             return {}
-        self._book(frame)
+        self._add(frame)
         end = frame.start + frame.seconds
         if end % _HOUR_S:
             return {}
@@ -84,7 +84,7 @@ class CostLedger:
         return {f"{PREFIX}{day}": self._encode(day, end), f"{PREFIX}{oldest - _DAY_S}": None}
 
     def restore(self, blobs: Mapping[str, bytes]) -> None:
-        """Take up the stored days and the running hour. Only when empty.
+        """Read the stored days and the running hour; only into an empty ledger.
 
         Raises:
             ValueError: a blob of another version.
@@ -104,9 +104,9 @@ class CostLedger:
                 self._hours.setdefault(series, {}).update(hours)
         for start in _windows(blobs, last):
             frame, _ = decode(blobs[f"m:{start}"])
-            self._book(frame)
+            self._add(frame)
 
-    def _book(self, frame: WindowFrame) -> None:
+    def _add(self, frame: WindowFrame) -> None:
         hour = frame.start // _HOUR_S * _HOUR_S
         self._first = hour if self._first is None else min(self._first, hour)
         mine = [i for i, series in enumerate(frame.series) if self.of(series)]
@@ -128,10 +128,10 @@ class CostLedger:
         self._first = oldest if self._first is None else max(self._first, oldest)
 
     def _encode(self, day: int, end: int) -> bytes:
-        """The blob of a day, of which the hours up to `end` are booked."""
-        booked = range(day, end, _HOUR_S)
+        """The blob of a day, with the hours up to `end`."""
+        starts = range(day, end, _HOUR_S)
         spent = {
-            series: {hour: hours[hour] for hour in booked if hour in hours}
+            series: {hour: hours[hour] for hour in starts if hour in hours}
             for series, hours in sorted(self._hours.items())
         }
         held = {series: hours for series, hours in spent.items() if hours}

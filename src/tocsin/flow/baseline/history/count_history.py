@@ -1,8 +1,8 @@
-"""The past of the counters of one shard: single windows, and quarter-hours of the last day.
+"""History of the counters of one shard: single windows, and quarter-hours of the last day.
 
-A value is NaN where nothing is known (before a series was born, a window that was not
-evaluated) and 0 where the series lived and was silent. What was judged anomalous is
-*excluded*, per series and signal: it is kept and counted, but no baseline is made of it.
+A value is NaN where it is unknown (before a series was first seen, a window that was not
+evaluated) and 0 where the series was silent. Anomalous values are *excluded*, per series and
+signal: they are kept and counted, but no baseline is computed from them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from tocsin.flow.baseline.frames import by_field
 from tocsin.flow.baseline.history.columns import Columns
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
-from tocsin.types import WindowFrame
+from tocsin.types import Bools, Floats, Ints, WindowFrame
 
 #: The counters a signal is the sum of.
 SIGNAL_FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -28,12 +28,12 @@ SIGNAL_FIELDS: Mapping[str, tuple[str, ...]] = {
     "score": ("sc",),
     "unknown": ("un",),  # model calls whose cost nobody knows
 }
-#: What may be excluded beside the counts and the sketches: the parts of a whole.
+#: Key of exclusions of parts of a whole (rule `share`), beside those of the signals.
 SHARE = "share"
 _FIELDS = tuple(dict.fromkeys(field for fields in SIGNAL_FIELDS.values() for field in fields))
 _INDEX = {s: [_FIELDS.index(field) for field in fields] for s, fields in SIGNAL_FIELDS.items()}
 
-Excluded = Mapping[str, np.ndarray]  # signal -> rows not to learn from
+Excluded = Mapping[str, Ints]  # signal -> rows not to learn from
 
 
 class CountHistory:
@@ -53,39 +53,37 @@ class CountHistory:
     # ---- reading -----------------------------------------------------------------------
 
     def of(self, frame: WindowFrame) -> np.ndarray:
-        """int64 [signals, series of the frame]: what the frame says of each signal."""
+        """int64 [signals, series of the frame]: the value of each signal."""
         if frame is not self._latest[0]:  # one window is asked for when graded, and when learned
             held = by_field(frame, _FIELDS)
             self._latest = (frame, np.stack([held[_INDEX[s]].sum(axis=0) for s in self.signals]))
         return self._latest[1]
 
-    def minutes(self, signal: str, rows: np.ndarray, skip: int = 0) -> np.ndarray:
+    def minutes(self, signal: str, rows: Ints, skip: int = 0) -> Floats:
         """float64 [len(rows), windows]: the last windows, NaN where unknown or excluded."""
         return self._minute.learned(signal, rows, skip=skip)
 
-    def is_record(
-        self, signal: str, rows: np.ndarray, values: np.ndarray, skip: int = 0
-    ) -> np.ndarray:
-        """Whether at most one window of `minutes` reached each row's value: a cheap first look."""
+    def is_record(self, signal: str, rows: Ints, values: Floats, skip: int = 0) -> Bools:
+        """Whether at most one window of `minutes` reached each row's value (bool); cheap."""
         return self._minute.is_record(signal, rows, values, skip)
 
-    def trailing(self, signal: str, rows: np.ndarray, windows: int) -> np.ndarray:
-        """Raw values of the last windows, exclusions and all."""
+    def trailing(self, signal: str, rows: Ints, windows: int) -> Floats:
+        """float64 [len(rows), windows]: the last windows, excluded ones too; NaN = unknown."""
         return self._minute.raw(signal, rows, windows)
 
-    def sums(self, signal: str, rows: np.ndarray, windows: int, parts: int = 1) -> np.ndarray:
+    def sums(self, signal: str, rows: Ints, windows: int, parts: int = 1) -> Floats:
         """float64 [len(rows), parts]: raw totals of `windows` windows each, newest last.
 
-        What is not known adds nothing. All parts together are no longer than is kept.
+        Unknown values add nothing. All parts together are at most the windows kept.
         """
         return self._minute.sums(signal, rows, windows, parts)
 
     def quarters(
-        self, signal: str, rows: np.ndarray, before: int, mark: str = "", *, raw: bool = False
-    ) -> np.ndarray:
+        self, signal: str, rows: Ints, before: int, mark: str = "", *, raw: bool = False
+    ) -> Floats:
         """The quarter-hours that ended at or before `before` (epoch s), as `minutes`.
 
-        `mark` names whose exclusions count, if not the signal's; `raw` gives what was excluded.
+        `mark` is the key whose exclusions count, by default the signal; `raw`: none count.
         """
         skip = 0
         if self._newest_quarter is not None:
@@ -94,13 +92,13 @@ class CountHistory:
             return self._quarter.raw(signal, rows, skip=skip)
         return self._quarter.learned(signal, rows, skip=skip, mark=mark)
 
-    def hour(self, signal: str, rows: np.ndarray) -> np.ndarray:
+    def hour(self, signal: str, rows: Ints) -> Floats:
         """float64 [len(rows), 4]: the last four quarter-hours, NaN as in `minutes`."""
         return self._quarter.learned(signal, rows, 4)
 
-    def day_total(self, signal: str, rows: np.ndarray) -> np.ndarray:
-        """Raw total of the last 24 hours."""
-        total: np.ndarray = np.nansum(self._quarter.raw(signal, rows, 96), axis=1)
+    def day_total(self, signal: str, rows: Ints) -> Floats:
+        """float64 [len(rows)]: total of the last 24 hours, excluded values too."""
+        total: Floats = np.nansum(self._quarter.raw(signal, rows, 96), axis=1)
         since = 0
         if self._newest is not None:
             since = ((self._newest + self._window_s) % QUARTER_S) // self._window_s
@@ -108,31 +106,29 @@ class CountHistory:
             total += self.sums(signal, rows, since)[:, 0]
         return total
 
-    def quarantined(self, signal: str, rows: np.ndarray) -> np.ndarray:
+    def quarantined(self, signal: str, rows: Ints) -> Ints:
         """How many windows in a row, back from the newest, are excluded."""
         return self._minute.newest_excluded(signal, rows)
 
     # ---- learning ----------------------------------------------------------------------
 
-    def push_window(
-        self, frame: WindowFrame, rows: np.ndarray, lived: np.ndarray, excluded: Excluded
-    ) -> None:
-        """A closed window: `rows` are those of its series, `lived` [all rows] who has a past."""
-        silent = np.where(lived, 0.0, np.nan).astype(np.float32)
+    def push_window(self, frame: WindowFrame, rows: Ints, seen: Bools, excluded: Excluded) -> None:
+        """Append a window: `rows` are those of its series, `seen` (bool [all rows]) by now."""
+        silent = np.where(seen, 0.0, np.nan).astype(np.float32)
         values = np.tile(silent, (len(self.signals), 1))
         values[:, rows] = self.of(frame)
         self._minute.push(values, excluded)
         self._newest = frame.start
 
     def pass_to(self, start: int) -> None:
-        """The newest window is `start`, of which nothing is known."""
+        """Append the window `start` (epoch s) as unknown."""
         self._minute.pass_one()
         self._newest = start
 
     def push_quarter(
-        self, frame: WindowFrame, rows: np.ndarray, whole: np.ndarray, excluded: Excluded
+        self, frame: WindowFrame, rows: Ints, whole: Bools, excluded: Excluded
     ) -> None:
-        """A closed quarter-hour; it is no total of rows where `whole` [all rows] is false."""
+        """Append a quarter-hour; unknown for rows where `whole` (bool [all rows]) is false."""
         values = np.zeros((len(self.signals), len(whole)), np.float32)
         values[:, rows] = self.of(frame)
         values[:, ~whole] = np.nan
@@ -140,12 +136,12 @@ class CountHistory:
         self._newest_quarter = frame.start
 
     def pass_quarter_to(self, start: int) -> None:
-        """The newest quarter-hour is `start`, of which nothing is known."""
+        """Append the quarter-hour `start` (epoch s) as unknown."""
         self._quarter.pass_one()
         self._newest_quarter = start
 
     def readmit(self, signal: str, row: int, since: int) -> None:
-        """Learn from what was excluded since a window after all."""
+        """End the exclusion of a row's values from the window `since` (epoch s) on."""
         for columns, newest, width in (
             (self._minute, self._newest, self._window_s),
             (self._quarter, self._newest_quarter, QUARTER_S),
@@ -154,12 +150,12 @@ class CountHistory:
                 ends = newest + width - np.arange(columns.width - 1, -1, -1) * width
                 columns.readmit(signal, row, ends > since)
 
-    def unknown(self, rows: np.ndarray, where: np.ndarray) -> None:
-        """Of some rows, the quarter-hours `where` [len(rows), quarters] are not known."""
+    def unknown(self, rows: Ints, where: Bools) -> None:
+        """Make the quarter-hours `where` (bool [len(rows), quarters]) of some rows unknown."""
         self._quarter.unknown(rows, where)
 
-    def clear(self, rows: np.ndarray) -> None:
-        """Forget what the rows held."""
+    def clear(self, rows: Ints) -> None:
+        """Make all values of the rows unknown."""
         self._minute.clear(rows)
         self._quarter.clear(rows)
 

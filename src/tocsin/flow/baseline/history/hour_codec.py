@@ -1,4 +1,4 @@
-"""Hours in sixteen bits: one signal of many series, a ring of six weeks each.
+"""Hours in 16 bits: one signal of many series, a ring of six weeks each.
 
 A value is a step of a signed logarithm (0.06 % apart each side), so that tokens, dollars and
 scores of either sign keep three digits; means and variances of logarithms are already small
@@ -11,9 +11,11 @@ from typing import Final
 
 import numpy as np
 
-#: Six weeks and a day: of every hour about now, six earlier weeks are known.
+from tocsin.types import Bools, Floats
+
+#: Six weeks and a day: the current hour has all six earlier weeks.
 HOURS: Final = 1_032
-#: Codes: not known, the value 0, the greatest.
+#: Codes of an unknown value, of 0, and of the greatest value.
 UNKNOWN, ZERO, _MOST = 0xFFFF, 0x7FFF, 0xFFFE
 _LOG_STEPS, _LINEAR_STEPS = 800.0, 1_200.0
 
@@ -30,7 +32,7 @@ class HourBlock:
         self._free: list[int] = []
 
     def enter(self, row: int, view: str) -> None:
-        """Make room for a row, all unknown."""
+        """Add a row of unknown values, if its view is kept."""
         if row >= len(self.of):
             room = max(64, 2 * row) - len(self.of)
             self.of = np.concatenate([self.of, np.full(room, -1, np.int64)])
@@ -44,19 +46,19 @@ class HourBlock:
         self.of[row] = self._free.pop()
 
     def leave(self, row: int) -> None:
-        """Forget a row."""
+        """Make a row unknown and free it."""
         if self.of[row] >= 0:
             self.data[self.of[row]] = UNKNOWN
             self._free.append(int(self.of[row]))
             self.of[row] = -1
 
-    def used(self) -> np.ndarray:
-        """Which of the rows are handed out."""
+    def used(self) -> Bools:
+        """bool: which of the rows are in use."""
         used = np.zeros(len(self.data), bool)
         used[self.of[self.of >= 0]] = True
         return used
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
+    def encode(self, values: Floats) -> np.ndarray:
         """Codes of values; NaN is unknown."""
         steps = (
             values * _LINEAR_STEPS
@@ -67,10 +69,10 @@ class HourBlock:
         codes = np.clip(np.rint(np.where(known, steps, 0.0)) + ZERO, 0, _MOST)
         return np.where(known, codes, UNKNOWN).astype(np.uint16)
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
+    def decode(self, codes: np.ndarray) -> Floats:
         """Values of codes."""
         table = _LINEAR if self.is_linear else _LOG
-        values: np.ndarray = table[codes]
+        values: Floats = table[codes]
         return values
 
 

@@ -1,16 +1,16 @@
-"""Level shifts: when what was kept out of a baseline becomes the new normal, and from when on.
+"""Level shifts: when excluded values become the new normal, and from when on.
 
-What was judged anomalous is in quarantine: kept, and learned from by nobody. Where sixteen
-windows in a row of a series are, a *shift* is open. It is *marked* once all of them lie on one
-side of what was expected, ADWIN or Page-Hinkley finds a change in the residuals (both learnt
-again from the windows the shard holds, so no state of theirs is stored), and the residuals have
-settled: they vary no more than before. A shift is accepted
+Anomalous windows are excluded from the baselines (in *quarantine*). Where 16 windows in a row of
+a series are, a *shift* is open. It is *marked* once all of them lie on one side of the expected
+value, ADWIN or Page-Hinkley finds a change in the residuals (both are run anew over the windows
+of the shard, so none of their state is stored), and the residuals vary no more than before. A
+shift is accepted
 
 - when it is marked, and the alert is acknowledged or a change to the service explains it;
 - after a day, or a week for errors, timeouts and cost.
 
-Then the quarantine is learned from after all, and what the clock expects is moved by the
-factor the level has moved by. A shift whose windows are learned from again for an hour is over.
+Then the exclusion of its windows ends, and the seasonal profile is multiplied by the ratio of
+the new level to the old. A shift without an excluded window for an hour is dropped.
 
 River is used here and nowhere else: its two detectors see one series at a time, few series, and
 keep no state. Baselines and residuals are of all series of a shard at once and are stored; River
@@ -29,6 +29,7 @@ from river.drift import ADWIN, PageHinkley
 
 from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.flow.baseline.history.hour_codec import HOURS
+from tocsin.types import Floats
 
 BLOB: Final = "l:levels"
 VERSION: Final = 1
@@ -37,7 +38,7 @@ _SLOW: Final = frozenset({"err", "to", "cost"})
 _FAST_S, _SLOW_S = DAY_S, 7 * DAY_S
 _OVER_S: Final = 3_600
 _KEEP_S: Final = HOURS * 3_600
-#: Residuals may vary by so much more than before, and by so much whatever they did before.
+#: Largest ratio of the residuals' deviation to that before, and a deviation that always passes.
 _SETTLED, _CALM = 1.5, 0.25
 
 Key = tuple[str, str]  # signal, series
@@ -53,21 +54,21 @@ class LevelShift(msgspec.Struct, frozen=True, array_like=True):
     factor: float = 0.0  # natural logarithm of new level over old; known when it is accepted
 
     def readmits(self, start: int, seconds: int) -> bool:
-        """Whether a window or quarter-hour that was in quarantine is learned from after all."""
+        """Whether the exclusion of a window or quarter-hour in quarantine has ended."""
         return bool(self.accepted) and self.since < start + seconds and start <= self.accepted
 
 
 class LevelShifts:
-    """The shifts of one shard."""
+    """The open and accepted shifts of one shard."""
 
     def __init__(self) -> None:
         self._open: dict[Key, LevelShift] = {}
         self._accepted: dict[Key, tuple[LevelShift, ...]] = {}
 
     def readmits(self, signal: str, series: str, start: int, seconds: int) -> bool:
-        """Whether something in quarantine is learned from after all."""
-        past = self._accepted.get((signal, series), ())
-        return any(shift.readmits(start, seconds) for shift in past)
+        """Whether an accepted shift of a series ends the exclusion of [start, start + seconds)."""
+        shifts = self._accepted.get((signal, series), ())
+        return any(shift.readmits(start, seconds) for shift in shifts)
 
     def accepted(self, signal: str) -> list[tuple[str, int, float]]:
         """The accepted shifts of a signal: series, since when, log factor."""
@@ -79,24 +80,24 @@ class LevelShifts:
         ]
 
     def note(self, key: Key, at: int, run_s: int) -> LevelShift:
-        """A series is in quarantine again, for `run_s` seconds without a pause."""
+        """Open or continue the shift of a series excluded for `run_s` seconds up to `at`."""
         held = self._open.get(key)
         shift = msgspec.structs.replace(held, newest=at) if held else LevelShift(at - run_s, at)
         self._open[key] = shift
         return shift
 
     def mark(self, key: Key, at: int) -> LevelShift:
-        """The shift is a new level, as far as one can see."""
+        """Mark an open shift as a new level."""
         self._open[key] = msgspec.structs.replace(self._open[key], marked=at)
         return self._open[key]
 
     def accept(self, key: Key, at: int, factor: float) -> None:
-        """The shift is the new normal."""
+        """Accept an open shift; `factor` is the log of new level over old."""
         shift = msgspec.structs.replace(self._open.pop(key), accepted=at, factor=factor)
         self._accepted[key] = (*self._accepted.get(key, ()), shift)
 
     def settle(self, at: int) -> None:
-        """Let go of shifts that are over, and of those beyond what the weeks hold."""
+        """Drop open shifts that are over, and accepted ones older than the weeks kept."""
         self._open = {k: s for k, s in self._open.items() if at - s.newest < _OVER_S}
         kept = {
             key: tuple(shift for shift in shifts if at - shift.accepted < _KEEP_S)
@@ -109,21 +110,21 @@ class LevelShifts:
         if not self._open and not self._accepted:
             return None
         opened = [(*key, shift) for key, shift in sorted(self._open.items())]
-        past = [(*key, shift) for key, shifts in sorted(self._accepted.items()) for shift in shifts]
-        return msgspec.msgpack.encode((VERSION, opened, past))
+        done = [(*key, shift) for key, shifts in sorted(self._accepted.items()) for shift in shifts]
+        return msgspec.msgpack.encode((VERSION, opened, done))
 
     def restore(self, blobs: Mapping[str, bytes]) -> None:
         """From the store. Raises ValueError (a blob of another version)."""
         if BLOB not in blobs:
             return
-        version, opened, past = msgspec.msgpack.decode(
+        version, opened, done = msgspec.msgpack.decode(
             blobs[BLOB], type=tuple[int, list[_Row], list[_Row]]
         )
         if version != VERSION:
             raise ValueError(f"levels of version {version}; this release reads {VERSION}")
         for signal, series, shift in opened:
             self._open[signal, series] = shift
-        for signal, series, shift in past:
+        for signal, series, shift in done:
             key = signal, series
             self._accepted[key] = (*self._accepted.get(key, ()), shift)
 
@@ -132,12 +133,12 @@ _Row = tuple[str, str, LevelShift]
 
 
 def is_due(signal: str, shift: LevelShift, at: int) -> bool:
-    """Whether a shift has lasted so long that it is accepted whatever it looks like."""
+    """Whether a shift has lasted so long that it is accepted, marked or not."""
     return at - shift.since >= (_SLOW_S if signal in _SLOW else _FAST_S)
 
 
-def is_new_level(before: np.ndarray, since: np.ndarray) -> bool:
-    """Whether residuals have gone to another level, and stay there.
+def is_new_level(before: Floats, since: Floats) -> bool:
+    """Whether residuals have moved to another level and stay there.
 
     Args:
         before: log(actual / expected) of windows that were learned from, oldest first.

@@ -1,13 +1,12 @@
-"""What the residual bank of one shard has learned: a row for each series of each signal.
+"""The residual bank of one shard: one row for each series of each signal.
 
-A series has rows from the first window it has events in; from then on a silent window is 0 to
-it, and one that nobody evaluated is no value. No value either is what follows on ten windows
-that were excluded from the baselines: a long incident teaches the bank nothing more, and its end
-is no surprise. A series that taught nothing for 20 hours begins anew (a new level was accepted),
-one without an event for 26 is forgotten.
+A series has a row from its first window with events on. From then on a silent window is 0, and a
+window that was not evaluated is no value. After ten windows in a row that were excluded from the
+baselines, further ones are no value either, so that the bank does not fit a long incident. A row
+without a value for 20 h begins anew, one without an event for 26 h is dropped.
 
-The bank learns at the full hour (at one-minute windows), and only then is it saved. What came
-after the newest save is lived through again from the stored windows, which gives the same bits.
+The bank is updated, and then saved, at the full hour (at one-minute windows). `restore` replays
+the stored windows after the newest save, which gives the same bits.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.frames import decode, totals
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS, Excluded
 from tocsin.flow.baseline.residual import ResidualBank
-from tocsin.types import WindowFrame
+from tocsin.types import Ints, WindowFrame
 
 BLOB: Final = "z:residual"
 VERSION: Final = 1
-#: Windows of an incident that are scored, so that something can be said of it.
-_HEARD = 10
-_TAUGHT_NOTHING_S = 20 * 3_600
+#: Windows of an incident that are scored.
+_SCORED_EXCLUDED = 10
+_WITHOUT_VALUE_S = 20 * 3_600
 _UNSEEN_S = 26 * 3_600
 
 Columns = Mapping[str, np.ndarray]  # signal -> of every row of the catalog
 
 
-class _Wire(msgspec.Struct, array_like=True):
+class _StoredResiduals(msgspec.Struct, array_like=True):
     version: int
     window_s: int
     keys: list[tuple[str, str]]
@@ -53,23 +52,23 @@ class ResidualHistory:
         self._clear(0)
 
     def _clear(self, tick: int) -> None:
-        """Know nothing, before window `tick`."""
+        """Drop all rows; `tick` is the number of the next window."""
         self._bank = ResidualBank(self._window_s, 0, tick)
         self._keys: list[tuple[str, str]] = []  # (signal, series) of each row of the bank
         self._seen = np.empty(0, np.int64)  # tick of its newest window with events
         self._out = np.empty(0, np.int64)  # windows in a row, up to the newest, that were excluded
-        self._lesson = tick // self._bank.shape.chunk
-        self._place(None)
+        self._updated = tick // self._bank.shape.chunk
+        self._index(None)
 
     # ---- windows -----------------------------------------------------------------------
 
     def score(
         self, frame: WindowFrame, columns: Columns, catalog: Catalog
     ) -> dict[str, np.ndarray]:
-        """Score a closed window, and learn from it; windows come in order.
+        """Score a closed window, and learn it; windows come in order.
 
-        Gives, by signal, how often each series is that odd: a column of the catalog's rows, NaN
-        for what is no value, and for a series with too few of them.
+        Returns signal -> probability of so improbable a value, float64 by row of the catalog;
+        NaN for no value, and for a series with too few of them.
 
         Args:
             frame: the window.
@@ -85,9 +84,9 @@ class ResidualHistory:
         block = np.full(len(self._keys), np.nan)
         for signal, (mine, rows) in self._rows.items():
             known = rows >= 0
-            block[mine] = 0.0  # the catalog has forgotten it: it is silent
+            block[mine] = 0.0  # a series without a row in the catalog is silent
             block[mine[known]] = columns[signal][rows[known]]
-        block[self._out > _HEARD] = np.nan
+        block[self._out > _SCORED_EXCLUDED] = np.nan
         p = self._bank.score(block[:, None]).p[:, 0]
         p[np.isnan(block) | ~self._bank.is_warm()] = np.nan
         return {
@@ -96,26 +95,26 @@ class ResidualHistory:
         }
 
     def learn(self, excluded: Excluded) -> dict[str, bytes | None]:
-        """Take note of what the window was excluded from; gives what is to be saved, if due."""
+        """Note which rows were excluded in the window just scored; returns the blob, if due."""
         if not self._keys:
             return {}
         for signal, (mine, rows) in self._rows.items():
             still = np.isin(rows, excluded.get(signal, ()))
             self._out[mine] = np.where(still, self._out[mine] + 1, 0)
-        if self._bank.tick // self._bank.shape.chunk == self._lesson:
+        if self._bank.tick // self._bank.shape.chunk == self._updated:
             return {}
         self._tidy()
         return {BLOB: self._encode()}
 
     def restore(self, blobs: Mapping[str, bytes], catalog: Catalog) -> None:
-        """Take up the newest save, and live through the stored windows since."""
+        """Decode the newest save, replay the windows since. Raises ValueError (other version)."""
         starts = sorted(int(key[2:]) for key in blobs if key.startswith("m:"))
         if not self._reads:
             return
         if BLOB in blobs:
             self._decode(blobs[BLOB])
             since = self._bank.tick
-        else:  # nothing was learned yet: the past begins with the newest hour
+        else:  # never saved: begin with the newest hour
             chunk = self._bank.shape.chunk
             since = starts[-1] // self._window_s // chunk * chunk if starts else 0
         for start in starts:
@@ -132,10 +131,10 @@ class ResidualHistory:
     # ---- rows --------------------------------------------------------------------------
 
     def _reach(self, tick: int) -> None:
-        """Pass windows that nobody evaluated."""
+        """Append the windows before `tick` that were not evaluated, as no value."""
         gap = tick - self._bank.tick
         if not self._keys:
-            self._bank.tick, self._lesson = tick, tick // self._bank.shape.chunk
+            self._bank.tick, self._updated = tick, tick // self._bank.shape.chunk
         elif gap * self._window_s > _UNSEEN_S:
             self._clear(tick)
         elif gap > 0:
@@ -145,30 +144,30 @@ class ResidualHistory:
             self._bank.score(np.full((len(self._keys), step), np.nan))
 
     def _enter(self, frame: WindowFrame, catalog: Catalog) -> None:
-        """A row for each series of the window, and when it was seen."""
+        """Add rows for new series of the window, and note when each was seen."""
         if self._changes != catalog.changes:
-            self._place(catalog)
+            self._index(catalog)
         rows = catalog.rows(frame.series)
         new: list[tuple[str, str]] = []
-        met = {}
+        seen = {}
         for signal, views in self._reads.items():
             inside = np.zeros(len(rows), bool)
             for view in views:
                 inside |= catalog.in_view(rows, view)
-            met[signal] = rows[inside]
-            missing = met[signal][self._at[signal][met[signal]] < 0]
+            seen[signal] = rows[inside]
+            missing = seen[signal][self._at[signal][seen[signal]] < 0]
             new += [(signal, catalog.names[row]) for row in missing.tolist()]
         if new:
             self._keys += sorted(new)
             self._bank.add(len(new))
             self._seen = np.append(self._seen, np.zeros(len(new), np.int64))
             self._out = np.append(self._out, np.zeros(len(new), np.int64))
-            self._place(catalog)
-        for signal, found in met.items():
+            self._index(catalog)
+        for signal, found in seen.items():
             self._seen[self._at[signal][found]] = self._bank.tick
 
-    def _place(self, catalog: Catalog | None) -> None:
-        """Where each signal's rows lie, in the bank and in the catalog (-1 = forgotten there)."""
+    def _index(self, catalog: Catalog | None) -> None:
+        """Index each signal's rows, in the bank and in the catalog (-1 = not known there)."""
         self._changes = -1 if catalog is None else catalog.changes
         self._rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._at: dict[str, np.ndarray] = {}  # by catalog row
@@ -181,42 +180,42 @@ class ResidualHistory:
             self._at[signal] = _column(len(catalog), rows, mine, -1).astype(int)
 
     def _tidy(self) -> None:
-        """Begin anew with what taught nothing for long, drop what is gone."""
+        """Reset rows without a value for long, drop those without an event."""
         bank = self._bank
-        self._lesson = bank.tick // bank.shape.chunk
-        bank.forget(np.flatnonzero(bank.untaught() * self._window_s > _TAUGHT_NOTHING_S))
+        self._updated = bank.tick // bank.shape.chunk
+        bank.forget(np.flatnonzero(bank.since_value() * self._window_s > _WITHOUT_VALUE_S))
         kept = np.flatnonzero((bank.tick - self._seen) * self._window_s <= _UNSEEN_S)
         if len(kept) < len(self._keys):
             bank.keep(kept)
             self._keys = [self._keys[i] for i in kept.tolist()]
             self._seen, self._out = self._seen[kept], self._out[kept]
-            self._place(None)
+            self._index(None)
 
     # ---- bytes -------------------------------------------------------------------------
 
     def _encode(self) -> bytes:
         bank = zlib.compress(self._bank.encode(), 1)  # about 4 KB a row
         seen, out = self._seen.tolist(), self._out.tolist()
-        wire = _Wire(VERSION, self._window_s, self._keys, seen, out, bank)
-        return msgspec.msgpack.encode(wire)
+        stored = _StoredResiduals(VERSION, self._window_s, self._keys, seen, out, bank)
+        return msgspec.msgpack.encode(stored)
 
     def _decode(self, raw: bytes) -> None:
         """Raises ValueError on bytes that are not of this version."""
-        wire = msgspec.msgpack.decode(raw, type=_Wire)
-        if wire.version != VERSION:
-            raise ValueError(f"residuals of version {wire.version}; this release reads {VERSION}")
-        if wire.window_s != self._window_s:
+        stored = msgspec.msgpack.decode(raw, type=_StoredResiduals)
+        if stored.version != VERSION:
+            raise ValueError(f"residuals of version {stored.version}; this release reads {VERSION}")
+        if stored.window_s != self._window_s:
             return
-        self._bank, self._keys = ResidualBank.decode(zlib.decompress(wire.bank)), wire.keys
-        self._lesson = self._bank.tick // self._bank.shape.chunk
-        self._seen = np.array(wire.seen, np.int64)
-        self._out = np.array(wire.out, np.int64)
+        self._bank, self._keys = ResidualBank.decode(zlib.decompress(stored.bank)), stored.keys
+        self._updated = self._bank.tick // self._bank.shape.chunk
+        self._seen = np.array(stored.seen, np.int64)
+        self._out = np.array(stored.out, np.int64)
 
 
 def _column(
-    size: int, rows: np.ndarray, values: np.ndarray | Sequence[int], empty: float = np.nan
+    size: int, rows: Ints, values: np.ndarray | Sequence[int], empty: float = np.nan
 ) -> np.ndarray:
-    """Values by catalog row; -1 among the rows is nowhere."""
+    """Values by catalog row; those of row -1 are left out."""
     column = np.full(size, empty)
     column[rows[rows >= 0]] = np.asarray(values)[rows >= 0]
     return column

@@ -1,13 +1,11 @@
-"""What the clock says a window should hold: the hour of the week, else the hour of the day.
+"""The seasonal profile: totals expected by hour of the week, else by hour of the day.
 
-A *slot* is an hour on the wall clock. Its habit is a weighted median of log(1 + total) over
-the same hour of earlier weeks (six at most, a recent week counts more), or, while there are
-fewer than three weeks, over the same hour of earlier days of its kind: working days, or
-weekends and holidays. Hours of past holidays say nothing about other days. Between the
-middles of hours a habit is interpolated, so that a ramp is no staircase.
+The profile of an hour is a weighted median of log(1 + total) over the same hour (wall clock) of
+earlier weeks (six at most, recent weeks weigh more), or, below three weeks of age, over the same
+hour of earlier days of its kind: working days, or weekends and holidays. Holidays are left out
+of the profile of other days. Between the middles of hours the profile is interpolated.
 
-A habit is made of hours a day old and older, so it stands for as long as it is asked for, and
-is worked out once an hour for all series.
+It uses hours that are at least a day old, so it is computed once an hour for all series.
 """
 
 from __future__ import annotations
@@ -19,76 +17,78 @@ import numpy as np
 from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S
 from tocsin.flow.baseline.history.level_shifts import LevelShifts
 from tocsin.flow.baseline.history.weeks import Weeks
-from tocsin.types import Baseline
+from tocsin.types import Baseline, Floats, Ints
 
 _WEEKS, _DAYS = 6, 14
 _WEEKLY_AGE_S, _DAILY_AGE_S = 21 * DAY_S, 3 * DAY_S
-#: What a week counts, against the week after it.
+#: Weight of a week, relative to the week after it.
 _FADE = 0.85
-#: Few weeks look more alike than they are: floor on the variance of a log total.
+#: Least variance of a log total: the sample of a few weeks is too small.
 _VAR_MIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class _Slot:
-    """Per row of `Weeks`, and last of no row: median and variance of log(1 + total), and kind."""
+class _HourProfile:
+    """Of one hour, by row of `Weeks`, and one last entry for no row."""
 
-    level: np.ndarray
-    var: np.ndarray
-    kind: np.ndarray
+    level: Floats  # median of log(1 + total), NaN where unknown
+    var: Floats  # its variance
+    kind: Ints  # a `Baseline` each
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """What each row should hold a second at some times; `kind` is NONE where nothing is known.
+class SeasonalRates:
+    """The expected rate of each row at some times; `kind` is NONE where there is no profile.
 
-    `rate` goes from the middle of an hour to the middle of the next; `step` is the rate of the
-    hour itself. A ramp is the one, a job that starts at the full hour the other: what holds
-    under both is sure.
+    `rate` is interpolated between the middles of hours; `step` is constant within an hour. The
+    first fits a ramp, the second a job that starts at the full hour; callers use both bounds.
     """
 
-    rate: np.ndarray  # float64 [rows, times]
-    step: np.ndarray  # float64 [rows, times]
-    var: np.ndarray  # variance of the log of an hour's total, between weeks
-    kind: np.ndarray  # a `Baseline` each
+    rate: Floats  # float64 [rows, times], per second
+    step: Floats  # float64 [rows, times]
+    var: Floats  # variance of the log of an hour's total, between weeks
+    kind: Ints  # a `Baseline` each
 
 
 class SeasonalProfile:
-    """See the module; one a shard, beside its weeks."""
+    """See the module; one for each shard."""
 
     def __init__(self, weeks: Weeks, levels: LevelShifts) -> None:
         self._weeks, self._levels = weeks, levels
-        self._slots: dict[tuple[str, int], _Slot] = {}
+        self._cache: dict[tuple[str, int], _HourProfile] = {}
         self._typical: dict[str, tuple[int, np.ndarray]] = {}
         self._forgotten = 0
 
-    def curve(self, signal: str, rows: np.ndarray, times: np.ndarray) -> Curve:
-        """The habit of `rows` at `times` (epoch s, ascending, a few hours at most)."""
+    def rates(self, signal: str, rows: Ints, times: Ints) -> SeasonalRates:
+        """The profile of `rows` at `times` (epoch s, ascending, a few hours at most)."""
         middle = (times - HOUR_S / 2) / HOUR_S
         before = np.floor(middle).astype(np.int64)
         newest = int(times[-1]) // HOUR_S
         first = min(int(before[0]), newest)
-        slots = [self._slot(signal, hour) for hour in range(first, max(before[-1] + 2, newest + 1))]
+        profiles = [
+            self._hour_profile(signal, hour)
+            for hour in range(first, max(before[-1] + 2, newest + 1))
+        ]
         own = self._weeks.own_rows(rows)
-        now = slots[newest - first]
-        # A series that entered since the slot was worked out has no habit yet.
+        now = profiles[newest - first]
+        # A series that is newer than the cached profile has none yet.
         own = np.where(own < len(now.kind) - 1, own, -1)
-        level = np.stack([_at(slot.level, own) for slot in slots], axis=1)
+        level = np.stack([_at(profile.level, own) for profile in profiles], axis=1)
         if not np.isfinite(level).any():
             nothing = np.full((len(rows), len(times)), np.nan)
-            return Curve(nothing, nothing, nothing[:, 0], np.zeros(len(rows), int))
+            return SeasonalRates(nothing, nothing, nothing[:, 0], np.zeros(len(rows), int))
         level = np.where(np.isfinite(level), level, level[:, newest - first, None])
         at = before - first
         part = (middle - before)[None, :]
         log = level[:, at] * (1 - part) + level[:, at + 1] * part
-        return Curve(
+        return SeasonalRates(
             np.expm1(log) / HOUR_S,
             np.expm1(level[:, times // HOUR_S - first]) / HOUR_S,
             now.var[own],
             now.kind[own],
         )
 
-    def typical(self, signal: str, rows: np.ndarray, at: int) -> np.ndarray:
+    def typical(self, signal: str, rows: Ints, at: int) -> Floats:
         """Median hour of the last week of each row as a rate a second; NaN if unknown."""
         hour = at // HOUR_S
         held = self._typical.get(signal)
@@ -103,12 +103,12 @@ class SeasonalProfile:
         return _at(held[1], own)
 
     def forget(self) -> None:
-        """A level shift was accepted: what was worked out does not hold any more."""
-        self._slots.clear()
+        """Drop cached profiles: a level shift was accepted."""
+        self._cache.clear()
         self._typical.clear()
 
-    def _totals(self, signal: str, hours: np.ndarray) -> np.ndarray:
-        """Totals of hours by own row, those before an accepted level shift brought to its level."""
+    def _totals(self, signal: str, hours: Ints) -> np.ndarray:
+        """Totals of hours by row of `Weeks`; before a level shift scaled to the new level."""
         totals = self._weeks.own(signal, hours)
         for series, since, factor in self._levels.accepted(signal):
             row = self._weeks.own_row(series)
@@ -116,18 +116,18 @@ class SeasonalProfile:
                 totals[row, hours * HOUR_S < since] *= np.exp(factor)
         return totals
 
-    def _slot(self, signal: str, hour: int) -> _Slot:
+    def _hour_profile(self, signal: str, hour: int) -> _HourProfile:
         if self._forgotten != self._weeks.forgotten:  # rows may have changed hands
-            self._slots.clear()
+            self._cache.clear()
             self._forgotten = self._weeks.forgotten
-        slot = self._slots.get((signal, hour))
-        if slot is None:
-            for key in [key for key in self._slots if key[1] < hour - 24 - 6]:
-                del self._slots[key]
-            slot = self._slots[signal, hour] = self._work_out(signal, hour)
-        return slot
+        profile = self._cache.get((signal, hour))
+        if profile is None:
+            for key in [key for key in self._cache if key[1] < hour - 24 - 6]:
+                del self._cache[key]
+            profile = self._cache[signal, hour] = self._compute(signal, hour)
+        return profile
 
-    def _work_out(self, signal: str, hour: int) -> _Slot:
+    def _compute(self, signal: str, hour: int) -> _HourProfile:
         weeks, calendar, at = self._weeks, self._weeks.calendar, hour * HOUR_S
         same = [calendar.weeks_before(at, week) // HOUR_S for week in range(1, _WEEKS + 1)]
         weekly = self._logs(signal, np.array(same, np.int64), free=calendar.is_holiday(at))
@@ -141,13 +141,13 @@ class SeasonalProfile:
         is_weekly = (age >= _WEEKLY_AGE_S) & (weeks_known >= 2) & (not calendar.is_holiday(at))
         is_daily = ~is_weekly & (age >= _DAILY_AGE_S) & (days_known >= 2)
         kinds = [Baseline.HOUR_OF_WEEK, Baseline.HOUR_OF_DAY]
-        return _Slot(
+        return _HourProfile(
             np.append(np.select([is_weekly, is_daily], [by_week, by_day], np.nan), np.nan),
             np.append(np.select([is_weekly, is_daily], [week_var, day_var], np.nan), np.nan),
             np.append(np.select([is_weekly, is_daily], kinds, Baseline.NONE), Baseline.NONE),
         )
 
-    def _logs(self, signal: str, hours: np.ndarray, *, free: bool) -> np.ndarray:
+    def _logs(self, signal: str, hours: Ints, *, free: bool) -> np.ndarray:
         """log(1 + total) of some hours, newest first; a holiday counts among free days only."""
         totals = self._totals(signal, hours)
         if not free:
@@ -157,13 +157,13 @@ class SeasonalProfile:
         return logs
 
 
-def _at(values: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """values[own]; the last, NaN, of a series that entered since they were worked out."""
+def _at(values: Floats, own: Ints) -> np.ndarray:
+    """values[own]; the last entry, NaN, for a series that is newer than they are."""
     found: np.ndarray = values[np.where(own < len(values) - 1, own, -1)]
     return found
 
 
-def _median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _median(values: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted median and variance of each row (the first column counts most), and how many."""
     if not values.shape[1]:
         nothing = np.full(len(values), np.nan)

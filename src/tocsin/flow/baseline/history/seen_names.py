@@ -1,6 +1,6 @@
 """Which names each service has used of late, and since when: models, error classes, stand-ins.
 
-A name is a series key. It is forgotten once it was not met for as long as its view keeps.
+A name is a series key. It is forgotten once it was not met for KEEP_S of its view.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tocsin.types import split_series
 BLOB = "k:names"
 VERSION = 1
 _DAY = 86_400
-#: The views whose names are known, and for how long a name outlives its last sight, s.
+#: The views whose names are kept -> seconds a name is kept after it was last met.
 KEEP_S: Mapping[str, int] = {
     "calls_by_model": 30 * _DAY,
     "calls_by_substitution": 30 * _DAY,
@@ -33,12 +33,12 @@ class SeenNames:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def is_new(self, series: str, at: int, is_warm: Callable[[str], bool]) -> bool:
-        """Whether a name met in window `at` is one its service had not used before."""
+        """Whether a name met in window `at` was first met within a day, by a warm service."""
         first = self._seen.get(series)
         return is_warm(series) if first is None else first[0] > 0 and at - first[0] < _NEW_S
 
     def learn(self, series: Iterable[str], at: int, is_warm: Callable[[str], bool]) -> bytes | None:
-        """Note the series met in window `at`; the blob if anything changed."""
+        """Note the series met in window `at` (epoch s); the blob if anything changed."""
         changed = False
         day = at // _DAY
         for name in series:

@@ -1,12 +1,12 @@
-"""The past of one kind of sketch (durations, first token, tokens a call) of one shard.
+"""History of one kind of sketch (durations, first token, tokens a call) of one shard.
 
 Windows of the last three hours one by one, quarter-hours of the last day one by one, and
 `baseline`: the sum of the quarter-hours from a day ago up to two hours ago, kept by adding
-the one that enters and taking away the one that leaves.
+the one that enters and subtracting the one that leaves.
 
-A breach is seen some time after it began, so it spoils more than the quarter-hour it is seen
-in: all that its look back took in is kept out. No look reaches further back than the two
-hours that the baseline lags, so what is spoilt has not yet entered it.
+A breach is found some time after it began, so it contaminates all windows that the judgement
+looked back over, and they are excluded. A judgement looks back at most the two hours that the
+baseline lags, so contaminated quarter-hours have not entered it yet.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from tocsin.flow.baseline.catalog import Catalog
-from tocsin.flow.baseline.history.window_ring import Slide
+from tocsin.flow.baseline.history.window_ring import WindowRing
 from tocsin.flow.baseline.stats import sketch
-from tocsin.types import WindowFrame
+from tocsin.types import Floats, Ints, WindowFrame
 
 QUARTER_S = 900
-LAG_QUARTERS = 8  # the baseline ends two hours before now: no regression learns itself
-LONGEST_S = LAG_QUARTERS * QUARTER_S  # the furthest any look reaches back
+LAG_QUARTERS = 8  # the baseline ends two hours before now, so excludes what is under judgement
+LONGEST_S = LAG_QUARTERS * QUARTER_S  # the longest look-back
 #: A signal that is a distribution -> the prefix of its fields in a window.
 SKETCH_PREFIX: Mapping[str, str] = {"duration": "d:", "ttft": "t:", "request_tokens": "k:"}
-#: Kept as windows of sketches are, but its buckets are no values: cells that traces of errors
-#: fall in. Nobody asks for them after some minutes, so they have no quarter-hours and no baseline.
+#: Windows of the hash cells of traces with errors, kept like sketches. They are read for some
+#: minutes only, so they have no quarter-hours and no baseline.
 TRACES, TRACES_PREFIX = "traces", "u:"
 _PREFIX: Mapping[str, str] = {**SKETCH_PREFIX, TRACES: TRACES_PREFIX}
 
@@ -35,7 +35,7 @@ class SketchHistory:
     """See the module.
 
     `signal` is a key of SKETCH_PREFIX or TRACES; `quarters` is how many are kept; `views` are those
-    whose series some rule reads, None = all: no other series has a past.
+    whose series are kept, None = all.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class SketchHistory:
         self.signal, self._views, self._catalog = signal, views, catalog
         self._prefix, self._window_s, self._keep = _PREFIX[signal], window_s, quarters
         self._windows: dict[int, sketch.Sketches] = {}
-        self._stacks: list[sketch.Stack] = []  # of all windows that a look may take in
-        self._stacked = (sketch.EMPTY, (0, 0))  # the newest of them; its start, rows there were
-        self._counts = Slide(LONGEST_S // window_s, 0.0)
+        self._stacks: list[sketch.Stack] = []  # of all windows within LONGEST_S
+        self._stacked = (sketch.EMPTY, (0, 0))  # the newest of them; its start, catalog rows
+        self._counts = WindowRing(LONGEST_S // window_s, 0.0)
         self._quarters: dict[int, sketch.Sketches] = {}
-        #: Quarter-hour -> how many before it are spoilt, too -> rows.
-        self._spoilt: dict[int, dict[int, np.ndarray]] = {}
+        #: Quarter-hour -> how many before it are contaminated as well -> rows.
+        self._contaminated: dict[int, dict[int, np.ndarray]] = {}
         self._newest: int | None = None  # start of the newest window
         self._newest_quarter: int | None = None
         self._latest: tuple[WindowFrame | None, sketch.Sketches] = (None, sketch.EMPTY)
@@ -63,7 +63,7 @@ class SketchHistory:
 
     # ---- reading -----------------------------------------------------------------------
 
-    def of(self, frame: WindowFrame, rows: np.ndarray) -> sketch.Sketches:
+    def of(self, frame: WindowFrame, rows: Ints) -> sketch.Sketches:
         """The frame's sketches of this kind; `rows[i]` is the row of its i-th series."""
         if frame is not self._latest[0]:  # one window is asked for when graded, and when learned
             if self._views is not None:
@@ -74,29 +74,29 @@ class SketchHistory:
             self._latest = (frame, sketch.of_frame(frame, rows, self._prefix))
         return self._latest[1]
 
-    def look(self, now: sketch.Sketches, at: int, windows: int) -> list[sketch.Stack]:
-        """The sketches `now` of the window `at`, and those of the last `windows` before it.
+    def stacks(self, now: sketch.Sketches, at: int, windows: int) -> list[sketch.Stack]:
+        """The sketches `now` of the window `at` (epoch s), and those of `windows` windows before.
 
         They reach back LONGEST_S at most; windows without a sketch are left out.
         """
         state = at, len(self._catalog)
-        if self._stacked[0] is not now or self._stacked[1] != state:  # all rules look alike
+        if self._stacked[0] is not now or self._stacked[1] != state:  # the same for all rules
             held = {s: part for s, part in self._windows.items() if at - LONGEST_S < s < at}
             self._stacks = sketch.stacked({**held, at: now}, len(self._catalog))
             self._stacked = now, state
         since = at - windows * self._window_s
         return [stack.since(since) for stack in self._stacks if stack.windows[-1] >= since]
 
-    def recent_counts(self, rows: np.ndarray, windows: Sequence[int]) -> list[np.ndarray]:
-        """Observations of each row in the last so many windows, LONGEST_S at most."""
+    def recent_counts(self, rows: Ints, windows: Sequence[int]) -> list[np.ndarray]:
+        """For each number of `windows`: int64 [len(rows)], observations; LONGEST_S at most."""
         self._counts.grow(len(self._catalog))
         longest = max(windows)
         held = self._counts.last(longest)[rows].astype(np.int64)
         return [held[:, longest - width :].sum(axis=1) for width in windows]
 
-    def usual(self, q: float) -> np.ndarray:
+    def usual(self, q: float) -> Floats:
         """Value of the q-quantile of the baseline of every row of the catalog; NaN if unknown."""
-        found = self._usual.get(q, np.empty(0))  # it stands for a quarter of an hour
+        found = self._usual.get(q, np.empty(0))  # cached until the next quarter-hour
         new = np.arange(len(found), len(self._catalog))
         if len(new):
             found = np.concatenate([found, sketch.quantile(self.baseline, new, q)[0]])
@@ -120,17 +120,17 @@ class SketchHistory:
         ]
 
     def hour(self, start: int) -> sketch.Sketches:
-        """The hour from `start`, epoch s, without what is known to be spoilt in it."""
+        """The hour from `start`, epoch s, without the rows excluded so far."""
         parts = []
         for quarter in range(start, start + 4 * QUARTER_S, QUARTER_S):
-            part, bad = self._quarters.get(quarter, sketch.EMPTY), self._spoilt_rows(quarter)
+            part, bad = self._quarters.get(quarter, sketch.EMPTY), self._contaminated_rows(quarter)
             parts.append(part.without(bad) if len(bad) else part)
         return sketch.add(parts)
 
     # ---- learning ----------------------------------------------------------------------
 
-    def push_window(self, frame: WindowFrame, rows: np.ndarray) -> None:
-        """A closed window; windows come in order."""
+    def push_window(self, frame: WindowFrame, rows: Ints) -> None:
+        """Append a closed window; windows come in order."""
         found = self.of(frame, rows)
         self._windows[frame.start] = found
         counts = np.bincount(found.key // sketch.WIDTH, found.count, minlength=len(self._catalog))
@@ -138,54 +138,54 @@ class SketchHistory:
         self._newest = frame.start
 
     def pass_to(self, start: int) -> None:
-        """The newest window is `start`, of which nothing is known."""
+        """Append the window `start` (epoch s) as unknown."""
         self._counts.push(np.empty(0, np.float32))
         self._newest = start
 
     def drop_windows(self, starts: Iterable[int]) -> None:
-        """Let go of windows that are too old."""
+        """Drop the windows with these starts (epoch s)."""
         for start in starts:
             self._windows.pop(start, None)
 
     def push_quarter(
-        self, frame: WindowFrame, rows: np.ndarray, excluded: Mapping[str, Sequence[str]]
+        self, frame: WindowFrame, rows: Ints, excluded: Mapping[str, Sequence[str]]
     ) -> None:
-        """A closed quarter-hour, before `age_out` is told of it.
+        """Append a closed quarter-hour; `age_out` comes after it.
 
-        `excluded` holds the series not to learn from under the keys that `spoils` gives.
+        `excluded` holds the series not to learn from under the keys of `contaminated`.
         """
         self._quarters[frame.start] = self.of(frame, rows)
-        self._spoilt[frame.start] = {
+        self._contaminated[frame.start] = {
             back: self._catalog.known(series)
             for back in range(LAG_QUARTERS + 1)
             if (series := excluded.get(_key(self.signal, back)))
         }
 
     def age_out(self, start: int) -> None:
-        """The quarter-hour `start` is the newest: move the baseline on."""
+        """Make `start` the newest quarter-hour: move the baseline on."""
         self._newest_quarter = start
         entering = start - LAG_QUARTERS * QUARTER_S
         enters = self._quarters.get(entering, sketch.EMPTY)
-        spoilt = self._spoilt_rows(entering)
-        self._spoilt.pop(entering, None)
-        if len(spoilt):
-            enters = self._quarters[entering] = enters.without(spoilt)
+        bad = self._contaminated_rows(entering)
+        self._contaminated.pop(entering, None)
+        if len(bad):
+            enters = self._quarters[entering] = enters.without(bad)
         leaves = self._quarters.pop(start - self._keep * QUARTER_S, sketch.EMPTY)
         self.baseline = sketch.subtract(sketch.add([self.baseline, enters]), leaves)
         self._usual.clear()
 
-    def _spoilt_rows(self, quarter: int) -> np.ndarray:
+    def _contaminated_rows(self, quarter: int) -> Ints:
         found = [
             rows
             for later in range(LAG_QUARTERS + 1)
-            for back, rows in self._spoilt.get(quarter + later * QUARTER_S, {}).items()
+            for back, rows in self._contaminated.get(quarter + later * QUARTER_S, {}).items()
             if back >= later
         ]
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
-def spoils(
-    signal: str, rows: np.ndarray, reach_s: np.ndarray, window: int, window_s: int
+def contaminated(
+    signal: str, rows: Ints, reach_s: Ints, window: int, window_s: int
 ) -> dict[str, np.ndarray]:
     """The rows that breached in `window`, by the key they are excluded under.
 

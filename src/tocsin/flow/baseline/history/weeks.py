@@ -1,15 +1,14 @@
-"""The last six weeks (and a day) of one shard by the hour: what a weekly habit is known from.
+"""The last six weeks (and a day) of one shard by the hour: the input of the seasonal profile.
 
 An hour of a series and a signal is one value: the total of a count signal, or a statistic of
-a distribution (`duration.p95`, `ttft.logmean`; STATISTICS), in the unit its sketch has. It is
-NaN where nothing is known: before the series was first seen, where fewer than two of the
-hour's quarters were evaluated whole and may be learned from (`excluded`), and, of statistics,
-where nothing was observed. From three or two known quarters a total is extrapolated.
+a distribution (`duration.p95`, `ttft.logmean`; `hour_values.py`), in the unit of its sketch. It
+is NaN where it is unknown: before the series was first seen, where fewer than two of the hour's
+quarters were evaluated whole and not excluded, and, of statistics, where nothing was observed.
 
 Values are kept in 16 bits, as steps of a signed logarithm (0.06 %) or, the means and
-variances of logarithms, of 1/1200; what is read is what was stored, so a restart changes
-nothing. Series are known by name and outlive their row in the catalog: one that pauses over
-the weekend finds its past again on Monday. What was silent for six weeks is forgotten.
+variances of logarithms, of 1/1200; reads decode what is stored, so a restart changes nothing.
+Series are keyed by name, not by their row in the catalog: one that pauses over the weekend has
+its history again on Monday. A series that was silent for six weeks is forgotten.
 
 The store holds a blob a day of UTC, `d:<day start>`, written anew as each hour closes.
 """
@@ -26,19 +25,14 @@ import numpy as np
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.calendars import DAY_S, HOUR_S, Calendar
 from tocsin.flow.baseline.history.hour_codec import HOURS, UNKNOWN, ZERO, HourBlock
-from tocsin.flow.baseline.stats import sketch
-from tocsin.types import split_series
+from tocsin.flow.baseline.history.hour_values import SignalViews
+from tocsin.types import Floats, Ints, split_series
 
 VERSION: Final = 1
-#: What is kept of an hour's distribution: quantiles, and moments of the natural logarithm.
-STATISTICS: Final = ("p50", "p95", "p99", "logmean", "logvar")
 PREFIX: Final = "d:"
 
-#: An hour of a signal to the views it is kept of; None = of every view.
-Kept = Mapping[str, frozenset[str] | None]
 
-
-class _Wire(msgspec.Struct, array_like=True):
+class _StoredDay(msgspec.Struct, array_like=True):
     version: int
     last: int  # the newest hour that was closed, in hours since the epoch
     series: list[str]
@@ -46,9 +40,9 @@ class _Wire(msgspec.Struct, array_like=True):
 
 
 class Weeks:
-    """See the module. Rows that are asked for are those of the shard's catalog."""
+    """See the module. `rows` are those of the shard's catalog, *own* rows those kept here."""
 
-    def __init__(self, catalog: Catalog, calendar: Calendar, kept: Kept) -> None:
+    def __init__(self, catalog: Catalog, calendar: Calendar, kept: SignalViews) -> None:
         self.calendar = calendar
         self._catalog = catalog
         self._blocks = {name: HourBlock(name, views) for name, views in kept.items()}
@@ -60,7 +54,7 @@ class Weeks:
         self._map = np.empty(0, np.int64)  # catalog row -> row here
         self._map_of: tuple[int, int] = (-1, 0)  # state of the catalog and of `_row`
         self._changes = 0
-        self.forgotten = 0  # how many series were; a row may belong to another one since
+        self.forgotten = 0  # count of forgotten series; a change means rows were reused
 
     # ---- reading -----------------------------------------------------------------------
 
@@ -69,7 +63,7 @@ class Weeks:
         """The signals that are kept."""
         return tuple(self._blocks)
 
-    def hours(self, name: str, rows: np.ndarray, until: int, count: int) -> np.ndarray:
+    def hours(self, name: str, rows: Ints, until: int, count: int) -> Floats:
         """float64 [len(rows), count]: the hours that ended at or before `until`, newest last.
 
         Raises KeyError where no rule reads the signal `name`.
@@ -77,32 +71,28 @@ class Weeks:
         end = until // HOUR_S
         return self._read(name, rows, np.arange(end - count, end))
 
-    def same_hour(
-        self, name: str, rows: np.ndarray, at: int, weeks: int = 6, near: int = 0
-    ) -> np.ndarray:
-        """float64 [len(rows), weeks * (2 near + 1)]: the hour of `at` in earlier weeks.
+    def same_hour(self, name: str, rows: Ints, at: int, weeks: int = 6, around: int = 0) -> Floats:
+        """float64 [len(rows), weeks * (2 around + 1)]: the hour of `at` in earlier weeks.
 
         The hour of the week is that of the wall clock of the calendar's zone. Weeks come
-        oldest first, within each the hours from `near` before to `near` after it.
+        oldest first, within each the hours from `around` before to `around` after it.
         """
-        around = np.arange(-near, near + 1)
+        offsets = np.arange(-around, around + 1)
         hours = [self.calendar.weeks_before(at, week) // HOUR_S for week in range(weeks, 0, -1)]
-        return self._read(name, rows, (np.array(hours, np.int64)[:, None] + around).ravel())
+        return self._read(name, rows, (np.array(hours, np.int64)[:, None] + offsets).ravel())
 
-    def same_time(
-        self, name: str, rows: np.ndarray, at: int, days: int = 7, near: int = 1
-    ) -> np.ndarray:
-        """float64 [len(rows), days, 2 near + 1]: the hours about the time of `at` on earlier days.
+    def same_time(self, name: str, rows: Ints, at: int, days: int = 7, around: int = 1) -> Floats:
+        """float64 [len(rows), days, 2 around + 1]: the hour of `at` on earlier days.
 
         The time is that of the wall clock. The oldest day comes first, within each the hours
-        from `near` before to `near` after it.
+        from `around` before to `around` after it.
         """
-        around = np.arange(-near, near + 1)
+        offsets = np.arange(-around, around + 1)
         hours = [self.calendar.days_before(at, day) // HOUR_S for day in range(days, 0, -1)]
-        values = self._read(name, rows, (np.array(hours, np.int64)[:, None] + around).ravel())
-        return values.reshape(len(rows), days, len(around))
+        values = self._read(name, rows, (np.array(hours, np.int64)[:, None] + offsets).ravel())
+        return values.reshape(len(rows), days, len(offsets))
 
-    def days(self, name: str, rows: np.ndarray, until: int, days: int) -> np.ndarray:
+    def days(self, name: str, rows: Ints, until: int, days: int) -> Floats:
         """float64 [len(rows), days]: totals of 24 hours each, back from `until`, newest last.
 
         A day of which 18 hours or more are known is extrapolated, any other is NaN.
@@ -112,16 +102,16 @@ class Weeks:
         total = np.nansum(hours, axis=2) * 24 / np.maximum(known, 1)
         return np.where(known >= 18, total, np.nan)
 
-    def age(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def age(self, rows: Ints, at: int) -> Ints:
         """Seconds from the first known hour of each row to `at`, five weeks at most; 0 if none."""
         mine = self._mine(rows)
         first = np.full(len(rows), at // HOUR_S)
         first[mine >= 0] = self._first[mine[mine >= 0]]
-        # First hours fall out of the six weeks; five are as old as anything asks for.
-        age: np.ndarray = np.minimum(np.maximum(at - first * HOUR_S, 0), 35 * DAY_S)
+        # First hours fall out of the six weeks kept; nothing asks for more than five.
+        age: Ints = np.minimum(np.maximum(at - first * HOUR_S, 0), 35 * DAY_S)
         return age
 
-    def _read(self, name: str, rows: np.ndarray, hours: np.ndarray) -> np.ndarray:
+    def _read(self, name: str, rows: Ints, hours: Ints) -> Floats:
         block = self._blocks[name]
         out = np.full((len(rows), len(hours)), np.nan)
         if self.last is None or not self._row:
@@ -134,15 +124,15 @@ class Weeks:
         out[here[:, None], there] = block.decode(codes)
         return out
 
-    def own_rows(self, rows: np.ndarray) -> np.ndarray:
-        """The row here of rows of the catalog; -1 = not known."""
+    def own_rows(self, rows: Ints) -> Ints:
+        """The own row of each row of the catalog; -1 = not known."""
         return self._mine(rows)
 
     def own_row(self, series: str) -> int:
-        """The row here of a series; -1 = not known."""
+        """The own row of a series; -1 = not known."""
         return self._row.get(series, -1)
 
-    def own(self, name: str, hours: np.ndarray) -> np.ndarray:
+    def own(self, name: str, hours: Ints) -> Floats:
         """float64 [own rows, len(hours)]: some hours (since the epoch) of every series."""
         block = self._blocks[name]
         size = len(self._row) + len(self._free)
@@ -154,17 +144,17 @@ class Weeks:
             out[here[:, None], there] = block.decode(codes)
         return out
 
-    def own_first(self) -> np.ndarray:
+    def own_first(self) -> Ints:
         """The first known hour of every series, by own row."""
         return self._first[: len(self._row) + len(self._free)]
 
-    def _mine(self, rows: np.ndarray) -> np.ndarray:
+    def _mine(self, rows: Ints) -> Ints:
         state = (self._catalog.changes, self._changes)
         if state != self._map_of:
             find = self._row.get
             self._map = np.array([find(name, -1) for name in self._catalog.names], np.int64)
             self._map_of = state
-        mine: np.ndarray = self._map[rows]
+        mine: Ints = self._map[rows]
         return mine
 
     # ---- learning ----------------------------------------------------------------------
@@ -172,11 +162,11 @@ class Weeks:
     def push(
         self, hour: int, values: Mapping[str, np.ndarray], *, known: bool
     ) -> dict[str, bytes | None]:
-        """Close an hour; gives the blobs that make it last.
+        """Append an hour; returns the blobs to save.
 
         Args:
-            hour: in hours since the epoch; those that were left out become unknown, and one
-                that is known already is passed over.
+            hour: in hours since the epoch; hours that were left out become unknown, and one
+                that is not after the last is ignored.
             values: signal -> float64, by row of the catalog; NaN = unknown.
             known: whether the hour was evaluated: a series without a row was silent in it.
         """
@@ -200,14 +190,14 @@ class Weeks:
 
     def _set(self, hour: int, values: Mapping[str, np.ndarray]) -> None:
         events = values["n"]
-        living = np.flatnonzero(np.nan_to_num(events) > 0)
+        seen = np.flatnonzero(np.nan_to_num(events) > 0)
         views = self._blocks["n"].views
-        for name in (self._catalog.names[row] for row in living):
+        for name in (self._catalog.names[row] for row in seen):
             if views is None or split_series(name)[0] in views:
                 self._enter(name, hour)
         mine = self._mine(np.arange(len(events)))
-        alive = mine[living]
-        self._seen[alive[alive >= 0]] = hour
+        own = mine[seen]
+        self._seen[own[own >= 0]] = hour
         for name, block in self._blocks.items():
             row = np.where(mine >= 0, block.of[mine], -1) if len(block.of) else mine
             here = np.flatnonzero(row >= 0)
@@ -254,18 +244,18 @@ class Weeks:
             codes = block.data[row[here, None], hours % HOURS]
             codes[:, hours > self.last] = UNKNOWN
             signals[name] = (here.astype("<u4").tobytes(), codes.astype("<u2").tobytes())
-        wire = _Wire(VERSION, self.last, names, signals)
-        return zlib.compress(msgspec.msgpack.encode(wire), 1)
+        stored = _StoredDay(VERSION, self.last, names, signals)
+        return zlib.compress(msgspec.msgpack.encode(stored), 1)
 
     def restore(self, blobs: Mapping[str, bytes]) -> None:
-        """Take up the stored days. Only when empty. Raises ValueError (a blob not of ours)."""
+        """Read the stored days; only when empty. Raises ValueError on a blob of another version."""
         days = {int(key[2:]) // HOUR_S: raw for key, raw in blobs.items() if key.startswith(PREFIX)}
-        wires = {day: _decode(raw) for day, raw in sorted(days.items())}
-        if not wires:
+        parts = {day: _decode(raw) for day, raw in sorted(days.items())}
+        if not parts:
             return
-        self.last = max(wire.last for wire in wires.values())
-        for day, wire in wires.items():
-            self._restore_day(day, wire)
+        self.last = max(stored.last for stored in parts.values())
+        for day, stored in parts.items():
+            self._restore_day(day, stored)
         order = np.arange(self.last - HOURS + 1, self.last + 1)
         totals = self._blocks["n"]
         for row in self._row.values():
@@ -275,12 +265,12 @@ class Weeks:
             self._seen[row] = order[events[-1]] if len(events) else order[0] - 1
         self._forget(self.last)
 
-    def _restore_day(self, day: int, wire: _Wire) -> None:
+    def _restore_day(self, day: int, stored: _StoredDay) -> None:
         assert self.last is not None
-        rows = np.array([self._enter(name, day) for name in wire.series], np.int64)
+        rows = np.array([self._enter(name, day) for name in stored.series], np.int64)
         hours = np.arange(day, day + 24)
         held = (hours <= self.last) & (hours > self.last - HOURS)
-        for name, (index, raw) in wire.signals.items():
+        for name, (index, raw) in stored.signals.items():
             block = self._blocks.get(name)
             if block is None or not len(rows):
                 continue  # no rule reads it any more
@@ -290,44 +280,13 @@ class Weeks:
             block.data[mine[kept, None], hours[held] % HOURS] = codes[np.ix_(kept, held)]
 
 
-def _decode(raw: bytes) -> _Wire:
+def _decode(raw: bytes) -> _StoredDay:
     try:
-        wire = msgspec.msgpack.decode(zlib.decompress(raw), type=_Wire)
+        stored = msgspec.msgpack.decode(zlib.decompress(raw), type=_StoredDay)
     except (zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"not a day of hours: {error}") from None
-    if wire.version != VERSION:
-        raise ValueError(f"a day of hours of version {wire.version}; this release reads {VERSION}")
-    return wire
-
-
-def kept_of(
-    totals: Kept, distributions: Kept, statistics: Kept | None = None
-) -> dict[str, frozenset[str] | None]:
-    """What to keep: the totals, and the statistics of the distributions that some rule reads.
-
-    `statistics` names those (`duration.p95`) and their views; None = all of them.
-    """
-    kept = dict(totals)
-    for name, views in distributions.items():
-        for key in (f"{name}.{statistic}" for statistic in STATISTICS):
-            if statistics is None:
-                kept[key] = views
-            elif key in statistics:
-                kept[key] = statistics[key]
-    return kept
-
-
-def statistics(name: str, hour: sketch.Sketches, rows: int) -> dict[str, np.ndarray]:
-    """The statistics of an hour's distribution `name`, of rows 0 .. rows - 1 of the catalog."""
-    every = np.arange(rows)
-    quantiles = [sketch.quantile(hour, every, q)[0] for q in (0.5, 0.95, 0.99)]
-    moments = sketch.moments(hour, every)
-    values = (*quantiles, moments.mean, moments.var)
-    return {f"{name}.{s}": column for s, column in zip(STATISTICS, values, strict=True)}
-
-
-def sum_of_quarters(quarters: np.ndarray) -> np.ndarray:
-    """Total of an hour from its four quarters [rows, 4]: two known are the least, else NaN."""
-    known = np.isfinite(quarters).sum(axis=1)
-    total = np.nansum(quarters, axis=1) * 4 / np.maximum(known, 1)
-    return np.where(known >= 2, total, np.nan)
+    if stored.version != VERSION:
+        raise ValueError(
+            f"a day of hours of version {stored.version}; this release reads {VERSION}"
+        )
+    return stored

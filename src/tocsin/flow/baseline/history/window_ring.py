@@ -1,4 +1,4 @@
-"""Dense matrices that slide: one row a series, one column a window, newest last."""
+"""Dense sliding matrices: one row a series, one column a window, newest last."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from tocsin.types import Ints
 
-class Slide:
+
+class WindowRing:
     """[planes,] rows, width; `push` adds a column on the right and drops the leftmost.
 
     Twice the width is allocated and the last half is copied to the front when the end is
-    reached, so a column costs O(rows) and a view of the last columns costs nothing. Several
-    planes (one a signal) move as one.
+    reached, so `push` costs O(rows) and `last` is a view. Planes (one a signal) move together.
     """
 
     def __init__(
@@ -21,7 +22,7 @@ class Slide:
         self.width, self._fill = width, fill
         self._data = np.full((*planes, 0, 2 * width), fill, dtype)
         self._end = width
-        self._used = 0  # rows that ever held anything; beyond them all is fill value
+        self._used = 0  # rows ever written; those beyond hold the fill value
 
     def grow(self, rows: int) -> None:
         """Make room for `rows` rows."""
@@ -33,7 +34,7 @@ class Slide:
             self._data = grown
 
     def push(self, column: np.ndarray) -> None:
-        """Add a column [planes,] rows; the rows it does not reach get the fill value."""
+        """Add a column [planes,] rows; rows beyond it get the fill value."""
         if self._end == self._data.shape[-1]:
             self._data[..., : self.width] = self._data[..., self.width :]
             self._end = self.width
@@ -44,8 +45,8 @@ class Slide:
         self._used = max(self._used, rows)
         self._end += 1
 
-    def clear(self, rows: np.ndarray) -> None:
-        """Forget what the rows held."""
+    def clear(self, rows: Ints) -> None:
+        """Set the rows to the fill value."""
         self._data[..., rows, :] = self._fill
 
     def last(self, columns: int | None = None, skip: int = 0) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""The generic residual scorer: how surprising is a value, given what the series did before?
+"""The generic residual scorer: how improbable is a value, given the series' own history?
 
-Any numeric series, one value an interval: five views of what is unexpected (`views.py`), each
-made a probability by the tail of its own past (`tail.py`), averaged, measured against how often
-this series cries already, and given once an episode (`episodes.py`). Strictly causal, and the
-same to the last bit however the past was cut into blocks: what is learnt changes at fixed ticks
-only, and in between everything is a linear filter or a function of a fixed window.
+Any numeric series, one value an interval. Five residuals (`residual_views.py`) are each turned
+into a probability by the tail of their own distribution (`tail_fit.py`) and averaged; the result
+is lowered for series that often have such peaks and reported once an episode (`episodes.py`).
+A score depends on that and earlier values only, not on how they were cut into blocks: fitted
+parameters change at fixed ticks (`update.py`), all else is a filter or a fixed window.
 """
 
 from tocsin.flow.baseline.residual.scorer import ResidualBank, Scores

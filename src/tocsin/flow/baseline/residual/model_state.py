@@ -34,7 +34,7 @@ def fields(shape: Shape) -> Mapping[str, tuple[type[np.generic], tuple[int, ...]
         "ring": (np.float64, (RING,)),  # last values, gaps filled by what is held
         **dict.fromkeys(FILTERS, (np.float64, scalar)),  # newest output
         **{f"z_{name}": (np.float64, (1,)) for name in FILTERS},  # what the filter carries
-        # Since the last lesson; NaN = no value.
+        # Since the last update; NaN = no value.
         "p_med": (np.float32, (chunk,)),
         "p_e1": (np.float32, (chunk,)),
         "p_d1": (np.float32, (chunk,)),
@@ -43,7 +43,7 @@ def fields(shape: Shape) -> Mapping[str, tuple[type[np.generic], tuple[int, ...]
         "p_z": (np.float32, (chunk,)),
         "p_odd": (np.uint8, (chunk,)),  # surprise, in steps of season.ODD_STEP
         "p_bin": (np.uint8, (views, chunk)),  # cell of the tails' counts
-        # Learnt: changes at the end of a chunk only.
+        # Fitted: changes at the end of a chunk only.
         "weight": (np.float64, scalar),  # values behind the scales below
         "centre": (np.float64, scalar),
         "spread": (np.float64, scalar),  # mean |value - centre|
@@ -62,13 +62,13 @@ def fields(shape: Shape) -> Mapping[str, tuple[type[np.generic], tuple[int, ...]
         "last": (np.int64, scalar),  # tick of the newest row of the episode
         "record": (np.float64, scalar),  # its highest surprise
         "alerted": (np.int64, scalar),  # tick of the newest alert
-        "peaks": (np.float32, (LEVELS,)),  # past episodes by height
+        "peaks": (np.float32, (LEVELS,)),  # earlier episodes by height
         "peak": (np.int64, scalar),  # where the newest is counted
     }
 
 
 def fresh(shape: Shape, rows: int) -> State:
-    """State of `rows` series of which nothing is known."""
+    """State of `rows` series without a value."""
     state: State = {
         name: np.zeros((rows, *size), kind) for name, (kind, size) in fields(shape).items()
     }

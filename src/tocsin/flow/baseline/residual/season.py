@@ -1,9 +1,9 @@
-"""The day in a series: its usual values, its usual noise, its usual jolts, by time of day.
+"""The daily profile of a series: usual values, noise and jumps by time of day.
 
-A day has up to 288 slots. What a slot holds moves once a day, by what the day brought, clipped;
-so one bad day does not become the expectation. How much of the profile to believe is measured
-(`beta`: a regression of what happened on what the profile said would happen); a series without
-a day in it gets no seasonal correction.
+A day has up to 288 slots. A slot is updated once a day, by a clipped residual, so that one bad
+day does not become the expectation. The weight of the profile (`beta`) is the slope of a
+regression of the series' moves on those of the profile; it is 0 for a series without a daily
+pattern.
 """
 
 from __future__ import annotations
@@ -12,44 +12,45 @@ import numpy as np
 
 from tocsin.flow.baseline.residual.model_state import State
 from tocsin.flow.baseline.residual.shape import DAY_S, Shape
+from tocsin.types import Floats, Ints
 
 PROFILE_DAYS, NOISE_DAYS = 5, 7  # days the averages of a slot reach back
 _ENVELOPE_DECAY, _ENVELOPE_MAX = 0.8, 30.0
 _NEIGHBOURS = 3  # slots to each side that share their noise
-_NOISE_PRIOR = 30.0  # values of the series' own noise a slot starts from
-_SETTLED = 2  # days behind a slot before it clips what it learns from
-_NOISE_FLOOR = 0.3  # of the series' noise, below which a slot's is not believed
+_NOISE_PRIOR = 30.0  # prior weight of the series' own noise, in values
+_SETTLED = 2  # days of a slot before its updates are clipped
+_NOISE_FLOOR = 0.3  # least noise of a slot when clipping, as a part of the series'
 
-#: Step in which surprises are kept by slot.
+#: Resolution (-log10 p) of the surprises kept by slot.
 ODD_STEP = 0.035
 _AROUND_S, _CHANCE = 900.0, 1.2
 
 
-def slot_of(shape: Shape, ticks: np.ndarray) -> np.ndarray:
+def slot_of(shape: Shape, ticks: Ints) -> Ints:
     """The slot each tick falls in."""
     return (ticks % shape.day) * shape.slots // shape.day
 
 
-def expected(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
+def expected(shape: Shape, state: State, ticks: Ints) -> Floats:
     """The profile at `ticks` [T], linear between the middles of slots: [rows, T]."""
     low, part = _between(shape, ticks)
     profile = state["profile"].astype(np.float64)
-    before: np.ndarray = profile[:, low] * (1.0 - part)
-    both: np.ndarray = before + profile[:, (low + 1) % shape.slots] * part
+    before: Floats = profile[:, low] * (1.0 - part)
+    both: Floats = before + profile[:, (low + 1) % shape.slots] * part
     return both
 
 
-def expected_of(shape: Shape, state: State, ticks: np.ndarray) -> np.ndarray:
+def expected_of(shape: Shape, state: State, ticks: Ints) -> Floats:
     """The profile of each row at its own tick: `expected` to the bit, [rows]."""
     low, part = _between(shape, ticks)
     profile, rows = state["profile"], np.arange(len(ticks))
-    before: np.ndarray = profile[rows, low].astype(np.float64) * (1.0 - part)
+    before: Floats = profile[rows, low].astype(np.float64) * (1.0 - part)
     after = profile[rows, (low + 1) % shape.slots].astype(np.float64)
-    both: np.ndarray = before + after * part
+    both: Floats = before + after * part
     return both
 
 
-def _between(shape: Shape, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _between(shape: Shape, ticks: Ints) -> tuple[np.ndarray, np.ndarray]:
     where = (ticks % shape.day + 0.5) * shape.slots / shape.day - 0.5
     low = np.floor(where)
     return low.astype(np.int64) % shape.slots, where - low
@@ -62,15 +63,15 @@ def noise(shape: Shape, state: State) -> tuple[np.ndarray, np.ndarray]:
     total, weight = np.zeros_like(days), np.zeros_like(days)
     reach = _NEIGHBOURS if shape.slots > 2 * _NEIGHBOURS else 0
     for step in range(-reach, reach + 1):
-        near = np.roll(days, step, 1)
-        total += np.roll(usual, step, 1) * near
-        weight += near
+        count = np.roll(days, step, 1)
+        total += np.roll(usual, step, 1) * count
+        weight += count
     values = weight * (shape.day / shape.slots)
     trust = values / (values + _NOISE_PRIOR)
     return total / np.maximum(weight, 1e-9), trust
 
 
-def envelope(shape: Shape, state: State) -> np.ndarray:
+def envelope(shape: Shape, state: State) -> Floats:
     """The largest |z| of the last days at this time of day, or next to it: [rows, slots]."""
     own = state["envelope"].astype(np.float64)
     if shape.slots < 3:
@@ -78,7 +79,7 @@ def envelope(shape: Shape, state: State) -> np.ndarray:
     return np.maximum(own, np.maximum(np.roll(own, 1, 1), np.roll(own, -1, 1)))
 
 
-def usual_oddness(shape: Shape, state: State) -> np.ndarray:
+def usual_oddness(shape: Shape, state: State) -> Floats:
     """The largest surprise of the last days within a quarter of an hour of this time of day,
     beyond what chance brings: [rows, slots].
     """
@@ -90,13 +91,13 @@ def usual_oddness(shape: Shape, state: State) -> np.ndarray:
     return np.maximum(widest - _CHANCE, 0.0)
 
 
-def learn(shape: Shape, state: State, ticks: np.ndarray) -> None:
-    """Fold the values since the last lesson, at `ticks`, into the slots they fall in."""
+def learn(shape: Shape, state: State, ticks: Ints) -> None:
+    """Update the slots that `ticks` (those since the last update) fall in."""
     each = slot_of(shape, ticks)
-    first = np.flatnonzero(np.diff(each, prepend=-1))  # a lesson is a day at most: none twice
+    first = np.flatnonzero(np.diff(each, prepend=-1))  # a chunk is a day at most: none twice
     slots = each[first]
-    jolts = np.abs(state["p_e1"].astype(np.float64))
-    seen = ~np.isnan(jolts)
+    jumps = np.abs(state["p_e1"].astype(np.float64))
+    seen = ~np.isnan(jumps)
     count = np.add.reduceat(seen, first, axis=1, dtype=np.int64)
     known, count = count > 0, np.maximum(count, 1)
     days = state["days"][:, slots].astype(np.int64)
@@ -113,7 +114,7 @@ def learn(shape: Shape, state: State, ticks: np.ndarray) -> None:
     old, own = state["noise"][:, slots].astype(np.float64), state["scale1"][:, None]
     limit = 6 * np.where(settled, np.maximum(old, _NOISE_FLOOR * own), own)
     limit = np.repeat(limit, np.diff(first, append=len(ticks)), axis=1)
-    size = np.where(seen, np.minimum(jolts, limit), 0.0)
+    size = np.where(seen, np.minimum(jumps, limit), 0.0)
     size = np.add.reduceat(size, first, axis=1) / count
     moved = old + (size - old) / np.minimum(days + 1, NOISE_DAYS)
     state["noise"][:, slots] = np.where(known, moved, old)

@@ -1,4 +1,4 @@
-"""What follows from the interval: season length, filter spans, weights of the views.
+"""Sizes that follow from the interval: season length, filter spans, weights of the views.
 
 All constants of the scorer are here. None is fitted to a series; they were chosen once on the
 simulated fleet of `tests/quality` and two groups of the Numenta benchmark, and hold for all.
@@ -13,7 +13,7 @@ import numpy as np
 DAY_S = 86_400
 #: The score at which an alert is raised; scores are centred on it.
 ALERT_SCORE = 0.5
-#: Values of a series that are looked at before anything is said of it.
+#: Values a series needs before it is scored.
 WARM_UP = 144
 VIEWS = ("jump", "new_jump", "slow", "slower", "range")
 
@@ -25,7 +25,7 @@ class Shape:
     interval_s: float
     day: int  # ticks a day
     slots: int  # parts of the day that have a profile of their own
-    chunk: int  # ticks between two lessons; what is learnt is fixed within
+    chunk: int  # ticks between two updates of the fitted parameters
     fast: float  # span of the short EWMA, ticks
     slow: float  # span of the long one
     smooth: int  # values the slow view averages
@@ -33,16 +33,16 @@ class Shape:
     level: float  # surprise (log10 of days between such values) at which an alert is raised
     opens: float  # surprise below which a value opens no episode
     longest: float  # values that an episode lasts at the most after its last high one
-    margin: float  # how much more surprising a later value of an episode must be to be given
-    again: float  # and how much, just after an alert
+    margin: float  # least excess over the record for a later value of an episode to be reported
+    again: float  # the same within `episodes.APART` values of an alert
 
     @classmethod
     def of(cls, interval_s: float) -> Shape:
         """The shape for series with one value every `interval_s` > 0 seconds.
 
-        At a minute, incidents are steps and spikes of a few values, and the fast views carry.
-        A value of five minutes or more is an average already: what is odd there is the level
-        over many values, and the range.
+        At a minute, incidents are steps and spikes of a few values, which the fast views show.
+        A value of five minutes or more is an average already: incidents show in the level over
+        many values, and in the range.
         """
         if not interval_s > 0:
             raise ValueError(f"interval_s must be positive, not {interval_s}")

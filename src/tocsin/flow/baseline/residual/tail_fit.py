@@ -1,17 +1,18 @@
 """How improbable a residual is: counts by size, and a generalised Pareto beyond them.
 
-Sizes are kept in logarithmic bins, so a tail is a few dozen counts that add and fade. Below the
-threshold (the size that TAIL_SHARE of the past exceeds) the counts speak; beyond it a
-generalised Pareto fitted by the method of moments (Hosking and Wallis 1987; SPOT, Siffer 2017).
-Past incidents are in the counts too, and must not teach that incidents are usual. Three things
-see to it: an incident counts with a few of its values and not with all (`declustered`, as is
-the custom before a tail is fitted: Ferro and Segers 2003), the few largest excesses are cut back
-before the fit, and the fit starts from PRIOR excesses of a typical tail.
+Sizes are kept in logarithmic bins, so a tail is a few dozen counts that add and decay. Below the
+threshold (the size that TAIL_SHARE of all exceed) probabilities are empirical; beyond it they
+are a generalised Pareto fitted by the method of moments (Hosking and Wallis 1987; SPOT, Siffer
+2017). Earlier incidents are among the counts. So that they do not make the next one probable, an
+incident counts with CLUSTER of its values (`declustered`: Ferro and Segers 2003), the largest
+excesses are clipped before the fit, and the fit starts from PRIOR excesses of a typical tail.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from tocsin.types import Floats
 
 BINS, _PER_OCTAVE, _SMALLEST = 44, 3.0, 0.25
 #: Lower edges of the bins and the last upper one: 0.25 to 6,500; the first bin is 0 to 0.31.
@@ -19,30 +20,30 @@ EDGES = _SMALLEST * 2 ** (np.arange(BINS + 1) / _PER_OCTAVE)
 _MIDDLES = np.sqrt(EDGES[:-1] * EDGES[1:])
 
 TAIL_SHARE = 0.03
-#: Excesses of one lesson (an hour) that count in full; of more, all count less. Chance brings two
-#: of sixty values. A lesson of fewer than eight values counts in full: each is a mean already.
+#: Excesses of one chunk (an hour) that count in full; of more, all count less. Chance brings two
+#: of sixty values. A chunk of fewer than eight values counts in full: each is a mean already.
 CLUSTER = 8.0
-KNOWN = 1000.0  # values behind a tail from which it tells what an excess is
-#: Excesses beyond so many times what a tenth of them exceed are cut back to that for the fit.
+KNOWN = 1000.0  # values a tail needs before excesses are declustered
+#: For the fit, excesses are clipped to so many times what a tenth of them exceed.
 _TENTH, _CUT, _CUT_LEAST = 0.1, 3.0, 1.0
 PRIOR = 100.0  # excesses the fit starts from
 PRIOR_EXCESS, PRIOR_SHAPE = 0.35, 0.15  # their mean, in thresholds, and the shape of their tail
 SHAPE_MAX = 0.6
-SURPRISE_MAX = 8.0  # -log10 p; nothing is surer than that
+SURPRISE_MAX = 8.0  # -log10 p, the largest given
 
 
-def place(size: np.ndarray) -> np.ndarray:
+def place(size: Floats) -> Floats:
     """Where sizes >= 0 lie on the bins, with the fraction: 0 <= place < BINS."""
-    where: np.ndarray = np.clip(
+    where: Floats = np.clip(
         _PER_OCTAVE * np.log2(np.maximum(size, 1e-30) / _SMALLEST), 0.0, BINS - 1e-6
     )
     return where
 
 
-def surprises(counts: np.ndarray) -> np.ndarray:
+def surprises(counts: np.ndarray) -> Floats:
     """-log10 P(size >= edge) at each of EDGES [..., BINS + 1], of counts [..., 2, BINS].
 
-    The two tails of one view are rated against the count of both sides together.
+    Shares of the two tails of one view are of the count of both sides together.
     """
     counts = counts.astype(np.float64)
     beyond, share, first = _beyond(counts)
@@ -56,15 +57,15 @@ def surprises(counts: np.ndarray) -> np.ndarray:
     pareto = np.log10(1.0 + xi * excess / sigma) / xi
     at = -np.log10(np.take_along_axis(share, first, -1))
     counted = -np.log10(np.minimum(share, 1.0))
-    out: np.ndarray = np.where(np.arange(BINS + 1) >= first, at + pareto, counted)
+    out: Floats = np.where(np.arange(BINS + 1) >= first, at + pareto, counted)
     return out
 
 
 def declustered(counts: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The counts of one lesson [..., 2, BINS], such that an incident in it counts as CLUSTER.
+    """The counts of one chunk [..., 2, BINS], such that an incident in it counts as CLUSTER.
 
-    Where they hold more than CLUSTER values beyond the threshold of what is `known` (counts of
-    all lessons before), those values count less, CLUSTER in all.
+    Where they hold more than CLUSTER values beyond the threshold of `known` (counts of all
+    chunks before), those values count less, CLUSTER in all.
     """
     _, _, first = _beyond(known.astype(np.float64))
     enough = known.sum((-2, -1), keepdims=True) >= KNOWN
@@ -86,9 +87,7 @@ def _beyond(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return beyond, share, np.argmax(share <= TAIL_SHARE, -1)[..., None]
 
 
-def _fit(
-    counts: np.ndarray, excess: np.ndarray, threshold: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _fit(counts: np.ndarray, excess: Floats, threshold: Floats) -> tuple[np.ndarray, np.ndarray]:
     """Scale and shape > 0 of the generalised Pareto by moments, with the prior's excesses."""
     usual = PRIOR_EXCESS * threshold
     usual_square = usual * usual * (1.0 + 1.0 / (1.0 - 2.0 * PRIOR_SHAPE))
@@ -100,11 +99,11 @@ def _fit(
     return mean * (1.0 - xi), xi
 
 
-def look_up(table: np.ndarray, places: np.ndarray) -> np.ndarray:
+def look_up(table: np.ndarray, places: np.ndarray) -> Floats:
     """-log10 p at `places` [..., T] of tables [..., BINS + 1], linear between the edges."""
     low = places.astype(np.int64)
     part = places - low
     below = np.take_along_axis(table, low, -1)
     above = np.take_along_axis(table, low + 1, -1)
-    out: np.ndarray = np.minimum(below + (above - below) * part, SURPRISE_MAX)
+    out: Floats = np.minimum(below + (above - below) * part, SURPRISE_MAX)
     return out

@@ -1,4 +1,4 @@
-"""What a bank learns at the end of each chunk, from the values since the last lesson."""
+"""Updates of the fitted parameters at the end of each chunk, from the values of the chunk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tocsin.flow.baseline.residual.tail_fit import BINS
 
 _FADE_DAYS = 14.0  # half-life of scales and tails
 _FADE_DAYS_BETA = 5.0
-_TRUSTED = 20.0  # values behind a scale before it clips what it learns from
+_TRUSTED = 20.0  # values behind a scale before its updates are clipped
 _EARLY = 24  # values a series has before its residuals are counted
 _CENTRE_CLIP = 5.0
 #: Cells of one view: the bins of both sides.
@@ -20,7 +20,7 @@ _CELLS = 2 * BINS
 
 
 def learn(shape: Shape, state: State, tick: int) -> None:
-    """End the chunk that ends before `tick`: scales, day, tails; then nothing is pending."""
+    """Update scales, profile and tails from the chunk that ends before `tick`, and clear it."""
     ticks = np.arange(tick - shape.chunk, tick)
     fade = 0.5 ** (shape.chunk / (_FADE_DAYS * shape.day))
     _scales(state, fade)
@@ -46,33 +46,33 @@ def _scales(state: State, fade: float) -> None:
 
     values = state["p_med"].astype(np.float64)
     centre, reach = state["centre"][:, None], _CENTRE_CLIP * state["spread"][:, None]
-    near = np.clip(values, centre - reach, centre + reach)
-    near = np.where(state["weight"][:, None] > _TRUSTED, near, values)
-    jolts = np.where(seen, np.abs(state["p_e1"]), 0.0).max(1)
-    state["height"] = np.maximum(state["height"] * fade, jolts)
+    clipped = np.clip(values, centre - reach, centre + reach)
+    clipped = np.where(state["weight"][:, None] > _TRUSTED, clipped, values)
+    jumps = np.where(seen, np.abs(state["p_e1"]), 0.0).max(1)
+    state["height"] = np.maximum(state["height"] * fade, jumps)
     blend("scale1", state["p_e1"].astype(np.float64))
     blend("scale2", state["p_e2"].astype(np.float64))
     blend("spread", values - centre)
-    total = np.where(seen, near, 0.0).sum(1)
+    total = np.where(seen, clipped, 0.0).sum(1)
     moved = (state["centre"] * old + total) / divisor
     state["centre"] = np.where(count > 0, moved, state["centre"])
     state["weight"] = new
 
 
 def _slopes(shape: Shape, state: State) -> None:
-    """Regress what happened on what the day's profile said would happen."""
+    """Slopes of the series' moves on those of the daily profile."""
     fade = 0.5 ** (shape.chunk / (_FADE_DAYS_BETA * shape.day))
     for sums, error, move, scale in (
         ("beta1", "p_e1", "p_d1", "scale1"),
         ("beta2", "p_e2", "p_d2", "scale2"),
     ):
         slope = np.clip(state[sums][:, :1] / (state[sums][:, 1:] + 1e-60), 0.0, 1.0)
-        said = np.nan_to_num(state[move].astype(np.float64))
+        predicted = np.nan_to_num(state[move].astype(np.float64))
         limit = CLIP * state[scale][:, None]
-        happened = np.nan_to_num(state[error].astype(np.float64)) + slope * said
-        happened = np.clip(happened, -limit, limit)
-        state[sums][:, 0] = state[sums][:, 0] * fade + (happened * said).sum(1)
-        state[sums][:, 1] = state[sums][:, 1] * fade + (said * said).sum(1)
+        actual = np.nan_to_num(state[error].astype(np.float64)) + slope * predicted
+        actual = np.clip(actual, -limit, limit)
+        state[sums][:, 0] = state[sums][:, 0] * fade + (actual * predicted).sum(1)
+        state[sums][:, 1] = state[sums][:, 1] * fade + (predicted * predicted).sum(1)
 
 
 def _tails(state: State, fade: float) -> None:

@@ -1,5 +1,6 @@
-"""How strong a departure from the expected is: statistics of arrays, with no series and no past.
+"""Statistical tests and estimates on plain arrays; no state.
 
-Tails of counts (`tails.py`), rates of failure (`rates.py`), ratios of sums (`ratios.py`), shares
-of a whole (`shares.py`), e-values of a distribution (`e_values.py`), money (`budgets.py`).
+Tails of counts (`tails.py`), failure rates (`rates.py`), ratios of sums (`ratios.py`), shares of a
+whole (`shares.py`), log-bucket sketches (`sketch.py`) and e-values of their means
+(`e_values.py`), budgets of money (`budgets.py`).
 """

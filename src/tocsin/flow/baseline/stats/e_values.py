@@ -1,11 +1,11 @@
-"""Is a distribution worse than it was? Evidence that many looks do not wear out, and its price.
+"""Tests whether a distribution got worse: e-values that stay valid under repeated evaluation.
 
-- `mixture_e`: an always-valid e-value for a rise of a mean. Look as often as you like: with
-  nothing wrong it reaches E with a chance of 1/E at most, over all looks together (Ville's
-  inequality for Robbins' normal mixture; Howard, Ramdas, McAuliffe, Sekhon: Time-uniform,
-  nonparametric, nonasymptotic confidence sequences, Annals of Statistics 2021).
-- `spread_of`: how much quarter-hours differ with nothing wrong, beyond what sampling explains.
-- `needed`: how many observations a quantile test takes to be sure of an effect.
+- `mixture_e`: an e-value for a rise of a mean. Under the null it reaches E with probability 1/E
+  at most, over any number of evaluations (Ville's inequality for Robbins' normal mixture;
+  Howard, Ramdas, McAuliffe, Sekhon: Time-uniform, nonparametric, nonasymptotic confidence
+  sequences, Annals of Statistics 2021).
+- `spread_of`: how much quarter-hours differ under the null, beyond what sampling explains.
+- `needed`: how many observations a quantile test needs for an effect.
 """
 
 from __future__ import annotations
@@ -15,43 +15,44 @@ from scipy.special import log_ndtr, ndtri
 
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.baseline.stats.shares import RHO_MAX
+from tocsin.types import Bools, Floats, Ints
 
-#: A mean log duration wanders by 2 % from hour to hour with nothing wrong: a floor. By 8 % while
-#: too little is known of a series: the first hours have not seen what a day brings.
+#: Least standard deviation of a mean log duration between hours under the null, and its prior
+#: for a new series, whose first hours do not show the variation of a day.
 DRIFT, DRIFT_YOUNG = 0.02, 0.08
-#: Hours of own quarters that weigh as much as DRIFT_YOUNG does: on the first day, and later.
+#: Weight of DRIFT_YOUNG, in hours of own quarters: on the first day, and later.
 PRIOR_H, PRIOR_LATER_H = 12.0, 1.0
 #: Buckets either way over which the density at a quantile is taken: 10 %.
 _SLOPE = 5
 _RELATIVE = 0.2
-#: Quarter-hours that make a fit, and the observations that make a quarter-hour.
+#: Least quarter-hours of a fit, and least observations of a quarter-hour.
 FITTED, QUARTER_N = 8, 20
 _MOST_LOG_E = 700.0
 
 
-def mixture_e(rise: np.ndarray, var: np.ndarray, tau: float) -> np.ndarray:
+def mixture_e(rise: Floats, var: Floats, tau: float) -> Floats:
     """E-value of a mean that is `rise` above what it was, if its estimate has variance `var`.
 
     The likelihood of the estimate when the true rise is drawn from a half-normal of scale
-    `tau`, over its likelihood when there is none. What is common to all looks, such as an
-    error of the baseline or a drift of the level, belongs into `var`: the estimates of
-    successive looks are then one Gaussian process, and the ratio is a martingale.
+    `tau`, over its likelihood when there is none. Errors common to all evaluations (of the
+    baseline, a drift of the level) belong into `var`: successive estimates are then one
+    Gaussian process, and the ratio is a martingale.
     """
     total = var + tau * tau
     pull = rise * tau / np.sqrt(var * total)
     log_e = np.log(2.0) + 0.5 * np.log(var / total) + 0.5 * pull * pull + log_ndtr(pull)
-    e: np.ndarray = np.exp(np.minimum(log_e, _MOST_LOG_E))
+    e: Floats = np.exp(np.minimum(log_e, _MOST_LOG_E))
     return e
 
 
 def spread_of(
     quarters: list[sketch.Sketches],
     base: sketch.Sketches,
-    rows: np.ndarray,
-    bucket: np.ndarray,
-    prior_h: np.ndarray,
+    rows: Ints,
+    bucket: Ints,
+    prior_h: Floats,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What quarter-hours of each row differ by with nothing wrong, beyond sampling.
+    """How much quarter-hours of each row differ under the null, beyond sampling.
 
     Args:
         quarters: the quarter-hours of the baseline.
@@ -88,12 +89,10 @@ def spread_of(
     return np.clip(np.fmax(fitted, _by_drift(base, rows, bucket, drift)), 0, RHO_MAX), drift
 
 
-def _by_drift(
-    base: sketch.Sketches, rows: np.ndarray, bucket: np.ndarray, drift: np.ndarray
-) -> np.ndarray:
-    """Over-dispersion of the share beyond `bucket` that a level which drifts brings about.
+def _by_drift(base: sketch.Sketches, rows: Ints, bucket: Ints, drift: Floats) -> np.ndarray:
+    """Over-dispersion of the share beyond `bucket` that a drift of the level causes.
 
-    No less than that of a share which wanders by a fifth of itself, however rare it is.
+    At least that of a share with a standard deviation of a fifth of itself.
     """
     m = np.maximum(sketch.counts(base, rows), 1)
     low, high = (sketch.above(base, rows, bucket + by) for by in (-_SLOPE, _SLOPE))
@@ -103,7 +102,7 @@ def _by_drift(
     return rho
 
 
-def _rho(slow: np.ndarray, n: np.ndarray, enough: np.ndarray) -> np.ndarray:
+def _rho(slow: np.ndarray, n: Floats, enough: Bools) -> np.ndarray:
     """Method of moments, as `shares.over_dispersion`, one column a row."""
     known = np.maximum(n, 1.0)
     p = slow.sum(axis=0) / np.maximum(n.sum(axis=0), 1.0)
@@ -115,9 +114,9 @@ def _rho(slow: np.ndarray, n: np.ndarray, enough: np.ndarray) -> np.ndarray:
 
 
 def needed(
-    p0: np.ndarray, p1: np.ndarray, alpha: float, *, power: float = 0.9, rho: np.ndarray | float = 0
-) -> np.ndarray:
-    """Observations at which a share of p1 is told from p0 < p1 at level `alpha` with `power`.
+    p0: Floats, p1: Floats, alpha: float, *, power: float = 0.9, rho: np.ndarray | float = 0
+) -> Floats:
+    """Observations to distinguish a share p1 from p0 < p1 at level `alpha` with `power`.
 
     Normal approximation of the binomial with the third-moment term of its critical value
     (Cornish-Fisher), within 5 % of exact from p0 = 1 %; inf where over-dispersion `rho` hides

@@ -1,15 +1,15 @@
-"""Rates: how many of n calls went wrong, and how sure it is that this is more than a threshold.
+"""Failure rates k / n: confidence that one exceeds a threshold, and its dispersion.
 
-Three views of the same counts, all vectorised over series:
+All functions are vectorised over series:
 
-- `wilson_lower`: the score interval (Wilson, JASA 1927), for one look at one window.
-- `log_e_value`, `log_e_detector`: evidence that stays valid when the look is repeated at
+- `wilson_lower`: the score interval (Wilson, JASA 1927), for one evaluation of one window.
+- `log_e_value`, `log_e_detector`: evidence that stays valid when it is evaluated in
   every window. A mixture of likelihood ratios against the threshold is a test
   supermartingale while every call fails with at most that chance, given the calls before
   (Ville: it ever reaches 1/a with chance at most a). The sum of such processes, one begun in
   each window, is an e-detector (Shin, Ramdas, Rinaldo: E-detectors, NEJSDS 2024): the mean
-  number of windows until it first reaches `A` is at least `A`, however long one watches.
-- `dispersion`: how much more a rate varies between quarter-hours than sampling explains.
+  number of windows until it first reaches `A` is at least `A`.
+- `dispersion`: variation of a rate between quarter-hours beyond sampling.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from scipy.special import betaincc, betaln, logsumexp, ndtri, xlog1py, xlogy
 
 from tocsin.flow.baseline.stats.shares import RHO_MAX
 from tocsin.flow.baseline.stats.tails import K_MAX, K_MIN, RHO_MIN
+from tocsin.types import Floats
 
 #: Quarter-hours with fewer calls say too little about how a rate varies.
 _MIN_N = 20
 _MIN_QUARTERS = 4
-#: Windows that the e-detector counts back, each a start of its own.
+#: Windows back from the newest at which the e-detector's processes start.
 _STARTS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 
 
-def wilson_lower(k: np.ndarray, n: np.ndarray, p: float) -> np.ndarray:
+def wilson_lower(k: Floats, n: Floats, p: float) -> Floats:
     """Lower bound of a rate at one-sided confidence 1 - p, after k of n; 0 where n is 0."""
     z = float(ndtri(1 - p))
     safe = np.maximum(n, 1.0)
     share = k / safe
     spread = z * np.sqrt(share * (1 - share) / safe + z * z / (4 * safe * safe))
-    low: np.ndarray = (share + z * z / (2 * safe) - spread) / (1 + z * z / safe)
+    low: Floats = (share + z * z / (2 * safe) - spread) / (1 + z * z / safe)
     return np.where(n > 0, np.maximum(low, 0.0), 0.0)
 
 
-def log_e_value(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
+def log_e_value(k: Floats, n: Floats, threshold: np.ndarray | float) -> Floats:
     """Natural log of the e-value against "each call fails with chance at most `threshold`".
 
     The alternative is a beta distribution beyond the threshold, with most of its mass up to
@@ -54,30 +55,29 @@ def log_e_value(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> 
         prior = np.log(betaincc(a, b, threshold))
     mixture = betaln(a + k, b + n - k) + beyond - betaln(a, b) - prior
     fair = xlogy(k, threshold) + xlog1py(n - k, -threshold)
-    log_e: np.ndarray = mixture - fair
+    log_e: Floats = mixture - fair
     return log_e
 
 
-def log_e_detector(k: np.ndarray, n: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
+def log_e_detector(k: Floats, n: Floats, threshold: np.ndarray | float) -> Floats:
     """Natural log of the e-detector over windows [series, windows], the newest last.
 
     `threshold` is one for all, or one a series.
 
-    Counted from some starts only, as far back as the windows reach, which only lowers the
-    sum. The bound on the run length holds for calls that fail independently, with chances that
-    may vary but never exceed the threshold. Calls that fail *together* (one retry storm, one
-    bad minute) break it: then the e-values grow by the size of the cluster, and what remains
-    is the other gates of the rule.
+    Only processes that start at some windows are summed, which can only lower the sum. The
+    bound on the run length holds for calls that fail independently, with probabilities at most
+    the threshold. Clustered failures (a retry storm) violate it; then only the other gates of
+    the rule limit false alarms.
     """
     width = k.shape[1]
     back = np.array(sorted({min(start, width) for start in _STARTS})) - 1
     k, n = (np.cumsum(part[:, ::-1], axis=1)[:, back] for part in (k, n))
     limits = np.reshape(threshold, (-1, 1))
-    total: np.ndarray = logsumexp(log_e_value(k, n, limits), axis=1)
+    total: Floats = logsumexp(log_e_value(k, n, limits), axis=1)
     return total
 
 
-def dispersion(k: np.ndarray, n: np.ndarray) -> np.ndarray:
+def dispersion(k: Floats, n: Floats) -> Floats:
     """Intra-class correlation rho of a beta-binomial, by moments, of each row.
 
     Args:
@@ -99,31 +99,33 @@ def dispersion(k: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.where(usable, rho, RHO_MIN)
 
 
-def count_of(past: np.ndarray, then: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and negative-binomial size of a count, from a past in which traffic varied.
+def expected_count(
+    counts: np.ndarray, then: np.ndarray, now: Floats
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and negative-binomial size of a count that is proportional to traffic.
 
     Args:
-        past: counts [series, quarter-hours], NaN where unknown.
+        counts: of events [series, quarter-hours], NaN where unknown.
         then: the traffic they are of, the same shape.
         now: the traffic of the count that is expected [series].
     """
-    known = np.isfinite(past) & (then > 0)
-    k, traffic = np.where(known, past, 0.0), np.where(known, then, 0.0)
+    known = np.isfinite(counts) & (then > 0)
+    k, traffic = np.where(known, counts, 0.0), np.where(known, then, 0.0)
     rate = np.maximum(k.sum(axis=1), 0.5) / np.maximum(traffic.sum(axis=1), 1e-9)
     mean = rate[:, None] * traffic
     # Each quarter's squared error expects mean + mean^2 / size; solve the sum for the size. One
-    # standard error of a Poisson is added: few counts cannot show that they do not cluster.
+    # standard error of a Poisson is added, since few counts do not rule out clusters.
     excess = np.maximum(((k - mean) ** 2 - mean).sum(axis=1), 0.0)
     excess += np.sqrt((2 * mean * mean + mean).sum(axis=1))
-    size = np.full(len(past), K_MIN)
+    size = np.full(len(counts), K_MIN)
     np.divide((mean * mean).sum(axis=1), excess, out=size, where=excess > 0)
     return rate * now, np.clip(size, K_MIN, K_MAX)
 
 
-def lift(errors: np.ndarray, calls: np.ndarray, all_calls: float) -> np.ndarray:
+def lift(errors: np.ndarray, calls: np.ndarray, all_calls: float) -> Floats:
     """Of each part: its share of the errors over its share of the calls; 0 without calls.
 
-    1 is a part that has the errors its traffic entitles it to.
+    1 means errors in proportion to traffic.
     """
     share = errors / max(float(errors.sum()), 1.0)
     traffic = calls / max(all_calls, 1.0)

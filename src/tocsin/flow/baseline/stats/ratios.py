@@ -1,9 +1,8 @@
-"""A ratio of two sums (tokens a call, cost a run) against what it was: tests on its logarithm.
+"""A ratio of two sums (tokens a call, cost a run) against its baseline: tests on its logarithm.
 
-A ratio of sums moves by factors, and so does what it wanders by: on the log scale quarters of
-an hour scatter evenly, and "half as much again" is one distance wherever one starts. The
-series' own scatter from quarter to quarter carries all of it, sampling included, so no model
-of calls is needed; a window that holds less than a usual quarter is trusted less.
+Changes of such a ratio are factors, and so is its scatter: on the log scale quarter-hours have
+about equal variance. The scatter of the series' own quarter-hours includes sampling, so no model
+of calls is needed; the variance is scaled up for a window with a smaller denominator.
 """
 
 from __future__ import annotations
@@ -13,52 +12,54 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-#: No ratio is steadier than this, as a standard deviation of its log.
+from tocsin.types import Floats, Ints
+
+#: Least standard deviation of the log of a ratio.
 SD_MIN = 0.02
-#: Quarter-hours below which nothing is known of how a ratio wanders.
+#: Quarter-hours a baseline needs.
 MIN_QUARTERS = 8
-#: Observations below which a quarter-hour's mean log says too little.
+#: Observations a quarter-hour needs for its mean log.
 _MIN_N = 20
 
 
 @dataclass(frozen=True, slots=True)
 class RatioBaseline:
-    """What a ratio was, one entry a series: on the log scale.
+    """The baseline of a ratio on the log scale, one entry a series.
 
     `sd` is how much it differs from quarter to quarter; of counts, beyond Poisson. `weight` is
     the usual denominator of a quarter-hour; `n` how many quarter-hours are known (below
     MIN_QUARTERS the others are NaN).
     """
 
-    mean: np.ndarray
-    sd: np.ndarray
-    weight: np.ndarray
-    n: np.ndarray
+    mean: Floats
+    sd: Floats
+    weight: Floats
+    n: Ints
 
 
 @dataclass(frozen=True, slots=True)
 class RatioShift:
-    """How far a ratio is from its past, on the log scale, NaN where no past is known.
+    """How far a ratio is from its baseline, on the log scale; NaN without a baseline.
 
     `error` is the standard error of `rise`, with `df` degrees of freedom.
     """
 
-    rise: np.ndarray
-    error: np.ndarray
-    df: np.ndarray
+    rise: Floats
+    error: Floats
+    df: Ints
 
-    def lower(self, p: float) -> np.ndarray:
-        """The rise that is left at one-sided confidence 1 - p."""
-        left: np.ndarray = self.rise - stdtrit(np.maximum(self.df, 1), 1 - p) * self.error
+    def lower(self, p: float) -> Floats:
+        """Lower bound of the rise at one-sided confidence 1 - p."""
+        left: Floats = self.rise - stdtrit(np.maximum(self.df, 1), 1 - p) * self.error
         return left
 
-    def p_beyond(self, least: float) -> np.ndarray:
-        """How improbable so great a rise is, were the true one `least` or smaller."""
-        p: np.ndarray = stdtr(np.maximum(self.df, 1), -(self.rise - least) / self.error)
+    def p_beyond(self, least: float) -> Floats:
+        """p-value of the rise if the true one is at most `least`."""
+        p: Floats = stdtr(np.maximum(self.df, 1), -(self.rise - least) / self.error)
         return p
 
 
-def log_ratio(above: np.ndarray, below: np.ndarray, *, is_count: bool) -> np.ndarray:
+def log_ratio(above: Floats, below: Floats, *, is_count: bool) -> Floats:
     """log(above / below); NaN where either is unknown or 0. Half an event is added to counts."""
     above = above + 0.5 if is_count else above
     known = (below > 0) & (above > 0)  # NaN compares as false
@@ -66,13 +67,13 @@ def log_ratio(above: np.ndarray, below: np.ndarray, *, is_count: bool) -> np.nda
     return np.where(known, np.log(quotient), np.nan)
 
 
-def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: bool) -> RatioBaseline:
-    """What a ratio was, from quarter-hours [series, quarters]; NaN = not to be learned from.
+def ratio_baseline(above: Floats, below: Floats, floor: float, *, is_count: bool) -> RatioBaseline:
+    """The baseline of a ratio, from quarter-hours [series, quarters]; NaN = excluded.
 
     Args:
         above: sums of the numerator.
         below: sums of the denominator.
-        floor: quarter-hours with a smaller denominator say too little.
+        floor: quarter-hours with a smaller denominator are left out.
         is_count: whether the numerator counts events.
     """
     below = np.where(below >= floor, below, np.nan)
@@ -95,25 +96,23 @@ def past_of(above: np.ndarray, below: np.ndarray, floor: float, *, is_count: boo
     )
 
 
-def shift(
-    above: np.ndarray, below: np.ndarray, past: RatioBaseline, *, is_count: bool
-) -> RatioShift:
-    """A window's ratio against its past: the t prediction interval of one more quarter-hour.
+def shift(above: Floats, below: Floats, base: RatioBaseline, *, is_count: bool) -> RatioShift:
+    """A window's ratio against its baseline: the t prediction interval of one more quarter-hour.
 
-    A window with less below than a usual quarter scatters more, by as much as sampling may
-    be all of it; a count scatters as Poisson does beside that.
+    The variance is scaled up in proportion for a window with a smaller denominator than a
+    usual quarter-hour; counts add their Poisson variance.
     """
-    rise = log_ratio(above, below, is_count=is_count) - past.mean
-    thin = np.maximum(past.weight / np.maximum(below, 1e-9), 1.0)
-    var = past.sd**2 * thin
+    rise = log_ratio(above, below, is_count=is_count) - base.mean
+    thin = np.maximum(base.weight / np.maximum(below, 1e-9), 1.0)
+    var = base.sd**2 * thin
     if is_count:
-        var = var + 1 / np.maximum(np.exp(past.mean) * below, 0.5)
-    known = np.maximum(past.n, MIN_QUARTERS)
+        var = var + 1 / np.maximum(np.exp(base.mean) * below, 0.5)
+    known = np.maximum(base.n, MIN_QUARTERS)
     return RatioShift(rise, np.sqrt(var * (1 + 1 / known)), known - 1)
 
 
-def drift(n: np.ndarray, mean: np.ndarray, var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much a mean log wanders between quarter-hours beyond sampling, and how many are known.
+def drift(n: np.ndarray, mean: Floats, var: Floats) -> tuple[np.ndarray, np.ndarray]:
+    """Deviation of a mean log between quarter-hours beyond sampling, and how many are known.
 
     Args:
         n: observations [quarters, series].

@@ -1,4 +1,4 @@
-"""Parts of a whole, now and before: how far the mix moved, and how sure that is."""
+"""Shares of a whole, now and before: size and significance of a change of the mix."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from scipy.stats import norm
 from scipy.stats.contingency import expected_freq
 
 from tocsin.flow.baseline.stats.tails import RHO_MIN
+from tocsin.types import Floats
 
 RHO_MAX = 0.5
-#: Quarter-hours with fewer events say too little about how much shares vary.
+#: Quarter-hours with fewer events are left out.
 _MIN_N = 20
 
 
@@ -27,7 +28,7 @@ def g_test(now: np.ndarray, before: np.ndarray) -> float:
     return float(chdtrc(table.shape[1] - 1, max(g, 0.0)))
 
 
-def js_distance(p: np.ndarray, q: np.ndarray) -> float:
+def js_distance(p: Floats, q: np.ndarray) -> float:
     """Square root of the Jensen-Shannon divergence in bits: 0 the same, 1 nothing in common.
 
     `scipy.spatial.distance.jensenshannon` is NaN for some mixes that are equal but for
@@ -39,8 +40,8 @@ def js_distance(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.sqrt(max(nats, 0.0) / np.log(2)))
 
 
-def over_dispersion(parts: np.ndarray, whole: np.ndarray) -> float:
-    """How much more a share varies over quarter-hours than sampling does: rho of a beta-binomial.
+def over_dispersion(parts: Floats, whole: Floats) -> float:
+    """Variation of a share between quarter-hours beyond sampling: rho of a beta-binomial.
 
     Args:
         parts: events of one part in each quarter-hour.
@@ -59,7 +60,7 @@ def over_dispersion(parts: np.ndarray, whole: np.ndarray) -> float:
 
 
 def shift_bound(now: float, n: float, before: float, m: float, rho: float, p: float) -> float:
-    """The least absolute change of a share that is left at confidence 1 - p (one-sided).
+    """Lower bound of the absolute change of a share at one-sided confidence 1 - p.
 
     Normal approximation with beta-binomial variance for the window and the baseline's own
     sampling; the shares are smoothed by half an event, so that 0 and 1 have a spread too.

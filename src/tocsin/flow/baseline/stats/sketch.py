@@ -1,7 +1,7 @@
 """Log-bucket sketches of many series at once: sorted (row, bucket) keys and their counts.
 
 Sketches add by adding counts, so minutes merge to any window and a baseline is kept by
-adding the quarter-hour that enters and taking away the one that leaves.
+adding the quarter-hour that enters and subtracting the one that leaves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from tocsin.flow.baseline.frames import sum_by_key
 from tocsin.flow.windows.fold import SKETCH_GAMMA, bucket_value
-from tocsin.types import WindowFrame
+from tocsin.types import Floats, Ints, WindowFrame
 
 #: Buckets a row may have; 4096 buckets of 1 % reach e^81, past any duration or count.
 WIDTH = 4096
@@ -29,33 +29,33 @@ _LARGEST = 2.0**42
 class Sketches:
     """`count[i]` observations of row `key[i] // WIDTH` fell in bucket `key[i] % WIDTH`."""
 
-    key: np.ndarray  # int64, strictly ascending
-    count: np.ndarray  # int64, never 0
+    key: Ints  # int64, strictly ascending
+    count: Ints  # int64, never 0
 
-    def rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def rows(self, rows: Ints) -> tuple[np.ndarray, np.ndarray]:
         """First and last + 1 position of each row's buckets in `key`."""
         beyond = len(self.starts) - 1
         return self.starts[np.minimum(rows, beyond)], self.starts[np.minimum(rows + 1, beyond)]
 
-    def only(self, rows: np.ndarray) -> Sketches:
+    def only(self, rows: Ints) -> Sketches:
         """The part that belongs to `rows` (any order, each once)."""
         first, last = self.rows(np.sort(rows))
         at = np.repeat(first - np.cumsum(np.append(0, last - first))[:-1], last - first)
         at += np.arange(len(at))
         return Sketches(self.key[at], self.count[at])
 
-    def without(self, rows: np.ndarray) -> Sketches:
+    def without(self, rows: Ints) -> Sketches:
         """All but the part that belongs to `rows`."""
         kept = ~np.isin(self.key // WIDTH, rows)
         return Sketches(self.key[kept], self.count[kept])
 
     @cached_property
-    def starts(self) -> np.ndarray:
+    def starts(self) -> Ints:
         """Position in `key` at which each row begins; its last entry is the length of `key`."""
         return _cumulative(np.bincount(self.key // WIDTH))
 
     @cached_property
-    def before(self) -> np.ndarray:
+    def before(self) -> Ints:
         """Observations before each position of `key`; one longer than it."""
         return _cumulative(self.count)
 
@@ -64,7 +64,7 @@ EMPTY = Sketches(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 #: Bits of a count beside its key in one integer: sorting integers is far cheaper than sorting
-#: indices of them. Keys then reach 2^38, 67 million rows; counts beyond 2^24 take the slow way.
+#: indices of them. Keys then reach 2^38, 67 million rows; larger counts take the slow way.
 _COUNT_BITS = 24
 
 
@@ -77,13 +77,13 @@ def add(parts: Iterable[Sketches]) -> Sketches:
     return from_cells(keys, np.concatenate([part.count for part in given]))
 
 
-def from_cells(keys: np.ndarray, counts: np.ndarray) -> Sketches:
-    """Sketches from keys in any order, each as often as it likes; counts are not negative."""
+def from_cells(keys: Ints, counts: Ints) -> Sketches:
+    """Sketches from keys in any order, with repeats; counts are not negative."""
     if not len(keys):
         return EMPTY
     if counts.max() >> _COUNT_BITS:
         return Sketches(*sum_by_key(keys, counts))
-    # Stable is a merge sort, and what comes here is a few sorted runs.
+    # A stable sort is a merge sort: fast on the few sorted runs that come here.
     packed = np.sort(keys << _COUNT_BITS | counts, kind="stable")
     keys, counts = packed >> _COUNT_BITS, packed & ((1 << _COUNT_BITS) - 1)
     first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
@@ -92,7 +92,7 @@ def from_cells(keys: np.ndarray, counts: np.ndarray) -> Sketches:
     return Sketches(keys[first][kept], sums[kept])
 
 
-#: Up to so many cells are stacked: beyond that it is the cells that cost, not the calls.
+#: Up to so many cells are stacked; beyond that a call for each window costs no more.
 _STACKED = 1 << 16
 
 
@@ -100,30 +100,30 @@ _STACKED = 1 << 16
 class Stack:
     """Sketches of several windows side by side, as one: row `r` of window `i` is `i * rows + r`.
 
-    What is asked of many small sketches costs one call; it is never summed.
+    One call then reads many small sketches, without summing them.
     """
 
     sketches: Sketches
     windows: tuple[int, ...]  # their starts, ascending
     rows: int  # of one window
-    first: int = 0  # so many windows are passed over
+    first: int = 0  # windows left out at the start
 
     def since(self, start: int) -> Stack:
         """The same without the windows before `start`."""
         return replace(self, first=bisect_left(self.windows, start))
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
+    def of(self, rows: Ints) -> np.ndarray:
         """The rows of the stack that belong to `rows`, [windows, len(rows)]."""
         windows = np.arange(self.first, len(self.windows))
         found: np.ndarray = windows[:, None] * self.rows + rows
         return found
 
-    def above(self, rows: np.ndarray, bucket: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def above(self, rows: Ints, bucket: Ints) -> tuple[np.ndarray, np.ndarray]:
         """How many observations of each row in all windows lie beyond `bucket[row]`; and all."""
         beyond, n = _above(self.sketches, self.of(rows), bucket)
         return beyond.sum(axis=0), n.sum(axis=0)
 
-    def only(self, rows: np.ndarray) -> Sketches:
+    def only(self, rows: Ints) -> Sketches:
         """The sum over the windows of the part that belongs to `rows`."""
         found = self.sketches.only(self.of(np.sort(rows)).ravel())
         if len(self.windows) == 1:
@@ -168,7 +168,7 @@ def subtract(whole: Sketches, part: Sketches) -> Sketches:
     return Sketches(whole.key[kept], left[kept])
 
 
-def of_frame(frame: WindowFrame, rows: np.ndarray, prefix: str = "d:") -> Sketches:
+def of_frame(frame: WindowFrame, rows: Ints, prefix: str = "d:") -> Sketches:
     """The sketches of a frame. `rows[i]` is the row of its i-th series, -1 = leave out."""
     if not len(frame.value):
         return EMPTY
@@ -189,26 +189,26 @@ def of_frame(frame: WindowFrame, rows: np.ndarray, prefix: str = "d:") -> Sketch
 class Moments:
     """Per row: observations, and mean and variance of the natural log of the value."""
 
-    n: np.ndarray
-    mean: np.ndarray
-    var: np.ndarray
+    n: Ints
+    mean: Floats
+    var: Floats
 
 
-def _cumulative(values: np.ndarray) -> np.ndarray:
+def _cumulative(values: Ints) -> Ints:
     """Exclusive prefix sums, one longer than `values`; exact, since all is integer."""
     return np.concatenate([[0], np.cumsum(values)]).astype(np.int64)
 
 
-def counts(sketches: Sketches, rows: np.ndarray) -> np.ndarray:
+def counts(sketches: Sketches, rows: Ints) -> Ints:
     """Observations of each row."""
     first, last = sketches.rows(rows)
     total = sketches.before
-    n: np.ndarray = total[last] - total[first]
+    n: Ints = total[last] - total[first]
     return n
 
 
 def quantile(
-    sketches: Sketches, rows: np.ndarray, q: float | np.ndarray
+    sketches: Sketches, rows: Ints, q: float | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Value and bucket of the q-quantile of each row: the ceil(q n)-th smallest, within 1 %.
 
@@ -227,23 +227,21 @@ def quantile(
     return value, bucket
 
 
-def total(sketches: Sketches, rows: np.ndarray) -> np.ndarray:
-    """Sum of the observations of each row, within 1 %: whole numbers, so in any order the same."""
+def total(sketches: Sketches, rows: Ints) -> Ints:
+    """int64: sum of the observations of each row, within 1 %; exact integers in any order."""
     first, last = sketches.rows(rows)
     value = np.rint(2 * SKETCH_GAMMA ** (sketches.key % WIDTH) / (SKETCH_GAMMA + 1))
     sums = _cumulative(sketches.count * np.minimum(value, _LARGEST).astype(np.int64))
-    found: np.ndarray = sums[last] - sums[first]
+    found: Ints = sums[last] - sums[first]
     return found
 
 
-def above(sketches: Sketches, rows: np.ndarray, bucket: np.ndarray) -> np.ndarray:
+def above(sketches: Sketches, rows: Ints, bucket: Ints) -> np.ndarray:
     """How many observations of each row lie in a bucket beyond `bucket[row]`."""
     return _above(sketches, rows, bucket)[0]
 
 
-def _above(
-    sketches: Sketches, rows: np.ndarray, bucket: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _above(sketches: Sketches, rows: Ints, bucket: Ints) -> tuple[np.ndarray, np.ndarray]:
     first, last = sketches.rows(rows)
     cut = np.searchsorted(sketches.key, rows.astype(np.int64) * WIDTH + bucket, side="right")
     total = sketches.before
@@ -251,7 +249,7 @@ def _above(
     return until - total[np.minimum(cut, last)], until - total[first]
 
 
-def moments(sketches: Sketches, rows: np.ndarray) -> Moments:
+def moments(sketches: Sketches, rows: Ints) -> Moments:
     """Mean and variance of the log; NaN where a row has no observation."""
     first, last = sketches.rows(rows)
     bucket = sketches.key % WIDTH

@@ -1,20 +1,22 @@
-"""Tail probabilities, vectorised: how improbable a count, a sum, a silence or a share is."""
+"""Tail probabilities of counts, sums, silences and shares, vectorised."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import betainc, betaincc, betaln, gammaincc, gammaln
 
-#: Bounds of the negative-binomial size. The catalogue floors it at 1; bursty series (a batch
-#: job every quarter of an hour) are wilder than that, and a floor would call each burst 1e-7.
+from tocsin.types import Floats
+
+#: Bounds of the negative-binomial size. Bursty series (a batch job every quarter-hour) have sizes
+#: far below 1; a floor of 1 would give each burst a probability of 1e-7.
 K_MIN, K_MAX = 0.02, 1e4
-#: A part of a day differs from the next by more than sampling: floor on the over-dispersion.
+#: Least over-dispersion: parts of a day differ by more than sampling.
 RHO_MIN = 0.002
 #: Beyond this many trials a beta-binomial is taken for the beta of the same two moments.
 _EXACT_N = 5_000
 
 
-def nb_size(mean: np.ndarray, var: np.ndarray) -> np.ndarray:
+def nb_size(mean: Floats, var: Floats) -> Floats:
     """Size k of the negative binomial with these moments: var = mean + mean^2 / k."""
     excess = np.maximum(var - mean, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -22,34 +24,32 @@ def nb_size(mean: np.ndarray, var: np.ndarray) -> np.ndarray:
     return np.clip(k, K_MIN, K_MAX)
 
 
-def nb_upper(x: np.ndarray, mu: np.ndarray, k: np.ndarray) -> np.ndarray:
+def nb_upper(x: Floats, mu: Floats, k: Floats) -> Floats:
     """P(X >= x) of a negative binomial with mean mu > 0 and size k."""
     return np.where(x <= 0, 1.0, betainc(np.maximum(x, 1e-9), k, mu / (mu + k)))
 
 
-def nb_lower(x: np.ndarray, mu: np.ndarray, k: np.ndarray) -> np.ndarray:
+def nb_lower(x: Floats, mu: Floats, k: Floats) -> np.ndarray:
     """P(X <= x) of a negative binomial with mean mu > 0 and size k."""
     return betainc(k, np.floor(x) + 1.0, k / (mu + k))
 
 
-def nb_zero(mu: np.ndarray, k: np.ndarray) -> np.ndarray:
+def nb_zero(mu: Floats, k: Floats) -> Floats:
     """P(X = 0) with mean mu over the whole silence.
 
-    The size is that of one window: what makes a window differ is taken to last as long as
-    the silence. Sizes that grow with the silence would call a lull in bursty traffic absurd.
+    The size is that of one window: the deviation of a window is taken to last as long as the
+    silence. Otherwise a lull in bursty traffic would have a probability near 0.
     """
-    p: np.ndarray = np.exp(-k * np.log1p(mu / k))
+    p: Floats = np.exp(-k * np.log1p(mu / k))
     return p
 
 
-def gamma_upper(x: np.ndarray, mean: np.ndarray, shape: np.ndarray) -> np.ndarray:
+def gamma_upper(x: Floats, mean: Floats, shape: Floats) -> Floats:
     """P(X >= x) of a gamma with this mean > 0 and shape = mean^2 / variance."""
     return gammaincc(shape, np.maximum(x, 0.0) * shape / mean)
 
 
-def beta_binomial_upper(
-    k: np.ndarray, n: np.ndarray, p: np.ndarray, rho: np.ndarray | float
-) -> np.ndarray:
+def beta_binomial_upper(k: np.ndarray, n: np.ndarray, p: Floats, rho: np.ndarray | float) -> Floats:
     """P(K >= k) of n trials whose chance is itself beta: mean p, intra-class correlation rho."""
     cells = np.broadcast_arrays(
         *(np.asarray(v, float) for v in (k, n, np.clip(p, 1e-9, 1 - 1e-9), rho))

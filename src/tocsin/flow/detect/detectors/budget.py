@@ -54,7 +54,7 @@ def judge(series: Series) -> Verdicts:
     """Every series with a budget of the rule's kind, or for `day` without one."""
     kind = series.rule.options["kind"]
     if kind == "day":
-        bills = list(_dear_days(series))
+        bills = list(_expensive_days(series))
     else:
         held = _budgeted(series) if series.graded.ledger.budgets else ()
         bills = [bill for one, budget in held if (bill := _KINDS[kind](one, budget))]
@@ -178,7 +178,7 @@ def _call(one: Series, budget: CostBudget) -> Bill | None:
     )
 
 
-def _dear_days(series: Series) -> Iterator[Bill]:
+def _expensive_days(series: Series) -> Iterator[Bill]:
     """Series whose last 24 hours cost more than their days do."""
     rule, ledger = series.rule, series.graded.ledger
     limits = [[b.daily_usd or b.monthly_usd for b in ledger.of(name)] for name in series.names]
@@ -189,7 +189,7 @@ def _dear_days(series: Series) -> Iterator[Bill]:
     if not len(series):
         return
     past = series.days("cost", series.at - DAY_S, _DAYS)
-    usual, bound, p = budgets.dear(now, past, rule.evidence["p"], _MIN_DAYS)
+    usual, bound, p = budgets.expensive_day(now, past, rule.evidence["p"], _MIN_DAYS)
     bound = np.maximum(bound, rule.effect["ratio"] * usual)
     for i, row in enumerate(series.rows):
         if not np.isfinite(bound[i]):

@@ -150,7 +150,7 @@ def _usual(series: Series) -> _Usual:
     """
     past = series.quarters("n", _LAG_S)[:, -_DAY_QUARTERS:]
     then, now = _traffic(series, past.shape[1])
-    mean, size = rates.count_of(past, then, now)
+    mean, size = rates.expected_count(past, then, now)
     quarters = np.isfinite(past).sum(axis=1)
     few = quarters < _MIN_QUARTERS
     mean = np.where(few, _WIDTH_S / QUARTER_S / _DAY_QUARTERS / 2, mean)

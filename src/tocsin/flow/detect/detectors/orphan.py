@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tocsin.flow.baseline.history.run_stats import SURE, Level, RunStats
+from tocsin.flow.baseline.history.run_stats import KNOWN_P999, Level, RunStats
 from tocsin.flow.detect.detector import PauseDetector
 from tocsin.flow.detect.runs.pauses import Pause
 from tocsin.flow.detect.runs.run_findings import BASELINE
@@ -83,7 +83,7 @@ def _finding(
         score=1.0,
         at_least=breach,
         baseline=BASELINE if level else "none",
-        confidence="high" if level and level.n >= SURE else "normal",
+        confidence="high" if level and level.n >= KNOWN_P999 else "normal",
         summary=f"{who} has not moved for {silent_s:,.0f} s{doing} and never ended."
         if breach
         else "",

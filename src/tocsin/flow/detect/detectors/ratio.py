@@ -157,7 +157,7 @@ def _day(rule: RuleSpec, graded: Graded, now: _Sums) -> ratios.RatioBaseline:
         _merged(history.counts.quarters(name, rows, before)[:, -_DAY_QUARTERS:], blocks)
         for name, rows in ((_counted(rule), now.rows), ("n", now.per))
     )
-    return ratios.past_of(above, below, rule.volume["n"] / 2, is_count=_is_count(rule))
+    return ratios.ratio_baseline(above, below, rule.volume["n"] / 2, is_count=_is_count(rule))
 
 
 def _merged(quarters: np.ndarray, blocks: int) -> np.ndarray:
@@ -201,7 +201,7 @@ def _weeks(rule: RuleSpec, graded: Graded, now: _Sums) -> np.ndarray:
     if not len(now.rows) or not set(names) <= set(weeks.names):
         return unknown
     hours = [
-        weeks.same_hour(name, rows, graded.at, _WEEKS, near=1)
+        weeks.same_hour(name, rows, graded.at, _WEEKS, around=1)
         for name, rows in zip(names, (now.rows, now.per), strict=False)
     ]
     logs = hours[0] if len(hours) == 1 else ratios.log_ratio(*hours, is_count=_is_count(rule))

@@ -211,7 +211,7 @@ def _verdicts(series: Series, mixes: list[_Mix]) -> Verdicts:
         unit=Unit.SHARE,
         sentence=sentence,
         top=lambda i: _gainers(mixes[i], dim),
-        spoilt=_spoilt(mixes, breach, clear_at),
+        unlearnable=_unlearnable(mixes, breach, clear_at),
     )
 
 
@@ -225,7 +225,7 @@ def _has_moved(rule: RuleSpec, mix: _Mix) -> bool:
     )
 
 
-def _spoilt(mixes: list[_Mix], breach: list[bool], clear_at: float) -> Ints:
+def _unlearnable(mixes: list[_Mix], breach: list[bool], clear_at: float) -> Ints:
     """All parts of the wholes that moved, or surely are about to, as rows of the catalog."""
     moved = [
         mix.parts.rows

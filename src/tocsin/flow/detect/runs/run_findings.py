@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from tocsin.flow.baseline.history.run_stats import SURE, Level, known_at
+from tocsin.flow.baseline.history.run_stats import KNOWN_P999, Level, known_at
 from tocsin.flow.detect.runs.names import Names
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import NONE, STEP_COST_UNKNOWN, Finding, join_series
@@ -126,7 +126,7 @@ def _finding(
         score=max(1.0, score),
         at_least=True,
         baseline=BASELINE if level else "none",
-        confidence="high" if level is None or level.n >= SURE else "normal",
+        confidence="high" if level is None or level.n >= KNOWN_P999 else "normal",
         summary=broken.summary.format(agent=agent, observed=_said(observed), bound=_said(bound)),
         tokens_burnt=int(broken.tokens[i]) if len(broken.tokens) else None,
         cost_burnt_nano=int(broken.cost_nano[i]) if priced else None,

@@ -14,7 +14,8 @@ from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.baseline.history.history import History
 from tocsin.flow.baseline.history.hour_codec import HOURS, HourBlock
-from tocsin.flow.baseline.history.weeks import STATISTICS, Weeks
+from tocsin.flow.baseline.history.hour_values import STATISTICS
+from tocsin.flow.baseline.history.weeks import Weeks
 from tocsin.flow.detect.evaluate import weekly
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.rule_tests.series import frame_of
@@ -115,7 +116,7 @@ def test_same_hours_come_oldest_week_first_with_their_neighbours() -> None:
     history = empty()
     live(history, quarters(3))
     at = MONDAY + 21 * DAY
-    same = history.weeks.same_hour("n", history.rows([SHOP]), at + 5 * HOUR, weeks=2, near=1)[0]
+    same = history.weeks.same_hour("n", history.rows([SHOP]), at + 5 * HOUR, weeks=2, around=1)[0]
     assert same == pytest.approx([4 * 29, 4 * 30, 4 * 31] * 2, rel=1e-3)
 
 

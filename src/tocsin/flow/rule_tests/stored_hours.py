@@ -39,7 +39,7 @@ def blobs_of(
         if len(totals) not in {24, _WEEK}:
             raise ValueError(f"{name}: {len(totals)} hours are neither a day nor a week")
     catalog = Catalog()
-    past = Weeks(catalog, calendar, dict.fromkeys(SIGNAL_FIELDS))
+    history = Weeks(catalog, calendar, dict.fromkeys(SIGNAL_FIELDS))
     rows = catalog.rows(tuple(dict.fromkeys(name for name, _ in series)))
     store: dict[str, bytes] = {}
     for hour in range(start // HOUR_S - weeks * _WEEK, start // HOUR_S):
@@ -51,7 +51,7 @@ def blobs_of(
             signal: _sum([columns[field] for field in fields], len(rows))
             for signal, fields in SIGNAL_FIELDS.items()
         }
-        blobs = past.push(hour, values, known=True)
+        blobs = history.push(hour, values, known=True)
         store.update((key, blob) for key, blob in blobs.items() if blob is not None)
     return store
 

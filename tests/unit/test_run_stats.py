@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.flow.baseline.history.run_stats import (
-    CELL_S,
-    CELLS,
-    HELD_CELLS,
+    HELD_PERIODS,
     LAG_S,
     MIN_RUNS,
+    PERIOD_S,
+    PERIODS,
     QUANTITIES,
     RunStats,
     bucket_of,
     value_of,
 )
 
-T0_MS = 1_700_006_400_000 // (CELL_S * 1_000) * CELL_S * 1_000
-CELL_MS, LAG_MS = CELL_S * 1_000, LAG_S * 1_000
-KNOWN_MS = T0_MS + CELL_MS + LAG_MS
+T0_MS = 1_700_006_400_000 // (PERIOD_S * 1_000) * PERIOD_S * 1_000
+PERIOD_MS, LAG_MS = PERIOD_S * 1_000, LAG_S * 1_000
+KNOWN_MS = T0_MS + PERIOD_MS + LAG_MS
 
 
 def learn(stats: RunStats, value: int, at_ms: int = T0_MS, *, held: bool = False) -> None:
@@ -63,9 +63,9 @@ def test_a_cell_is_read_an_hour_after_its_end_and_for_fourteen_days() -> None:
         level = stats.level(KNOWN_MS, "prod", "shop", "depth", agent)
         assert level is not None
         assert (level.n, level.p50, level.p99) == (MIN_RUNS, 7, 7)
-    assert stats.level(KNOWN_MS + (CELLS - 1) * CELL_MS, "prod", "shop", "depth") is not None
-    assert stats.level(KNOWN_MS + CELLS * CELL_MS, "prod", "shop", "depth") is None
-    gone = stats.blobs(KNOWN_MS + CELLS * CELL_MS)
+    assert stats.level(KNOWN_MS + (PERIODS - 1) * PERIOD_MS, "prod", "shop", "depth") is not None
+    assert stats.level(KNOWN_MS + PERIODS * PERIOD_MS, "prod", "shop", "depth") is None
+    gone = stats.blobs(KNOWN_MS + PERIODS * PERIOD_MS)
     assert list(gone.values()) == [None]
 
 
@@ -82,7 +82,7 @@ def test_runs_that_broke_a_limit_count_after_seven_days() -> None:
         learn(stats, 3)
         learn(stats, 9, held=True)
     now = stats.level(KNOWN_MS, "prod", "shop", "depth")
-    later = stats.level(KNOWN_MS + HELD_CELLS * CELL_MS, "prod", "shop", "depth")
+    later = stats.level(KNOWN_MS + HELD_PERIODS * PERIOD_MS, "prod", "shop", "depth")
     assert now is not None
     assert later is not None
     assert (now.p99, later.p99) == (3, 9)

@@ -13,7 +13,7 @@ from tocsin.flow.baseline.history.sketch_history import (
     LAG_QUARTERS,
     QUARTER_S,
     SketchHistory,
-    spoils,
+    contaminated,
 )
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.detect.load_rules import load_rules
@@ -79,7 +79,7 @@ def test_a_breach_spoils_just_what_its_look_took_in(back: int) -> None:
     catalog = Catalog()
     past = SketchHistory("duration", 60, 104, catalog)
     window, reach = 20 * QUARTER_S, 60 + back * QUARTER_S
-    marks = spoils("duration", catalog.rows((SERIES,)), np.array([reach]), window, 60)
+    marks = contaminated("duration", catalog.rows((SERIES,)), np.array([reach]), window, 60)
     bad = {key: [catalog.names[row] for row in rows] for key, rows in marks.items()}
     for number in range(40):
         quarter(past, catalog, number, bad if number == 20 else {})
@@ -125,8 +125,8 @@ def test_a_window_without_observations_is_no_window_lost() -> None:
     past.push_window(frame_of(EPOCH, 60, {SERIES: {"t:100": 3}}), rows)
     past.push_window(frame_of(EPOCH + 60, 60, {}), np.empty(0, np.int64))
     now, low = sketch.EMPTY, np.array([0])
-    assert past.look(now, EPOCH + 120, 1) == []
-    found = past.look(now, EPOCH + 120, 2)
+    assert past.stacks(now, EPOCH + 120, 1) == []
+    found = past.stacks(now, EPOCH + 120, 2)
     assert [[part.tolist() for part in stack.above(rows, low)] for stack in found] == [[[3], [3]]]
     assert past.baseline is sketch.EMPTY
 

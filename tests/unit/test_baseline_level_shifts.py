@@ -18,7 +18,7 @@ from tocsin.flow.baseline.history.history import History
 from tocsin.flow.detect.load_rules import load_rules
 from tocsin.flow.detect.shard_detector import DetectSettings
 from tocsin.flow.rule_tests.series import EPOCH, frame_of, frames_of
-from tocsin.flow.rule_tests.weeks import blobs_of
+from tocsin.flow.rule_tests.stored_hours import blobs_of
 from tocsin.flow.shard import ShardEvaluator
 from tocsin.types import Change, WindowFrame, join_series
 
