@@ -1,25 +1,4 @@
-"""Runs written by hand, for the tests inside rule files and for our own.
-
-    llm search(a)=1 llm search(a)=1        model calls and tool calls: (arguments)=result
-    search(a)!timeout  llm!429             ... that failed, with an error class
-    triage>billing                         a hand-off
-    read(f)                                arguments known, result not
-    read                                   neither known
-    [search(a)=1 llm] x3                   three times over; `x3` repeats one step as well
-    @planner                               the following steps are this agent's
-    +600                                   ten minutes pass
-    llm:5000                               a model call of 5,000 tokens (1,000 if not said)
-    writer{ llm read(f)=x }                a span of agent `writer` around these steps
-    @worker/2  done/2                      steps under the worker's span number 2, which is open
-                                           beside others; that span ends
-    end                                    the root span ends: the run is over
-
-Steps end one second apart, unless `+` says otherwise. A case may also say what came before:
-
-    {before: "llm read(f)=x end", times: 200, then: "llm read(f)=x +2400"}
-
-The runs of `before` end seven hours earlier, one a second, so that they are known by `then`.
-"""
+"""Runs written by hand, for tests: `docs/rule-tests.md` describes the language."""
 
 from __future__ import annotations
 

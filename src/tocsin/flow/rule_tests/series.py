@@ -1,49 +1,6 @@
-"""The tests inside rule files, and the little language their series are written in.
+"""The tests inside rule files: series in a small language, run through the code that runs live.
 
-A series is a list of items as promtool writes them: a value, and `xN` for N further windows.
-
-    100x59          sixty windows of 100: the first and 59 more
-    1000            one window of 1000
-    _x5             five windows without the series: silence (promtool's `_x5` is five, too)
-    10+2x4          a ramp: 10, 12, 14, 16, 18
-    ~100x59         Poisson around 100, drawn from the test's `seed`
-    ~100/5x59       negative binomial around 100 with size 5
-    200@800x59      200 events a window that take 800 ms each
-    200@800~0.6x59  ... log-normal: median 800 ms, sigma 0.6 (exact quantiles, no noise)
-
-Its key is `view[.field] [dim=value ...]`: env, service and every dimension not named get a
-default (prod, shop, ...), the field is `n` (or `in`, `out`, `cost` in nano-USD, `err`, `to`):
-
-    calls_by_model model=gpt-5: "80x59"
-    calls_by_service.out: "40000x59"
-
-Or it is a distribution beside the duration, whose events are counted elsewhere: `ttft` (ms) or
-`request_tokens`:
-
-    calls_by_service.request_tokens: "80@1200~0.6x59"
-
-or `score`, whose mean and spread (a normal distribution's) stand behind the @:
-
-    scores_by_name.score score_name=toxicity: "30@0.02~0.01x59"
-
-or `traces`: the errors of each window are counted elsewhere and come from so many runs, the
-same ones in each window:
-
-    errors_by_class.traces error_class=odd: "3x9"
-
-A mixture of distributions is written with &: `60@2000~0.5&20@9000~0.5x59`.
-
-Windows are of `window_s`, from a full quarter of an hour on, or from `start` (UTC, like
-2023-11-14T09:00). `hours` writes the `weeks` before that (4, six at most): totals of hours, of a
-day (24 items) or a week from Monday on (168), repeated by the clock of `timezone`; a series
-needs its `n` there. `holidays` and `quiet_hours` are those of the configuration:
-
-    start: 2023-11-14T09:00
-    hours: {runs_by_service: "60x6 6000x11 60x4"}
-    series: {runs_by_service: "100x29 40x19"}
-
-Everything runs through ShardEvaluator, the code that runs live. `runs` of run rules are in the
-language of `runs.py`. A test says whether the rule `fires` or stays `silent`.
+`docs/rule-tests.md` describes the language of series, and that of runs (`runs.py`).
 """
 
 from __future__ import annotations
