@@ -11,9 +11,9 @@ from tocsin.types.arrays import Bools, Floats, Ints
 from tocsin.types.baselines import Baseline
 from tocsin.types.changes import EVERY, Change, ChangeKind
 from tocsin.types.findings import SEVERITIES, Contributor, Finding, Group, Severity, Status
-from tocsin.types.hours import QuietHours
 from tocsin.types.names import NANO, NONE, OVERFLOW, SEP, join_series, shard_of, split_series
 from tocsin.types.objectives import BUDGETED, OBJECTIVES, CostBudget, Slo
+from tocsin.types.quiet_hours import QuietHours
 from tocsin.types.runs import (
     RING,
     RUN_HEADER,
