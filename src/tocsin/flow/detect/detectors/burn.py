@@ -133,15 +133,17 @@ def _checks(
     for quantity, unit, used, bound, spent, scale in spendings:
         most = np.array([known.most[quantity] for known in limits]) * scale
         yield check(
-            what=quantity, signal=quantity, unit=unit, observed=spent.astype(float) * scale, bound=most,
-            critical=most, levels=[known.levels[quantity] for known in limits], scale=scale,
+            what=quantity, signal=quantity, unit=unit,
+            observed=spent.astype(float) * scale, bound=most, critical=most,
+            levels=[known.levels[quantity] for known in limits], scale=scale,
             summary=f"{{agent}} has burnt {used} and goes in circles; the limit is {bound}.",
             where=in_circles,
         )  # fmt: skip
         cap = np.full(len(steps), limits[0].cap[quantity]) * scale
         yield check(
-            what=f"cap_{quantity}", signal=quantity, unit=unit, observed=spent.astype(float) * scale, bound=cap,
-            critical=cap, levels=[None] * len(steps), scale=scale,
+            what=f"cap_{quantity}", signal=quantity, unit=unit,
+            observed=spent.astype(float) * scale, bound=cap, critical=cap,
+            levels=[None] * len(steps), scale=scale,
             summary=f"{{agent}} has used {used}; its cap is {bound}.",
         )  # fmt: skip
     yield check(

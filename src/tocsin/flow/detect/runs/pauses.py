@@ -49,7 +49,7 @@ class Pause(msgspec.Struct, frozen=True, array_like=True):
     looped: bool = False  # a loop was found in the run; False unless `over`
 
     def lasts(self, ms: int) -> bool:
-        """Whether it is longer than so many ms, as far as is known."""
+        """Whether it is longer than `ms`, or may be: its end is not known yet."""
         return not self.until_ms or self.until_ms > self.since_ms + ms
 
 

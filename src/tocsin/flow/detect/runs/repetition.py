@@ -1,8 +1,9 @@
 """Loops in one sequence of actions: repeats, cycles, ping-pong, polls without end.
 
 A repetition alone is no fault: successful agents repeat themselves too. It is a loop if nothing
-came of it: the result or the error is the same each time. Only five identical calls in a row, or
-a whole cycle four times over, are a loop whatever came of them.
+came of it: the result or the error is the same each time. Whatever came of them, five identical
+calls in a row are a loop (ten, if each is known to have had another result), and so is a whole
+cycle four times over.
 
 The sequence is read once, forward, and every threshold is reported at the earliest step at which
 it holds: so what is found does not depend on how many steps arrived together.
@@ -76,11 +77,10 @@ class _Runs:
     """How long the repetitions are that end at the current action."""
 
     same: int = 0  # calls in a row with the same symbol, this one included
-    results: set[int] = field(default_factory=set)  # what came of them
+    results: set[int] = field(default_factory=set)  # their outcomes
     evident: int = 0  # actions in a row with a known outcome, this one included
-    quiet: list[int] = field(
-        default_factory=list
-    )  # [lag]: actions in a row whose outcome is that of `lag` actions before; [0] is not used
+    #: [lag]: actions in a row whose outcome is that of `lag` actions before; [0] is not used
+    quiet: list[int] = field(default_factory=list)
 
     def step(self, actions: Sequence[Action], i: int) -> None:
         now = actions[i]

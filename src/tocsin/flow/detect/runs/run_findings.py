@@ -66,7 +66,7 @@ def at_each(end_ms: Ints, known: Callable[[int], _Value]) -> list[_Value]:
 def breaches(
     rule: RuleSpec, trace: str, steps: Steps, names: Sequence[Names], check: LimitCheck
 ) -> list[Finding]:
-    """The findings of one limit of one run, in order; empty if it was never check."""
+    """The findings of one limit of one run, in order; empty if it was never broken."""
     holds = check.observed > check.bound
     if check.where is not None:
         holds &= check.where
