@@ -15,6 +15,7 @@ from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.baseline.stats.sketch import Sketches
 from tocsin.flow.detect.detectors import slo
+from tocsin.flow.detect.distribution import Distribution
 from tocsin.flow.detect.equivalence import log_ratio
 from tocsin.flow.detect.load_rules import load_rules, parse_rule
 from tocsin.flow.rules.options import slos_of
@@ -52,7 +53,8 @@ def test_the_interval_of_a_ratio_of_quantiles_covers_as_often_as_it_says(q: floa
     tries, rows = 200, np.arange(200)
     now = held(rng.lognormal(13 + math.log(1.1), 0.5, (tries, 500)))
     base = held(rng.lognormal(13, 0.5, (tries, 3_000)))
-    low, high = log_ratio(now, base, rows, q, float(norm.isf(0.05)))
+    z = float(norm.isf(0.05))
+    low, high = log_ratio(Distribution(now, rows), Distribution(base, rows), q, z)
     true = math.log(1.1)
     slack = 0.021  # a bucket either way
     for missed in ((low > true + slack).mean(), (high < true - slack).mean()):
@@ -60,8 +62,10 @@ def test_the_interval_of_a_ratio_of_quantiles_covers_as_often_as_it_says(q: floa
 
 
 def test_without_confidence_the_interval_is_the_ratio_itself() -> None:
-    one, other = held(np.full((1, 50), 2e6)), held(np.full((1, 50), 1e6))
-    low, high = log_ratio(one, other, np.array([0]), 0.5, 0.0)
+    one, other = (
+        Distribution(held(np.full((1, 50), value)), np.array([0])) for value in (2e6, 1e6)
+    )
+    low, high = log_ratio(one, other, 0.5, 0.0)
     assert low[0] == high[0] == pytest.approx(math.log(2), abs=0.02)
 
 

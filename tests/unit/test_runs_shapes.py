@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tocsin.flow.detect.runs import pauses
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.shapes import shapes
-from tocsin.flow.detect.runs.step_ring import closing, rings
+from tocsin.flow.detect.runs.step_ring import closing, read_rings
 from tocsin.flow.detect.runs.tree import agents, depths, fan_outs
 from tocsin.flow.detect.runs.usage import has_called
 from tocsin.types import RUN_HEADER, RUN_VERSION, SEP, STEP, STEP_HAS_ARGS, ChangedRun, Kind
@@ -50,11 +50,11 @@ def runs(draw: st.DrawFn, *, trees: bool = True) -> ChangedRun:
 
 @given(st.lists(runs(), min_size=1, max_size=3))
 def test_shapes_of_many_runs_are_the_shapes_of_each(some: list[ChangedRun]) -> None:
-    seen, reader = rings(some), Reader(LABELS)
-    found = shapes(seen.tidy(np.arange(len(some))), reader)
+    rings, reader = read_rings(some), Reader(LABELS)
+    found = shapes(rings.tidy(np.arange(len(some))), reader)
     for i in range(len(some)):
-        steps = seen.of(i)
-        names, models = reader.names(steps), has_called(seen, i, steps)
+        steps = rings.of(i)
+        names, models = reader.names(steps), has_called(rings, i, steps)
         assert found.depth[i] == depths(steps, names)[-1]
         assert found.fan_out[i] == fan_outs(steps, names, models=models)[-1]
         assert found.agents[i] == agents(steps)[-1]
@@ -62,34 +62,34 @@ def test_shapes_of_many_runs_are_the_shapes_of_each(some: list[ChangedRun]) -> N
 
 @given(st.lists(runs(trees=False), min_size=1, max_size=3))
 def test_agents_that_go_in_circles_are_as_deep_as_one_by_one(some: list[ChangedRun]) -> None:
-    seen, reader = rings(some), Reader(LABELS)
-    found = shapes(seen.tidy(np.arange(len(some))), reader)
+    rings, reader = read_rings(some), Reader(LABELS)
+    found = shapes(rings.tidy(np.arange(len(some))), reader)
     for i in np.flatnonzero(found.agents > 1).tolist():
-        steps = seen.of(i)
+        steps = rings.of(i)
         assert found.depth[i] == depths(steps, reader.names(steps))[-1]
 
 
 @given(st.lists(runs(), min_size=1, max_size=3))
 def test_pauses_of_many_runs_are_the_pauses_of_each(some: list[ChangedRun]) -> None:
-    seen, reader = rings(some), Reader(LABELS)
+    rings, reader = read_rings(some), Reader(LABELS)
     looped = {run.trace_id for run in some[::2]}
-    for i, shown in enumerate(pauses.shown(seen, reader, looped)):
-        end_ms = seen.steps["end_ms"][seen.first[i] : seen.first[i + 1]]
-        last = seen.steps[seen.first[i] : seen.first[i + 1]][end_ms == end_ms.max()]
+    for i, shown in enumerate(pauses.pauses_of(rings, reader, looped)):
+        end_ms = rings.steps["end_ms"][rings.first[i] : rings.first[i + 1]]
+        last = rings.steps[rings.first[i] : rings.first[i + 1]][end_ms == end_ms.max()]
         assert (shown.ended_ms, shown.ending) == (int(end_ms.max()), bool(closing(last).any()))
         if shown.brief:
             assert len(shown.pauses) == 1
             assert not shown.pauses[0].over
         else:
-            one = pauses._pauses(seen, i, reader, looped=some[i].trace_id in looped)
+            one = pauses._pauses(rings, i, reader, looped=some[i].trace_id in looped)
             assert shown.pauses == one
 
 
 @given(st.lists(runs(), min_size=1, max_size=3))
 def test_tidy_rings_are_the_rings_in_order(some: list[ChangedRun]) -> None:
-    seen = rings(some)
+    rings = read_rings(some)
     every = np.arange(0, len(some), 2)
-    tidy = seen.tidy(every)
+    tidy = rings.tidy(every)
     for k, i in enumerate(every.tolist()):
-        assert (tidy.steps[tidy.first[k] : tidy.first[k + 1]] == seen.of(i)).all()
-        assert (tidy.held[k], tidy.traces[k]) == (seen.held[i], seen.traces[i])
+        assert (tidy.steps[tidy.first[k] : tidy.first[k + 1]] == rings.of(i)).all()
+        assert (tidy.held[k], tidy.traces[k]) == (rings.held[i], rings.traces[i])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tocsin.flow.baseline.stats import sketch
 from tocsin.types import Bools, Floats, Ints
 
@@ -52,3 +54,16 @@ class Distribution:
         first, last = self.sketches.rows(self.rows)
         several: Ints = last - first
         return several
+
+    def alone(self) -> Distribution:
+        """The same without other series' buckets: cheaper where much is asked of few series."""
+        return Distribution(self.sketches.only(np.unique(self.rows)), self.rows)
+
+    def replaced(self, which: Ints, by: sketch.Sketches) -> Distribution:
+        """The same, but those of the positions `which` are those of their rows in `by`."""
+        rows = self.rows[which]
+        return Distribution(sketch.add([self.sketches.without(rows), by.only(rows)]), self.rows)
+
+    def at_rows(self, rows: Ints) -> Distribution:
+        """Those of other series, or of the same in another order, each as often as you like."""
+        return Distribution(self.sketches, rows)

@@ -1,9 +1,9 @@
-"""All that a shard knows of runs: the rules on them, those that are waited for, and the stats.
+"""The runs of a shard: findings of the rules on them, runs that stand still, and statistics.
 
-`see` takes note of runs that moved, `judge` says what the rules say of them, `close` lets the
-time of a closed window pass. What outlasts a call is in `blobs`:
+`see` takes in runs that moved, `judge` gives the findings of the rules on them, and `close` those
+of runs that stand still when a window closes. State that outlasts a call is in `blobs`:
 
-    r:o:<trace>   a run that is waited for          r:b:<cell>   what runs were like
+    r:o:<trace>   a run that stands still           r:b:<cell>   statistics of runs
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from tocsin.flow.baseline.history.run_stats import QUANTITIES, RunStats
 from tocsin.flow.detect.detector import PauseDetector, Rule, RunDetector
 from tocsin.flow.detect.runs.names import Reader
-from tocsin.flow.detect.runs.pauses import LEFT_MS, Pause, Shown, shown
-from tocsin.flow.detect.runs.step_ring import ROOTS, Rings, rings
+from tocsin.flow.detect.runs.pauses import LEFT_MS, Pause, RunPauses, pauses_of
+from tocsin.flow.detect.runs.step_ring import ROOTS, Rings, read_rings
 from tocsin.flow.detect.runs.waiting import Waiting
 from tocsin.types import ChangedRun, Finding
 
@@ -25,29 +25,29 @@ _Judged = tuple[Rule, RunDetector]
 
 
 @dataclass(frozen=True, slots=True)
-class _Moved:
-    """What a look brought, read: all that depends on the runs that moved and on nothing else."""
+class _Snapshot:
+    """The runs that moved, unpacked, and what is found in them alone."""
 
     runs: Sequence[ChangedRun]
-    seen: Rings
+    rings: Rings
     reader: Reader
-    loops: Mapping[str, list[Finding]]  # rule id -> what it says of all runs
-    shown: Sequence[Shown]
+    loops: Mapping[str, list[Finding]]  # rule id -> its findings of all runs
+    pauses: Sequence[RunPauses]  # aligned with the traces of `rings`
 
 
 def _read(
     runs: Sequence[ChangedRun], labels: Mapping[str, str], loops: Sequence[_Judged], stats: RunStats
-) -> _Moved:
+) -> _Snapshot:
     """Raises ValueError: a run's state is not a RUN_HEADER and whole STEPs."""
-    seen, reader = rings(runs), Reader(labels)
+    rings, reader = read_rings(runs), Reader(labels)
     found = {
-        rule.id: detector.judge(rule, seen, reader, stats) if seen.traces else []
+        rule.id: detector.judge(rule, rings, reader, stats) if rings.traces else []
         for rule, detector in loops
     }
-    ended = seen.count(ROOTS[seen.steps["kind"]]) > 0
-    looped = {f.traces[0] for said in found.values() for f in said if f.breach}
-    looped &= {seen.traces[i] for i in np.flatnonzero(ended).tolist()} if looped else set()
-    return _Moved(runs, seen, reader, found, shown(seen, reader, looped))
+    ended = rings.count(ROOTS[rings.steps["kind"]]) > 0
+    looped = {f.traces[0] for findings in found.values() for f in findings if f.breach}
+    looped &= {rings.traces[i] for i in np.flatnonzero(ended).tolist()} if looped else set()
+    return _Snapshot(runs, rings, reader, found, pauses_of(rings, reader, looped))
 
 
 class RunTracker:
@@ -61,10 +61,10 @@ class RunTracker:
         self._waiting = Waiting()
         self.stats = RunStats()
         self._closed_ms = 0
-        self._moved: _Moved | None = None
+        self._snapshot: _Snapshot | None = None
 
     def restore(self, blobs: Mapping[str, bytes], closed_ms: int) -> None:
-        """Take up what was saved when the windows up to `closed_ms` had been closed.
+        """Restore what was saved when the windows up to `closed_ms` had been closed.
 
         Raises:
             ValueError: a blob of another version.
@@ -74,13 +74,13 @@ class RunTracker:
         self._closed_ms = closed_ms
 
     def see(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> None:
-        """Take note of runs that moved. Must come before the windows of their steps close."""
+        """Take in runs that moved. Must come before the windows of their steps close."""
         if runs:
-            moved = self._look(runs, labels)
-            self._waiting.see(moved.seen.traces, moved.shown, self._closed_ms)
+            snapshot = self._read(runs, labels)
+            self._waiting.see(snapshot.rings.traces, snapshot.pauses, self._closed_ms)
 
     def judge(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> list[Finding]:
-        """What the rules say of runs that moved.
+        """Findings of the rules on runs that moved.
 
         `labels` maps STEP.label, as 16 hex digits, to its names; a missing one reads `_none`.
 
@@ -91,25 +91,27 @@ class RunTracker:
         if not runs:
             return []
         self.see(runs, labels)
-        moved, self._moved = self._look(runs, labels), None
+        snapshot, self._snapshot = self._read(runs, labels), None
         findings: list[Finding] = []
         for rule, detector in self._judged:
-            known = moved.loops.get(rule.id)
-            if known is None and moved.seen.traces:
-                known = detector.judge(rule, moved.seen, moved.reader, self.stats)
+            known = snapshot.loops.get(rule.id)
+            if known is None and snapshot.rings.traces:
+                known = detector.judge(rule, snapshot.rings, snapshot.reader, self.stats)
             findings += known or ()
         return findings
 
-    def _look(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> _Moved:
-        """A look that is seen, then judged when windows have closed, is read once."""
-        if self._moved is None or self._moved.runs is not runs:
-            self._moved = _read(runs, labels, self._loops, self.stats)
-        return self._moved
+    def _read(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> _Snapshot:
+        """The same runs are seen, then judged when windows have closed: they are read once."""
+        if self._snapshot is None or self._snapshot.runs is not runs:
+            self._snapshot = _read(runs, labels, self._loops, self.stats)
+        return self._snapshot
 
     def close(self, end_ms: int) -> list[Finding]:
-        """Pass the time up to a window's end; what the rules say of runs that stand still."""
+        """Let event time pass up to a window's end; findings of runs that stand still."""
         since_ms, self._closed_ms = self._closed_ms, max(self._closed_ms, end_ms)
-        unended = self._waiting.pass_time(since_ms, end_ms, self.stats, self._broke, self._patience)
+        unended = self._waiting.pass_time(
+            since_ms, end_ms, self.stats, self._exceeds_limit, self._longest_wait_ms
+        )
         return [
             finding
             for rule, detector in self._paused
@@ -120,12 +122,13 @@ class RunTracker:
         """What has changed since the last call; None deletes a blob."""
         return {**self._waiting.blobs(), **self.stats.blobs(self._closed_ms)}
 
-    def _patience(self, pause: Pause) -> int:
+    def _longest_wait_ms(self, pause: Pause) -> int:
+        """How long a run may stand still before the last orphan rule has judged it."""
         waits = [by.limit_ms(rule, pause, self.stats) for rule, by in self._paused]
         return max([LEFT_MS, *waits])
 
-    def _broke(self, pause: Pause) -> bool:
-        """Whether a run that is over went beyond what is known of its kind."""
+    def _exceeds_limit(self, pause: Pause) -> bool:
+        """Whether a run that is over exceeds a limit of some rule."""
         for quantity, value in zip(QUANTITIES, pause.values, strict=True):
             level = self.stats.level(pause.since_ms, pause.env, pause.service, quantity)
             for effect, limit in self._limits if level else ():

@@ -12,12 +12,11 @@ from typing import Self
 import numpy as np
 
 from tocsin.flow.baseline.catalog import Group
-from tocsin.flow.baseline.expect import lookback
 from tocsin.flow.baseline.expect.counts import DAY_S, Expected, expect
 from tocsin.flow.baseline.expect.recent import last_calls, recent, windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.seasonal import SeasonalRates
-from tocsin.flow.detect.distribution import Distribution
+from tocsin.flow.detect.observations import Observations
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Bools, Floats, Ints
 
@@ -182,27 +181,9 @@ class Series:
             quiet=quiet_s,
         )
 
-    # ---- distributions -----------------------------------------------------------------
-
-    def width_of(
-        self, n: float, widths: tuple[int, ...] = lookback.WIDTHS_S, signal: str | None = None
-    ) -> Ints:
-        """The least of some look-backs (s, ascending) that holds `n` observations; else 0."""
-        return lookback.least(self.graded, signal or self.rule.signal, self.rows, n, widths)
-
-    def observed(self, width_s: Ints, signal: str | None = None) -> Distribution:
-        """What each saw over its own look-back, this window included."""
-        found = lookback.merged(self.graded, signal or self.rule.signal, self.rows, width_s)
-        return Distribution(found, self.rows)
-
-    def beyond(self, width_s: Ints, bucket: Ints) -> tuple[Ints, Ints]:
-        """Observations beyond a bucket of each series, and all of them, over its look-back."""
-        return lookback.above(self.graded, self.rule.signal, self.rows, width_s, bucket)
-
-    def last_day(self, signal: str | None = None) -> Distribution:
-        """What each saw in the day that ended two hours ago: the baseline of distributions."""
-        past = self.graded.history.sketches[signal or self.rule.signal]
-        return Distribution(past.baseline, self.rows)
+    def observations(self, signal: str | None = None) -> Observations:
+        """The distributions of the rule's signal (or of `signal`): now, of late, and before."""
+        return Observations(self.graded, signal or self.rule.signal, self.rows)
 
     # ---- more of their past ------------------------------------------------------------
 
@@ -287,3 +268,7 @@ class Series:
         Over a day where that holds fewer.
         """
         return last_calls(self.graded, self.rule.signal, self.rows, calls)
+
+    def in_view(self, view: str) -> Bools:
+        """Which are series of a view."""
+        return self.graded.history.catalog.in_view(self.rows, view)

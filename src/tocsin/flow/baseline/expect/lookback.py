@@ -1,7 +1,8 @@
-"""Looking back: as far as it takes to see enough, and no further than the baseline lags.
+"""Distributions of the last hours: a look-back for each row, and the hours it is compared with.
 
-A row looks back over the least of some widths that holds enough observations. Counting is
-cheap and done for all rows; sketches are merged for the few rows that are judged in full.
+A row's look-back is the least of some widths that holds enough observations; none reaches
+further back than the two hours by which the baseline lags. Counting is cheap and done for all
+rows; sketches are merged for the few rows that are judged in full.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S, SketchHistory
+from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S
 from tocsin.flow.baseline.stats import sketch
+from tocsin.types import Ints
 
-#: 15 minutes to two hours: the baseline begins where the longest look ends.
+#: Look-backs, s. The baseline ends where the longest begins.
 WIDTHS_S = (900, 1800, 3600, 7200)
 DAY_S = 86_400
 _AROUND_S = 3600  # yesterday, an hour either way of the same time
@@ -22,9 +24,9 @@ _BEFORE_S = 3 * 3600
 
 
 def least(
-    graded: Graded, signal: str, rows: np.ndarray, n: float, widths: Sequence[int] = WIDTHS_S
-) -> np.ndarray:
-    """Seconds: the least of `widths` (ascending) with `n` observations, else 0."""
+    graded: Graded, signal: str, rows: Ints, n: float, widths: Sequence[int] = WIDTHS_S
+) -> Ints:
+    """The least of `widths` (s, ascending) in which each row has `n` observations, else 0."""
     past, here = graded.history.sketches[signal], sketch.counts(graded.sketches[signal], rows)
     width = np.zeros(len(rows), np.int64)
     before = past.recent_counts(rows, [_windows(graded, seconds) for seconds in widths])
@@ -33,8 +35,8 @@ def least(
     return width
 
 
-def merged(graded: Graded, signal: str, rows: np.ndarray, width: np.ndarray) -> sketch.Sketches:
-    """What each row saw over its own width; nothing where the width is 0."""
+def merged(graded: Graded, signal: str, rows: Ints, width: Ints) -> sketch.Sketches:
+    """What was observed of each row (each once) over its own width; nothing where that is 0."""
     parts = [
         part.only(rows[these])
         for these, given in _by_width(graded, signal, width)
@@ -43,9 +45,7 @@ def merged(graded: Graded, signal: str, rows: np.ndarray, width: np.ndarray) -> 
     return sketch.add(parts)
 
 
-def above(
-    graded: Graded, signal: str, rows: np.ndarray, width: np.ndarray, bucket: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def above(graded: Graded, signal: str, rows: Ints, width: Ints, bucket: Ints) -> tuple[Ints, Ints]:
     """Observations of each row beyond `bucket`, and all of them, over its own width."""
     beyond, n = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for these, given in _by_width(graded, signal, width):
@@ -56,23 +56,29 @@ def above(
     return beyond, n
 
 
-def yesterday(graded: Graded, past: SketchHistory, rows: np.ndarray) -> sketch.Sketches:
-    """What each row saw around the same time yesterday, without what was anomalous."""
+def yesterday(graded: Graded, signal: str, rows: Ints) -> sketch.Sketches:
+    """What was observed of each row from an hour before this time yesterday to an hour after.
+
+    Without what was not to be learned from.
+    """
     since = graded.at - DAY_S - _AROUND_S
-    parts = past.quarters(since // QUARTER_S * QUARTER_S, graded.end - DAY_S + _AROUND_S)
+    parts = graded.history.sketches[signal].quarters(
+        since // QUARTER_S * QUARTER_S, graded.end - DAY_S + _AROUND_S
+    )
     return sketch.add([part.only(rows) for part in parts])
 
 
-def before(graded: Graded, past: SketchHistory, rows: np.ndarray) -> sketch.Sketches:
-    """What each row saw in the last three hours of the baseline."""
+def hours_before(graded: Graded, signal: str, rows: Ints) -> sketch.Sketches:
+    """What was observed of each row in the last three hours of the baseline."""
     since = graded.at - LONGEST_S - _BEFORE_S
-    return sketch.add([part.only(rows) for part in past.quarters(since)])
+    parts = graded.history.sketches[signal].quarters(since)
+    return sketch.add([part.only(rows) for part in parts])
 
 
 def _by_width(
-    graded: Graded, signal: str, width: np.ndarray
-) -> Iterator[tuple[np.ndarray, list[sketch.Stack]]]:
-    """Positions that look back equally far, and the windows they then see."""
+    graded: Graded, signal: str, width: Ints
+) -> Iterator[tuple[Ints, list[sketch.Stack]]]:
+    """Positions with the same width, and the windows within it."""
     past = graded.history.sketches[signal]
     for seconds in sorted(set(width.tolist()) - {0}):
         windows = past.stacks(graded.sketches[signal], graded.at, _windows(graded, seconds))
@@ -80,5 +86,5 @@ def _by_width(
 
 
 def _windows(graded: Graded, seconds: int) -> int:
-    """Learned windows that a look back over `seconds` takes in beside the current one."""
+    """How many windows before the current one a look-back of `seconds` takes in."""
     return max(seconds // graded.history.window_s - 1, 0)

@@ -1,4 +1,7 @@
-"""What series did of late, the window under judgement included: raw counts, nothing left out."""
+"""Counts of the last hours, the window that is judged included.
+
+They are counts as they came: what the baseline may not learn from is not left out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.columns import or_zero
 from tocsin.flow.baseline.history.history import MINUTES_S
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
+from tocsin.types import Floats, Ints
 
 _DAY_QUARTERS = 96
 
@@ -17,32 +21,30 @@ def windows_of(graded: Graded, seconds: float) -> int:
     return max(1, int(seconds) // graded.history.window_s)
 
 
-def recent(graded: Graded, signal: str, rows: np.ndarray, seconds: float) -> np.ndarray:
+def recent(graded: Graded, signal: str, rows: Ints, seconds: float) -> Floats:
     """float64 [len(rows), windows]: the windows of the last `seconds`, the newest last.
 
     0 where nothing is known. `seconds` reach back three hours at most.
     """
     past = windows_of(graded, seconds) - 1
-    now: np.ndarray = graded.current[signal][rows][:, None]
+    now: Floats = graded.current[signal][rows][:, None]
     if not past:
         return now
     before = graded.history.counts.trailing(signal, rows, past)
     return np.concatenate([or_zero(before), now], axis=1)
 
 
-def total(graded: Graded, signal: str, rows: np.ndarray, seconds: float) -> np.ndarray:
+def total(graded: Graded, signal: str, rows: Ints, seconds: float) -> Floats:
     """Sum over the last `seconds`, at most three hours."""
-    summed: np.ndarray = recent(graded, signal, rows, seconds).sum(axis=1)
+    summed: Floats = recent(graded, signal, rows, seconds).sum(axis=1)
     return summed
 
 
-def last_calls(
-    graded: Graded, signal: str, rows: np.ndarray, calls: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of `signal` and of events over the newest windows that hold `calls` events.
+def last_calls(graded: Graded, signal: str, rows: Ints, calls: float) -> tuple[Floats, Floats]:
+    """Totals of `signal` and of events over the newest windows that hold `calls` events.
 
-    Single windows of the last three hours, before them quarter-hours, a day at most. Where
-    the day holds fewer events, the whole day.
+    It is counted back window by window for three hours, and by quarter-hours before them. Where
+    the last day holds fewer events, the totals are those of the day.
     """
     history = graded.history
     since = -(-(graded.end - MINUTES_S) // QUARTER_S) * QUARTER_S
@@ -52,7 +54,7 @@ def last_calls(
         new = recent(graded, name, rows, graded.end - since)
         parts.append(np.concatenate([or_zero(old), new], axis=1)[:, ::-1])
     k, n = (np.cumsum(part, axis=1) for part in parts)
-    line = np.arange(len(rows))
+    each = np.arange(len(rows))
     enough = n >= calls
     at = np.where(enough.any(axis=1), np.argmax(enough, axis=1), n.shape[1] - 1)
-    return k[line, at], n[line, at]
+    return k[each, at], n[each, at]

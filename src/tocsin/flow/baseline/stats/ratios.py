@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from tocsin.types import Floats, Ints
+from tocsin.types import Bools, Floats, Ints
 
 #: Least standard deviation of the log of a ratio.
 SD_MIN = 0.02
@@ -47,6 +47,10 @@ class RatioShift:
     rise: Floats
     error: Floats
     df: Ints
+
+    def only(self, which: Bools | Ints) -> RatioShift:
+        """Some of the series: a mask, or positions."""
+        return RatioShift(self.rise[which], self.error[which], self.df[which])
 
     def lower(self, p: float) -> Floats:
         """Lower bound of the rise at one-sided confidence 1 - p."""

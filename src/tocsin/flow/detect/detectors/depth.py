@@ -1,4 +1,4 @@
-"""Depth: agents inside agents, or a chain of hand-offs that never comes back."""
+"""Depth: agents nested in agents, or a chain of hand-offs from one agent to the next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats
 from tocsin.flow.detect.detector import RunDetector
 from tocsin.flow.detect.runs.names import Reader
-from tocsin.flow.detect.runs.run_findings import Broken, tell
+from tocsin.flow.detect.runs.run_findings import LimitCheck, breaches
 from tocsin.flow.detect.runs.step_ring import HANDOFFS, ROOTS, Rings
 from tocsin.flow.detect.runs.tree import depths
 from tocsin.flow.rules.spec import RuleSpec
@@ -24,13 +24,13 @@ def limit(effect: Mapping[str, float], quantity: Quantity, level: Level | None) 
     return max(effect["depth"], level.p999 if level else 0)
 
 
-def judge(rule: RuleSpec, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
-    """Runs deeper than `effect.depth` and than one in a thousand of their agent's."""
-    floor, worse = rule.effect["depth"], rule.effect["critical"]
+def judge(rule: RuleSpec, rings: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
+    """Runs deeper than `effect.depth` and than all but one in a thousand of their agent's runs."""
+    floor = rule.effect["depth"]
     findings: list[Finding] = []
-    could = seen.count(ROOTS[seen.steps["kind"]] | HANDOFFS[seen.steps["kind"]])
-    for i in np.flatnonzero(could >= floor).tolist():
-        steps = seen.of(i)
+    nested = rings.count(ROOTS[rings.steps["kind"]] | HANDOFFS[rings.steps["kind"]])
+    for i in np.flatnonzero(nested >= floor).tolist():
+        steps = rings.of(i)
         names = reader.names(steps)
         depth = depths(steps, names)
         if depth[-1] <= floor:
@@ -41,23 +41,27 @@ def judge(rule: RuleSpec, seen: Rings, reader: Reader, stats: RunStats) -> list[
             for at_ms, who in zip(steps["end_ms"].tolist(), names, strict=True)
         ]
         bound = np.array([limit(rule.effect, "depth", level) for level in levels])
-        broken = Broken(
+        check = LimitCheck(
             what="",
             signal="depth",
             unit=Unit.AGENTS,
             observed=depth,
             bound=bound,
-            critical=worse * bound,
+            critical=rule.effect["critical"] * bound,
             summary="{agent} is {observed} agents deep; the limit is {bound}.",
             levels=levels,
         )
-        findings += tell(rule, seen.traces[i], steps, names, broken)
+        findings += breaches(rule, rings.traces[i], steps, names, check)
     return findings
 
 
 DETECTOR = RunDetector(
     name="depth",
-    effect={"depth": 3.0, "critical": 2.0, "idle_s": 900.0},  # agents; times the limit is worse
+    effect={
+        "depth": 3.0,  # agents: the limit, unless runs are known to go deeper
+        "critical": 2.0,  # times the limit: critical
+        "idle_s": 900.0,  # seconds without a step after which the alert expires
+    },
     judge=judge,
     limit=limit,
 )

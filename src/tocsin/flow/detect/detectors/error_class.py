@@ -140,7 +140,7 @@ def _traces(series: Series) -> Ints:
     """From how many traces, at least, the errors of ten minutes are; 0 where nobody asks."""
     if not series.rule.volume["traces"]:
         return np.zeros(len(series), np.int64)
-    return series.observed(np.full(len(series), _WIDTH_S), TRACES).filled_buckets
+    return series.observations(TRACES).over(np.full(len(series), _WIDTH_S)).filled_buckets
 
 
 def _usual(series: Series) -> _Usual:

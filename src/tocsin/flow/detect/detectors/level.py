@@ -1,81 +1,92 @@
 """A score whose mean moved: quality, toxicity, satisfaction, or any gauge sent as a score.
 
-The mean over the least of 15 minutes to two hours with `n` scores, against the last day in
-blocks of the same length: each block is one draw, and Student's t says how odd a further one
-would be, so a score that wanders by the hour must move further. What is worse is known by
-name (`worse_up`, `worse_down`: shell patterns); a name on neither list may move either way.
+The mean over the least of 15 minutes to two hours with `n` scores is compared with the last day
+in blocks of the same length. Each block is one draw, and Student's t says how improbable a
+further one so far off is: a score that varies from hour to hour must move further. Which way is
+worse is known by the score's name (`worse_up`, `worse_down`: shell patterns); a name on neither
+list may move either way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from fnmatch import fnmatchcase
+from typing import Final
 
 import numpy as np
 from scipy.special import stdtr
 
 from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S
 from tocsin.flow.baseline.stats.e_values import FITTED
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
-from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Baseline, Unit
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.types import Baseline, Floats, Ints, Unit, split_series
 
 #: The sum of scores counts thousandths.
-_SCALE = 1000.0
-_DAY_QUARTERS = 96
+_SCALE: Final = 1000.0
+_DAY_QUARTERS: Final = 96
+
+
+class Worse(IntEnum):
+    """Which way a score gets worse: the sign of a move for the worse."""
+
+    UP = 1
+    DOWN = -1
+    EITHER = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """Columns, one entry a row."""
+class _Means:
+    """Columns, one entry a series: the mean over its look-back."""
 
-    rows: np.ndarray
-    width: np.ndarray  # s
-    n: np.ndarray
-    now: np.ndarray
-    usual: np.ndarray  # NaN while it is not known
-    error: np.ndarray  # standard error of a further block
-    blocks: np.ndarray
-    sign: np.ndarray  # 1 up is worse, -1 down is worse, 0 both
+    width_s: Ints
+    n: Floats  # scores
+    mean: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """Columns, one entry a series: what its mean was."""
+
+    mean: Floats  # of the last day; NaN while it is not known
+    error: Floats  # standard error of a further block of as many scores as there are now
+    blocks: Floats  # how many there are
 
 
 def judge(series: Series) -> Verdicts:
     """Every score with volume and a baseline, and those that have an alert."""
-    rule, graded = series.rule, series.graded
-    level = _level(series)
-    if not len(level.rows):
+    rule = series.rule
+    series, now = _means(series)
+    if not len(series):
         return NOTHING
-    move = level.now - level.usual
-    worse = np.where(level.sign == 0, np.abs(move), move * level.sign)
-    least = np.fmax(rule.effect["add"], (rule.effect["ratio"] - 1) * np.abs(level.usual))
-    known = np.isfinite(level.usual)
-    p = stdtr(np.maximum(level.blocks - 1, 1), -worse / level.error)
-    p = np.where(level.sign == 0, np.minimum(2 * p, 1.0), p)
-    breach = known & (worse >= least) & (p <= rule.evidence["p"])
+    usual, direction = _usual(series, now), _directions(series)
+    move, either = now.mean - usual.mean, direction == Worse.EITHER
+    worse = np.where(either, np.abs(move), move * direction)
+    least = np.fmax(rule.effect["add"], (rule.effect["ratio"] - 1) * np.abs(usual.mean))
+    known = np.isfinite(usual.mean)
+    p = stdtr(np.maximum(usual.blocks - 1, 1), -worse / usual.error)
+    p = np.where(either, np.minimum(2 * p, 1.0), p)
     back = rule.clear.level if rule.clear.level is not None else 0.5
-    bound = level.usual + np.where(level.sign == 0, np.sign(move), level.sign) * least
+    bound = usual.mean + np.where(either, np.sign(move), direction) * least
 
     def sentence(i: int) -> str:
-        text = (
-            f"{name_of(graded, int(level.rows[i]))}: mean {level.now[i]:.3g} over "
-            f"{level.width[i] / 60:.0f} min"
-        )
-        usual = f", {move[i]:+.3g} on {level.usual[i]:.3g} over the last day" if known[i] else ""
-        return f"{text}{usual} (n = {level.n[i]:,.0f})"
+        text = f"{series.name(i)}: mean {now.mean[i]:.3g} over {now.width_s[i] / 60:.0f} min"
+        if known[i]:
+            text += f", {move[i]:+.3g} on {usual.mean[i]:.3g} over the last day"
+        return f"{text} (n = {now.n[i]:,.0f})"
 
     return Verdicts.of(
-        level.rows,
-        breach=breach,
+        series.rows,
+        breach=known & (worse >= least) & (p <= rule.evidence["p"]),
         clear=known & (worse <= back * least),
-        observed=level.now,
-        expected=level.usual,
+        observed=now.mean,
+        expected=usual.mean,
         bound=bound,
-        n=level.n.astype(np.int64),
+        n=now.n.astype(np.int64),
         p=np.where(known, p, np.nan),
         score=np.nan_to_num(worse / least),
         baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
@@ -84,86 +95,91 @@ def judge(series: Series) -> Verdicts:
     )
 
 
-def _level(series: Series) -> _Level:
-    rule, graded = series.rule, series.graded
-    rows, history = series.rows, graded.history
-    width, n, total = (np.zeros(len(rows), kind) for kind in (np.int64, float, float))
+def _means(series: Series) -> tuple[Series, _Means]:
+    """Those with volume, or with an alert and a score, and the mean of each."""
+    rule = series.rule
+    width = np.zeros(len(series), np.int64)
+    n, total = np.zeros(len(series)), np.zeros(len(series))
     for seconds in lookback.WIDTHS_S:
         short = n < rule.volume["n"]
-        windows = seconds // history.window_s - 1
-        for into, signal in ((n, "n"), (total, rule.signal)):
-            past = history.counts.sums(signal, rows, windows)[:, 0]
-            into[short] = (graded.current[signal][rows] + past)[short]
+        windows = seconds // series.window_s - 1
+        for signal, summed in (("n", n), (rule.signal, total)):
+            found = series.current(signal) + series.total_before(signal, windows)
+            summed[short] = found[short]
         width[short] = seconds
-    alerted = series.at_rows(rows).is_alerting
-    kept = (n >= rule.volume["n"]) | (alerted & (n > 0))
-    rows, width, n, total = rows[kept], width[kept], n[kept], total[kept]
-    usual, error, blocks = _usual(rule, graded, rows, width, n)
-    now = total / np.maximum(n, 1) / _SCALE
-    return _Level(rows, width, n, now, usual, error, blocks, _signs(rule, graded, rows))
+    kept = (n >= rule.volume["n"]) | (series.is_alerting & (n > 0))
+    series, width, n, total = series.only(kept), width[kept], n[kept], total[kept]
+    return series, _Means(width, n, total / np.maximum(n, 1) / _SCALE)
 
 
-def _usual(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, width: np.ndarray, now_n: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of the day, standard error of a further block of `now_n`, and the number of blocks."""
-    history = graded.history
-    usual, error, blocks = np.full(len(rows), np.nan), np.ones(len(rows)), np.zeros(len(rows))
-    lived = history.age(rows, graded.at) >= min(graded.warmup * history.window_s, lookback.DAY_S)
-    before = graded.end - LONGEST_S
-    for seconds in np.unique(width).tolist():
-        these = np.flatnonzero(width == seconds)
+def _usual(series: Series, now: _Means) -> _Usual:
+    """What the mean was over the last day, in blocks as long as each look-back."""
+    rule, is_warm = series.rule, series.is_warm
+    mean, error = np.full(len(series), np.nan), np.ones(len(series))
+    blocks = np.zeros(len(series))
+    lag_s = LONGEST_S - series.window_s  # the day ends where the longest look-back begins
+    for seconds in np.unique(now.width_s).tolist():
+        these = np.flatnonzero(now.width_s == seconds)
         score, n = (
-            _blocks(history.counts.quarters(signal, rows[these], before, rule.signal), seconds)
+            _blocks(series.only(these).quarters(signal, lag_s, mark=rule.signal), seconds)
             for signal in (rule.signal, "n")
         )
         enough = n >= rule.volume["n"] / 2
         count = enough.sum(axis=1)
         whole = np.where(enough, n, 0.0).sum(axis=1)
-        mean = np.where(enough, score, 0.0).sum(axis=1) / np.maximum(whole, 1) / _SCALE
-        off = np.where(enough, score / np.maximum(n, 1) / _SCALE - mean[:, None], 0.0)
+        middle = np.where(enough, score, 0.0).sum(axis=1) / np.maximum(whole, 1) / _SCALE
+        off = np.where(enough, score / np.maximum(n, 1) / _SCALE - middle[:, None], 0.0)
         spread = np.sqrt((off**2).sum(axis=1) / np.maximum(count - 1, 1))
-        # Blocks may all be equal, and a score still takes any value: a fifth of the effect.
+        # Blocks may happen to be all equal, and the next one still differs from them: the
+        # spread is taken as a fifth of the effect at least.
         spread = np.maximum(spread, rule.effect["add"] / 5)
-        known = lived[these] & (count >= FITTED) & (whole >= rule.volume["baseline"])
-        usual[these] = np.where(known, mean, np.nan)
-        # A block of fewer scores than theirs wanders more, at worst as sampling does.
-        fewer = np.maximum(whole / np.maximum(count, 1) / np.maximum(now_n[these], 1), 1.0)
+        known = is_warm[these] & (count >= FITTED) & (whole >= rule.volume["baseline"])
+        mean[these] = np.where(known, middle, np.nan)
+        # A block of fewer scores than theirs varies more: at most as 1 / sqrt(n) does.
+        fewer = np.maximum(whole / np.maximum(count, 1) / np.maximum(now.n[these], 1), 1.0)
         error[these] = spread * np.sqrt(fewer + 1 / np.maximum(count, 1))
         blocks[these] = count
-    return usual, error, blocks
+    return _Usual(mean, error, blocks)
 
 
-def _blocks(quarters: np.ndarray, seconds: int) -> np.ndarray:
+def _blocks(quarters: Floats, seconds: int) -> Floats:
     """Sums over blocks of so many seconds, newest last; an unknown quarter counts nothing."""
     each = seconds // QUARTER_S
     known = np.nan_to_num(quarters[:, -_DAY_QUARTERS:])
     known = known[:, known.shape[1] % each :]
-    summed: np.ndarray = known.reshape(len(known), -1, each).sum(axis=2)
+    summed: Floats = known.reshape(len(known), -1, each).sum(axis=2)
     return summed
 
 
-def _signs(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> np.ndarray:
-    """Which way is worse, by the name of the score."""
-    names = graded.history.catalog.names
-    up, down = rule.options["worse_up"], rule.options["worse_down"]
-    return np.array([_sign(names[row].rpartition("\x1f")[2], up, down) for row in rows], np.int64)
+def _directions(series: Series) -> Ints:
+    """Which way each is worse (a `Worse` each), by the name of the score."""
+    up, down = series.rule.options["worse_up"], series.rule.options["worse_down"]
+    scores = [split_series(name)[1][-1] for name in series.names]
+    return np.array([_direction(score.lower(), up, down) for score in scores], np.int64)
 
 
-def _sign(name: str, up: Sequence[str], down: Sequence[str]) -> int:
-    low = name.lower()
-    for sign, patterns in ((1, up), (-1, down)):
-        if any(fnmatchcase(low, pattern) for pattern in patterns):
-            return sign
-    return 0
+def _direction(score: str, up: Sequence[str], down: Sequence[str]) -> Worse:
+    for direction, patterns in ((Worse.UP, up), (Worse.DOWN, down)):
+        if any(fnmatchcase(score, pattern) for pattern in patterns):
+            return direction
+    return Worse.EITHER
 
 
 DETECTOR = WindowDetector(
     name="level",
-    effect={"add": 0.05, "ratio": 1.1},  # in the score's own unit; on the usual mean
-    evidence={"p": 1e-5},
-    volume={"n": 30.0, "baseline": 200.0},
-    options={"worse_up": [], "worse_down": []},  # shell patterns of score names
+    effect={
+        "add": 0.05,  # the least move that breaches, in the score's own unit ...
+        "ratio": 1.1,  # ... and times the usual mean, if that is more
+    },
+    evidence={"p": 1e-5},  # chance of a usual block so far off, at most
+    volume={
+        "n": 30.0,  # scores in the look-back
+        "baseline": 200.0,  # scores in the last day
+    },
+    options={
+        "worse_up": [],  # shell patterns of names of scores that get worse by rising
+        "worse_down": [],  # of those that get worse by falling
+    },
     judge=judge,
     excludes=Excludes.its_signal,
 )

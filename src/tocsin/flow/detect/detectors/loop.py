@@ -1,10 +1,10 @@
-"""Loops: which runs go in circles now, since when, and what it has cost so far.
+"""Loops: runs that repeat themselves to no effect, since when, and what it has cost so far.
 
-The alert's group is the rule's `group_by` (env, service, agent, tool by default), so a
-hundred runs that loop the same way are one alert; each run is a series within it and stays
-the same one when the start of its loop has rolled out of the ring. Every threshold found in
-the ring is told each time, at the event time at which it first held: findings depend on the
-steps only, never on how many arrived at once, and lifecycle forgets what it knows already.
+The alert's group is the rule's `group_by` (env, service, agent, tool by default), so a hundred
+runs that loop the same way are one alert. Each run is a series of it, named by its trace: it is
+the same series when the start of its loop has left the ring. Each snapshot of a run gives the
+findings of all thresholds in its ring, at the event times at which they first held. So findings
+depend on the steps only, not on how many arrived at once; lifecycle ignores those it has had.
 """
 
 from __future__ import annotations
@@ -41,8 +41,15 @@ from tocsin.flow.detect.runs.repetition import (
     find_loops,
     progress_after,
 )
-from tocsin.flow.detect.runs.run_findings import RECENT, RETELL_MS
-from tocsin.flow.detect.runs.step_ring import ACTS, MODEL_CALLS, ROOTS, Rings, blind, suspects
+from tocsin.flow.detect.runs.run_findings import RECENT, RENEW_MS
+from tocsin.flow.detect.runs.step_ring import (
+    ACTS,
+    MODEL_CALLS,
+    ROOTS,
+    Rings,
+    repeating_by_name,
+    suspects,
+)
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import (
     NONE,
@@ -60,21 +67,21 @@ _UNITS: Final[Mapping[Family, Unit]] = {
 }
 
 
-def judge(rule: RuleSpec, seen: Rings, reader: Reader) -> list[Finding]:
-    """What a loop rule says of the runs that moved, in order of event time within a loop."""
+def judge(rule: RuleSpec, rings: Rings, reader: Reader) -> list[Finding]:
+    """Findings of the runs that moved, those of a loop in order of event time."""
     settings = loop_settings(rule)
     limits = settings.limits
     polls = _matcher(settings.poll_tools)
     findings: list[Finding] = []
-    some = suspects(seen, min(limits.repeat, limits.cycle), limits.repeat_any)
-    unknown = blind(seen, limits.near)
-    for i in sorted(some | unknown):
-        steps = seen.of(i)
-        run = Run(seen.traces[i], steps, reader.names(steps))
-        loops = [*(_loops(run, polls, limits) if i in some else ())]
-        loops += _near(run, limits) if i in unknown else ()
+    repeating = suspects(rings, min(limits.repeat, limits.cycle), limits.repeat_any)
+    by_name = repeating_by_name(rings, limits.near)
+    for i in sorted(repeating | by_name):
+        steps = rings.of(i)
+        run = Run(rings.traces[i], steps, reader.names(steps))
+        loops = [*(_loops(run, polls, limits) if i in repeating else ())]
+        loops += _near(run, limits) if i in by_name else ()
         for where, loop in loops:
-            findings.extend(_as(rule, told) for told in _tell(run, where, loop, limits))
+            findings += [_of_rule(rule, found) for found in _findings(run, where, loop, limits)]
     return findings
 
 
@@ -107,25 +114,28 @@ def _loops(run: Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tup
 
 
 def _near(run: Run, limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
-    """Turns of each agent that are alike as far as can be seen."""
+    """Near-loops of each agent: see `near_loops.py`."""
     for agent in by_agent(run):
         grown, growth = turns(run, agent)
         yield from ((grown, loop) for loop in find_near(grown, growth, limits))
 
 
-def _tell(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> list[Finding]:
-    """The loop's thresholds as findings, signs of life between them, and its end."""
-    told = [_breach(run, lane, loop, mark.index, mark.count, critical=mark.critical)
+def _findings(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> list[Finding]:
+    """Of the loop's thresholds, of steps between them while it goes on, and of its end."""
+    findings = [_breach(run, lane, loop, mark.index, mark.count, critical=mark.critical)
             for mark in loop.marks]  # fmt: skip
-    told.extend(_life(run, lane, loop))
-    over = _over(run, lane, loop, limits)
-    if over is not None:
-        told.append(_finding(run, lane, loop, over, breach=False))
-    return sorted(told, key=lambda finding: finding.at_ms)
+    findings.extend(_renewals(run, lane, loop))
+    end = _end(run, lane, loop, limits)
+    if end is not None:
+        findings.append(_finding(run, lane, loop, end, breach=False))
+    return sorted(findings, key=lambda finding: finding.at_ms)
 
 
-def _life(run: Run, lane: Lane, loop: Loop) -> Iterator[Finding]:
-    """One finding a minute, one before every pause, so that an expiry is exact; the newest all."""
+def _renewals(run: Run, lane: Lane, loop: Loop) -> Iterator[Finding]:
+    """Findings that show that the loop goes on: one a minute, and one at each newest step.
+
+    And one before every pause, so that an alert expires at the right time after the last step.
+    """
     mark = loop.marks[0]
     last = lane.actions[mark.index].at_ms
     marks = {m.index: m for m in loop.marks}
@@ -133,13 +143,13 @@ def _life(run: Run, lane: Lane, loop: Loop) -> Iterator[Finding]:
         mark = marks.get(i, mark)
         at_ms = lane.actions[i].at_ms
         recent = loop.stop - i <= RECENT
-        pause = recent or lane.actions[i + 1].at_ms - at_ms >= RETELL_MS
-        if i not in marks and (pause or at_ms - last >= RETELL_MS):
+        pause = recent or lane.actions[i + 1].at_ms - at_ms >= RENEW_MS
+        if i not in marks and (pause or at_ms - last >= RENEW_MS):
             yield _breach(run, lane, loop, i, mark.count, critical=mark.critical)
             last = at_ms
 
 
-def _over(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> int | None:
+def _end(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> int | None:
     """Index of the step that ended the loop: progress, or the end of the whole run."""
     ends = []
     progress = progress_after(lane.actions, loop, limits.progress)
@@ -198,7 +208,7 @@ def _finding(
     )
 
 
-def _as(rule: RuleSpec, finding: Finding) -> Finding:
+def _of_rule(rule: RuleSpec, finding: Finding) -> Finding:
     """The finding as this rule's, grouped by its dimensions."""
     values = dict(finding.group)
     group = tuple((name, values.get(name, NONE)) for name in rule.group_by)
@@ -225,13 +235,13 @@ def _summary(loop: Loop, count: int, agent: str, tool: str, tokens: int, cost: i
 
 @lru_cache(maxsize=32)
 def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """One expression for all the patterns; none at all matches nothing."""
+    """One expression for all the patterns; it matches nothing if there are none."""
     return re.compile("|".join(map(translate, patterns)) or r"(?!)", re.IGNORECASE)
 
 
-def _judge(rule: RuleSpec, seen: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
-    del stats  # a loop is one whatever other runs did
-    return judge(rule, seen, reader)
+def _judge(rule: RuleSpec, rings: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
+    del stats  # whether a run loops does not depend on other runs
+    return judge(rule, rings, reader)
 
 
 def _check(rule: RuleSpec) -> None:
@@ -240,6 +250,8 @@ def _check(rule: RuleSpec) -> None:
 
 DETECTOR = RunDetector(
     name="loop",
+    # The thresholds of LoopLimits: counts of calls or cycles, but poll_s in seconds; and the
+    # seconds without a step after which the alert expires.
     effect={**{name: float(value) for name, value in asdict(LoopLimits()).items()}, IDLE: 900.0},
     options={"poll_tools": []},  # shell patterns of tools that are meant to be polled
     judge=_judge,

@@ -1,7 +1,7 @@
-"""Orphans: runs that fell silent without an end. Judged when a window closes.
+"""Orphans: runs that made no further step and did not end. Judged when a window closes.
 
-An orphan is told only of a service whose runs are known to end, nearly all of them; where
-they never do, or do not say so, silence means nothing.
+Only runs of services nearly all of whose runs are known to end can be orphans: where runs do not
+end, or their ends are not recorded, silence shows nothing.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def judge(
     upto_ms: int,
     stats: RunStats,
 ) -> list[Finding]:
-    """What windows that close in (since_ms, upto_ms] say of runs that stand still.
+    """Findings of runs that stand still, for the windows that close in (since_ms, upto_ms].
 
     A run that reached its limit in them breaches; one that went on in them after that clears.
     """
     findings: list[Finding] = []
     for trace, pause in pauses:
         silent_ms = limit_ms(rule, pause, stats)
-        if not pause.lasts(silent_ms) or not _ends(rule, pause, stats):
+        if not pause.lasts(silent_ms) or not _usually_end(rule, pause, stats):
             continue
         if since_ms < pause.since_ms + silent_ms <= upto_ms:
             findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, stats, breach=True))
@@ -50,8 +50,8 @@ def judge(
     return findings
 
 
-def _ends(rule: RuleSpec, pause: Pause, stats: RunStats) -> bool:
-    """Whether the runs of this service are known to end."""
+def _usually_end(rule: RuleSpec, pause: Pause, stats: RunStats) -> bool:
+    """Whether nearly all runs of this service are known to end."""
     ended, left = stats.ends(pause.since_ms, pause.env, pause.service)
     return ended >= rule.effect["ended"] and left <= rule.effect["left"] * (ended + left)
 
@@ -94,10 +94,10 @@ def _finding(
 DETECTOR = PauseDetector(
     name="orphan",
     effect={
-        "silent_s": 1800.0,
-        "ratio": 5.0,  # times the longest usual run
-        "ended": 20.0,  # only services that ended so many runs
-        "left": 0.05,  # and left at most this part of them without an end
+        "silent_s": 1800.0,  # seconds without a step, at least
+        "ratio": 5.0,  # times the duration of the longest of a thousand runs, if that is more
+        "ended": 20.0,  # only of services of which so many runs are known to have ended
+        "left": 0.05,  # and of whose runs at most this part were left without an end
     },
     judge=judge,
     limit_ms=limit_ms,

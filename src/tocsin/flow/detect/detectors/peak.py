@@ -1,86 +1,79 @@
-"""One step that took far too long: a single duration beyond all the day has seen.
+"""One step that took far too long: a single duration beyond all that the day has shown.
 
-Structural: one observation is enough. The limit is `max_ms` where the rule's options give
-one for the series' last dimension (by shell pattern); elsewhere `ratio` times the day's
-99.9 % quantile, and `highest` times its longest, which a heavy tail makes the higher.
+One observation is enough, and there is no test. The limit is `max_ms` where the rule's options
+give one for the series' last dimension (by shell pattern); elsewhere the higher of `ratio`
+times the day's 99.9 % quantile and `highest` times its longest duration. With a heavy tail that
+is the second.
 """
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.graded import Graded
-from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.measure import measure_of
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.options import max_ms_of
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Baseline
+from tocsin.types import Baseline, Bools, Floats, split_series
 
-_RARE = 0.999
+_HIGH_Q: Final = 0.999
 
 
 def judge(series: Series) -> Verdicts:
     """Every series with a step beyond its limit, and those that have an alert."""
-    rule, graded = series.rule, series.graded
-    rows, measure = series.rows, measure_of(rule.signal)
-    now = graded.sketches[rule.signal]
-    n = sketch.counts(now, rows)
-    longest, _ = sketch.quantile(now, rows, 1.0)
-    limit, given = _limit(rule, graded, rows)
+    rule, measure = series.rule, measure_of(series.rule.signal)
+    now = series.observations().now
+    n, longest = now.n, now.quantile(1.0)
+    limit, is_configured = _limits(series)
     breach = (n >= rule.volume["n"]) & (longest > limit)
-    kept = breach | series.at_rows(rows).is_alerting
+    kept = breach | series.is_alerting
     if not kept.any():
         return NOTHING
-    rows, n, longest, limit = rows[kept], n[kept], longest[kept], limit[kept]
-    breach, given = breach[kept], given[kept]
+    series, n, longest, limit = series.only(kept), n[kept], longest[kept], limit[kept]
+    breach, is_configured = breach[kept], is_configured[kept]
 
     def sentence(i: int) -> str:
-        by = "your limit" if given[i] else "the limit from the last day"
+        by = "your limit" if is_configured[i] else "the limit from the last day"
         return (
-            f"{name_of(graded, int(rows[i]))}: one took {measure.amount(longest[i])}, "
+            f"{series.name(i)}: one took {measure.amount(longest[i])}, "
             f"{by} is {measure.amount(limit[i])}"
         )
 
     return Verdicts.of(
-        rows,
+        series.rows,
         breach=breach,
         clear=~breach,
         observed=longest / measure.scale,
         bound=limit / measure.scale,
         n=n,
         score=np.nan_to_num(longest / limit),
-        baseline=np.where(given, Baseline.NONE, Baseline.LAST_24_HOURS),
+        baseline=np.where(is_configured, Baseline.NONE, Baseline.LAST_24_HOURS),
         unit=measure.unit,
         sentence=sentence,
     )
 
 
-def _limit(rule: RuleSpec, graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The limit of each row in the unit of the sketch, inf if none; whether it was given."""
-    past = graded.history.sketches[rule.signal]
-    rare, highest = (past.usual(q)[rows] for q in (_RARE, 1.0))
-    lived = graded.warmup * graded.history.window_s
-    known = graded.history.age(rows, graded.at) >= min(lived, lookback.DAY_S)
-    known &= sketch.counts(past.baseline, rows) >= rule.volume["baseline"]
+def _limits(series: Series) -> tuple[Floats, Bools]:
+    """The limit of each in the unit of the sketch, inf if none; whether it is from `max_ms`."""
+    rule, observations = series.rule, series.observations()
+    high, highest = (observations.last_day_quantile(q) for q in (_HIGH_Q, 1.0))
+    known = series.is_warm & (observations.last_day.n >= rule.volume["baseline"])
     limit = np.where(
-        known, np.fmax(rule.effect["ratio"] * rare, rule.effect["highest"] * highest), np.inf
+        known, np.fmax(rule.effect["ratio"] * high, rule.effect["highest"] * highest), np.inf
     )
-    limits = max_ms_of(rule.options)
-    given = np.zeros(len(rows), bool)
-    if limits:
-        names = graded.history.catalog.names
-        for i, row in enumerate(rows.tolist()):
-            own = names[row].rpartition("\x1f")[2]
-            found = [ms for pattern, ms in limits.items() if fnmatchcase(own, pattern)]
-            if found:
-                limit[i], given[i] = found[0] * measure_of(rule.signal).scale, True
-    return limit, given
+    patterns = max_ms_of(rule.options)
+    is_configured = np.zeros(len(series), bool)
+    for i, name in enumerate(series.names if patterns else ()):
+        last = split_series(name)[1][-1]
+        ms = next((ms for pattern, ms in patterns.items() if fnmatchcase(last, pattern)), None)
+        if ms is not None:
+            limit[i], is_configured[i] = ms * measure_of(rule.signal).scale, True
+    return limit, is_configured
 
 
 def check(rule: RuleSpec) -> None:
@@ -90,9 +83,15 @@ def check(rule: RuleSpec) -> None:
 
 DETECTOR = WindowDetector(
     name="peak",
-    effect={"ratio": 3.0, "highest": 3.0},  # times the day's p99.9; times its longest
-    volume={"n": 1.0, "baseline": 2000.0},
-    options={"max_ms": {}},  # shell pattern of the last dimension -> limit
+    effect={
+        "ratio": 3.0,  # times the last day's p99.9, and ...
+        "highest": 3.0,  # ... times its longest duration
+    },
+    volume={
+        "n": 1.0,  # observations in the window
+        "baseline": 2000.0,  # observations in the last day; with fewer only max_ms is a limit
+    },
+    options={"max_ms": {}},  # shell pattern of the last dimension's value -> limit, ms
     judge=judge,
     check=check,
 )

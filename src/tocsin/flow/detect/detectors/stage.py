@@ -1,85 +1,85 @@
 """One stage that takes most of a run: its time over the time of all runs of its service.
 
 Times are sums of durations, from sketches, within 1 %. Steps may run side by side and agents
-inside agents, so parts need not add up to one; what counts is that a part is large and has
-grown. A stage that always takes most of the run is no incident: with a baseline the part must
-lie `points` above the usual one, beyond what its quarter-hours wander; without one yet, the
-rule informs, and is done when the day is known.
+inside agents, so the shares of all stages need not add up to one; only that a share is large
+and has grown is judged. A stage that always takes most of the run is no incident: with a
+baseline the share must be `points` above the usual one, and beyond what it varies by from one
+quarter-hour to another. Without a baseline the finding is `info` only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy.special import stdtr
 
-from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.stats import sketch
 from tocsin.flow.baseline.stats.e_values import FITTED
 from tocsin.flow.detect.detector import WindowDetector
+from tocsin.flow.detect.distribution import Distribution
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.verdicts import NOTHING, Verdicts, name_of
+from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Baseline, Severity, Unit
+from tocsin.types import Baseline, Floats, Ints, Severity, Unit
 
 #: The whole that stages are parts of.
-RUNS = "runs_by_service"
-#: Quarter-hours with fewer runs say too little about how much the part wanders.
-_QUARTER_RUNS = 5
+RUNS: Final = "runs_by_service"
+#: Quarter-hours with fewer runs say too little about how much the share varies.
+_QUARTER_RUNS: Final = 5
+_DURATION: Final = "duration"
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
-    """What each row is of the whole."""
+class _Stages:
+    """Stages, and the runs of the service of each; columns are aligned."""
 
-    rows: np.ndarray
-    runs: np.ndarray  # the row of its service's runs
-    width: np.ndarray  # s
-    n: np.ndarray  # runs
-    now: np.ndarray
-    usual: np.ndarray  # NaN while it is not known
-    p: np.ndarray  # NaN likewise
+    series: Series
+    runs: Series
+    width_s: Ints  # of the look-back
+    n: Ints  # runs
+    share: Floats  # of run time; stages inside stages may take more than 1
+    usual: Floats  # NaN while it is not known
+    p: Floats  # NaN while `usual` is
 
 
 def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     """Durations of stages, and of the runs they are parts of."""
-    return {"duration": {*rule.views, RUNS}}
+    return {_DURATION: {*rule.views, RUNS}}
 
 
 def judge(series: Series) -> Verdicts:
     """Every stage beyond the threshold, and those that have an alert."""
-    rule, graded = series.rule, series.graded
-    part = _parts(series)
-    if not len(part.rows):
+    rule, stages = series.rule, _stages(series)
+    if not len(stages.series):
         return NOTHING
-    known = np.isfinite(part.usual)
-    usual = np.where(known, part.usual, 0.0)
+    share, known = stages.share, np.isfinite(stages.usual)
+    usual = np.where(known, stages.usual, 0.0)
     bound = np.fmax(rule.effect["share"], usual + rule.effect["points"] * known)
-    breach = (part.now >= bound) & (~known | (part.p <= rule.evidence["p"]))
+    breach = (share >= bound) & (~known | (stages.p <= rule.evidence["p"]))
     level = rule.clear.level if rule.clear.level is not None else rule.effect["share"]
-    calm = (part.now <= level) | (known & (part.now <= usual + rule.effect["points"] / 2))
+    calm = (share <= level) | (known & (share <= usual + rule.effect["points"] / 2))
 
     def sentence(i: int) -> str:
         own = f"; {usual[i]:.0%} over the last day" if known[i] else ""
         return (
-            f"{name_of(graded, int(part.rows[i]))}: {part.now[i]:.0%} of run time over "
-            f"{part.width[i] / 60:.0f} min{own} (n = {part.n[i]:,} runs)"
+            f"{stages.series.name(i)}: {share[i]:.0%} of run time over "
+            f"{stages.width_s[i] / 60:.0f} min{own} (n = {stages.n[i]:,} runs)"
         )
 
     severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
     return Verdicts.of(
-        part.rows,
+        stages.series.rows,
         breach=breach,
         clear=calm,
-        observed=part.now,
-        expected=part.usual,
+        observed=share,
+        expected=stages.usual,
         bound=bound,
-        n=part.n,
-        p=part.p,
-        score=part.now / bound,
+        n=stages.n,
+        p=stages.p,
+        score=share / bound,
         baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
         unit=Unit.OF_RUN_TIME,
         sentence=sentence,
@@ -87,92 +87,106 @@ def judge(series: Series) -> Verdicts:
     )
 
 
-def _parts(series: Series) -> _Parts:
-    rule, graded = series.rule, series.graded
-    rows = series.rows
-    runs = _whole(graded, rows)
-    rows, runs = rows[runs >= 0], runs[runs >= 0]
-    width = lookback.least(graded, "duration", runs, rule.volume["n"])
-    rows, runs, width = rows[width > 0], runs[width > 0], width[width > 0]
-    stages = lookback.merged(graded, "duration", rows, width)
-    services, first = np.unique(runs, return_index=True)
-    whole = lookback.merged(graded, "duration", services, width[first])
-    now = sketch.total(stages, rows) / np.maximum(sketch.total(whole, runs), 1)
-    kept = (now >= rule.effect["share"]) | series.at_rows(rows).is_alerting
-    rows, runs, width, now = rows[kept], runs[kept], width[kept], now[kept]
-    usual, p = _habit(rule, graded, rows, runs, now)
-    return _Parts(rows, runs, width, sketch.counts(whole, runs), now, usual, p)
+def _stages(series: Series) -> _Stages:
+    """Those of enough runs that take `effect.share` of them, or have an alert."""
+    rule = series.rule
+    series, runs = _with_runs(series)
+    width = runs.observations(_DURATION).width_of(rule.volume["n"])
+    series, runs, width = series.only(width > 0), runs.only(width > 0), width[width > 0]
+    services, first = np.unique(runs.rows, return_index=True)
+    of_runs = runs.at_rows(services).observations(_DURATION).over(width[first]).at_rows(runs.rows)
+    share = _share(series.observations(_DURATION).over(width), of_runs)
+    kept = (share >= rule.effect["share"]) | series.is_alerting
+    series, runs, share = series.only(kept), runs.only(kept), share[kept]
+    usual, p = _usual(series, runs, share)
+    return _Stages(series, runs, width[kept], of_runs.only(kept).n, share, usual, p)
 
 
-def _whole(graded: Graded, rows: np.ndarray) -> np.ndarray:
-    """The row of the runs of each row's service; -1 where it has none."""
-    catalog = graded.history.catalog
+def _with_runs(series: Series) -> tuple[Series, Series]:
+    """The series whose service has runs, and beside each the runs of its service."""
+    catalog = series.graded.history.catalog
     runs = catalog.of_view(RUNS)
-    home, _ = catalog.group_ids(runs, ("env", "service"))
-    mine, _ = catalog.group_ids(rows, ("env", "service"))
-    found = dict(zip(home.tolist(), runs.tolist(), strict=True))
-    return np.array([found.get(number, -1) for number in mine.tolist()], np.int64)
+    service_of_runs, _ = catalog.group_ids(runs, ("env", "service"))
+    service, _ = catalog.group_ids(series.rows, ("env", "service"))
+    runs_of = dict(zip(service_of_runs.tolist(), runs.tolist(), strict=True))
+    has_runs = np.array([number in runs_of for number in service.tolist()], bool)
+    found = [runs_of[number] for number in service[has_runs].tolist()]
+    return series.only(has_runs), series.at_rows(np.array(found, np.int64))
 
 
-def _habit(
-    rule: RuleSpec, graded: Graded, rows: np.ndarray, runs: np.ndarray, now: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The usual part of each row, and the chance of one as large as now; NaN if unknown.
+def _share(stages: Distribution, runs: Distribution) -> Floats:
+    """The time of each stage over that of its runs."""
+    share: Floats = stages.total / np.maximum(runs.total, 1)
+    return share
 
-    A quarter-hour is one draw: Student's t of a further one (a prediction interval), whatever
-    the width of the look, since parts wander with the hours.
+
+def _usual(series: Series, runs: Series, share: Floats) -> tuple[Floats, Floats]:
+    """The usual share of each, and the chance of one as large as now; NaN if not known.
+
+    Usual is the highest of the share over the last day, in the hours before and around this
+    time yesterday: a busy hour has shares of its own.
     """
-    past = graded.history.sketches["duration"]
-    nothing = np.full(len(rows), np.nan)
-    if not len(rows):
-        return nothing, nothing
-    base = past.baseline.only(np.unique(np.concatenate([rows, runs])))
-    usual = sketch.total(base, rows) / np.maximum(sketch.total(base, runs), 1)
-    lived = graded.history.age(rows, graded.at) >= min(
-        graded.warmup * graded.history.window_s, lookback.DAY_S
-    )
-    ready = lived & (sketch.counts(base, runs) >= rule.volume["baseline"])
-    for then in (lookback.before, lookback.yesterday):  # a busy hour has its own parts
-        held = then(graded, past, np.unique(np.concatenate([rows, runs])))
-        part = sketch.total(held, rows) / np.maximum(sketch.total(held, runs), 1)
-        enough = sketch.counts(held, runs) >= rule.volume["n"]
-        usual = np.where(enough, np.fmax(usual, part), usual)
-    p = np.ones(len(rows))
-    grown = np.flatnonzero(ready & (now - usual >= rule.effect["points"]))
-    if len(grown):
-        p[grown] = _chance(past.quarters(), rows[grown], runs[grown], now[grown], usual[grown])
+    rule = series.rule
+    if not len(series):
+        return np.full(0, np.nan), np.full(0, np.nan)
+    both = series.at_rows(np.unique(np.concatenate([series.rows, runs.rows])))
+    past = both.observations(_DURATION)
+
+    def share_in(part: Distribution) -> tuple[Floats, Ints]:
+        of_runs = part.at_rows(runs.rows)
+        return _share(part.at_rows(series.rows), of_runs), of_runs.n
+
+    usual, n_day = share_in(past.last_day.alone())
+    ready = series.is_warm & (n_day >= rule.volume["baseline"])
+    for part in (past.hours_before, past.yesterday):
+        then, n = share_in(part)
+        usual = np.where(n >= rule.volume["n"], np.fmax(usual, then), usual)
+    p = np.ones(len(series))
+    grown = ready & (share - usual >= rule.effect["points"])
+    if grown.any():
+        quarters = past.quarters()
+        p[grown] = _chance(
+            quarters, series.only(grown), runs.only(grown), share[grown], usual[grown]
+        )
     return np.where(ready, usual, np.nan), np.where(ready, p, np.nan)
 
 
 def _chance(
-    quarters: list[sketch.Sketches],
-    rows: np.ndarray,
-    runs: np.ndarray,
-    now: np.ndarray,
-    usual: np.ndarray,
-) -> np.ndarray:
-    """Of a quarter-hour with a part as large as now; 1 where too few are known."""
-    parts = np.reshape([_part(quarter, rows, runs) for quarter in quarters], (-1, len(rows)))
-    known = np.isfinite(parts)
+    quarters: Sequence[sketch.Sketches], series: Series, runs: Series, share: Floats, usual: Floats
+) -> Floats:
+    """Of a quarter-hour with a share as large as now; 1 where too few quarter-hours are known.
+
+    The prediction interval of one more quarter-hour (Student's t). It is not narrowed for a
+    longer look-back: shares vary from hour to hour, and more runs do not make that less.
+    """
+    shares = np.reshape([_share_in(part, series, runs) for part in quarters], (-1, len(series)))
+    known = np.isfinite(shares)
     count = known.sum(axis=0)
-    spread = np.where(known, (parts - usual) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
+    spread = np.where(known, (shares - usual) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
     error = np.sqrt(np.maximum(spread, 1e-6) * (1 + 1 / np.maximum(count, 1)))
-    p = stdtr(np.maximum(count - 1, 1), -(now - usual) / error)
+    p = stdtr(np.maximum(count - 1, 1), -(share - usual) / error)
     return np.where(count >= FITTED, p, 1.0)
 
 
-def _part(quarter: sketch.Sketches, rows: np.ndarray, runs: np.ndarray) -> np.ndarray:
-    held = quarter.only(np.unique(np.concatenate([rows, runs])))
-    enough = sketch.counts(held, runs) >= _QUARTER_RUNS
-    whole = np.maximum(sketch.total(held, runs), 1)
-    return np.where(enough, sketch.total(held, rows) / whole, np.nan)
+def _share_in(quarter: sketch.Sketches, series: Series, runs: Series) -> Floats:
+    """The share in one quarter-hour; NaN where it has too few runs."""
+    both = Distribution(quarter, np.concatenate([series.rows, runs.rows])).alone()
+    of_runs = both.at_rows(runs.rows)
+    share = _share(both.at_rows(series.rows), of_runs)
+    return np.where(of_runs.n >= _QUARTER_RUNS, share, np.nan)
 
 
 DETECTOR = WindowDetector(
     name="stage",
-    effect={"share": 0.60, "points": 0.10},  # of run time; above the usual share
-    evidence={"p": 1e-5},
-    volume={"n": 100.0, "baseline": 500.0},
+    effect={
+        "share": 0.60,  # of run time, at least
+        "points": 0.10,  # above the usual share, once that is known
+    },
+    evidence={"p": 1e-5},  # chance of such a share in a usual quarter-hour, at most
+    volume={
+        "n": 100.0,  # runs in the look-back
+        "baseline": 500.0,  # runs in the last day
+    },
     judge=judge,
     reads=reads,
 )

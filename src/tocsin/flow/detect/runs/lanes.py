@@ -1,14 +1,16 @@
-"""Lanes of a run: the sequences of actions in which a repetition would be a loop.
+"""Lanes of a run: the sequences of actions in which a repetition is a loop.
 
 An agent's calls are one lane, unless they were made at the same time: three workers of one
 name, each under a span of its own, may all begin with the same call, and that is no loop.
-Rings hold ends and parents, no starts. A span with model calls under it is a worker's, as far
-as can be told. Calls under another worker go on in a lane whose own worker has ended by then;
-if none has, the two work side by side, and the call begins a lane of its own.
 
-A span that does not end may also be one that no ring will ever hold, and then its calls did
-follow one another. So all of an agent's calls are one more lane, with limits more cautious and
-without those that came too soon after a call under another span to have followed it.
+Rings hold the ends and parents of spans, and no starts. So a span with model calls under it is
+taken for a worker. Calls under a further worker continue a lane whose own worker has ended by
+then; if none has, the two work side by side, and the call begins a new lane.
+
+A span that does not end may also be of a kind that no ring holds, and then the calls under it
+may have followed one another after all. So all of an agent's calls are one more lane, judged
+with higher limits, and without calls that came too soon after one under another span to have
+followed it.
 """
 
 from __future__ import annotations
@@ -22,19 +24,19 @@ import numpy as np
 
 from tocsin.flow.detect.runs.names import Names
 from tocsin.flow.detect.runs.repetition import Action, LoopLimits
-from tocsin.flow.detect.runs.step_ring import ACTS, HANDOFFS, MODEL_CALLS, comparable
+from tocsin.flow.detect.runs.step_ring import ACTS, HANDOFFS, MODEL_CALLS, Steps, comparable
 from tocsin.types import STEP_ERROR, STEP_HAS_ARGS, STEP_HAS_RESULT
 
-#: No model answers sooner: calls under different parents that end closer are side by side.
+#: No model answers sooner, ms: calls under two parents that end closer were made side by side.
 _TURN_MS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One suspect: its steps (STEP) in time order, and their names."""
+    """One run that may loop: its steps in time order, and their names."""
 
     trace_id: str
-    steps: np.ndarray
+    steps: Steps
     names: Sequence[Names]
 
 
@@ -42,7 +44,8 @@ class Run:
 class Lane:
     """Actions in order of time, and the index of each one's step in the run.
 
-    `shape` are the steps that say what an action does; an action is its own, by default.
+    `shape` are the indices of the steps that name what each action did, where it is not its own
+    step.
     """
 
     actions: Sequence[Action]
@@ -51,7 +54,7 @@ class Lane:
 
 
 def may_loop(run: Run, at: Sequence[int], limits: LoopLimits) -> bool:
-    """Whether a lane of these steps can hold a loop at all: cheap, and rarely wrong."""
+    """Whether a lane of these steps can hold a loop at all: cheap; True may be in vain."""
     steps = run.steps[list(at)]
     if len(steps) < min(limits.repeat, limits.cycle):
         return False
@@ -79,9 +82,9 @@ def lane(run: Run, at: Sequence[int], polls: re.Pattern[str], *, models: bool = 
     error = (flags & STEP_ERROR) != 0
     handoff = HANDOFFS[steps["kind"]]
     evidence = error | handoff | ((flags & STEP_HAS_RESULT) != 0)
-    # Without arguments only the same error makes two calls the same.
-    blind = ((flags & STEP_HAS_ARGS) == 0) & ~handoff
-    sym = np.where(blind, steps["rsym"], steps["sym"])
+    # Where arguments are not known, two calls are the same only if they got the same error.
+    args_unknown = ((flags & STEP_HAS_ARGS) == 0) & ~handoff
+    sym = np.where(args_unknown, steps["rsym"], steps["sym"])
     columns = (steps["end_ms"], sym, steps["rsym"], alike, evidence, error, handoff)
     poll = [polls.match(run.names[i].act) is not None for i in indices]
     rows = zip(*(column.tolist() for column in columns), poll, strict=True)
@@ -89,7 +92,7 @@ def lane(run: Run, at: Sequence[int], polls: re.Pattern[str], *, models: bool = 
 
 
 def acts(run: Run) -> list[int]:
-    """The indices of what agents did to the world."""
+    """The indices of the steps in ACTS."""
     found: list[int] = np.flatnonzero(ACTS[run.steps["kind"]]).tolist()
     return found
 
@@ -103,7 +106,7 @@ def by_agent(run: Run) -> dict[str, list[int]]:
 
 
 def side_by_side(run: Run, at: Sequence[int]) -> Iterator[list[int]]:
-    """One agent's acts, apart where they were made under spans open beside each other."""
+    """One agent's acts, a list for each lane: see the module."""
     parents = run.steps["parent"][list(at)].tolist()
     if len(set(parents)) == 1:
         yield list(at)
@@ -131,7 +134,7 @@ def side_by_side(run: Run, at: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _workers(run: Run) -> dict[int, int]:
-    """Spans with model calls under them, and the index of the first of those."""
+    """Spans with model calls under them -> the index of the first of those calls."""
     workers: dict[int, int] = {}
     parents = run.steps["parent"].tolist()
     for i in np.flatnonzero(MODEL_CALLS[run.steps["kind"]]).tolist():
@@ -140,7 +143,7 @@ def _workers(run: Run) -> dict[int, int]:
 
 
 def apart(run: Run, at: Sequence[int]) -> list[int]:
-    """One agent's acts that may have followed one another, whatever spans they are under."""
+    """One agent's acts that may have followed one another, whatever spans they were under."""
     ends, parents = run.steps["end_ms"].tolist(), run.steps["parent"].tolist()
     kept = list(at[:1])
     for i in at[1:]:

@@ -9,14 +9,14 @@ from typing import Final
 from tocsin.flow.detect.runs.repetition import LoopLimits
 from tocsin.flow.rules.spec import RuleError, RuleSpec
 
-#: Read by lifecycle, not here: seconds without a step after which a loop's alert expires.
+#: Seconds without a step after which a loop's alert expires; read by lifecycle.
 IDLE: Final = "idle_s"
 _LIMITS: Final = tuple(field.name for field in fields(LoopLimits))
 
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """Thresholds, and which tools poll (shell patterns on the tool's name, any case)."""
+    """Thresholds, and the tools meant to be polled: shell patterns of names, in any case."""
 
     limits: LoopLimits
     poll_tools: tuple[str, ...]

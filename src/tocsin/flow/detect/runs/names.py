@@ -1,18 +1,17 @@
-"""The names behind the symbols of a run: who did what, for the reader of an alert."""
+"""The names behind the labels of steps: who did what, for the text of an alert."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from tocsin.flow.detect.runs.step_ring import Steps
 from tocsin.types import NONE, SEP
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """A step's label, read."""
+    """What a step's label says; `act` is the tool, model or target of a hand-off."""
 
     env: str = NONE
     service: str = NONE
@@ -23,7 +22,7 @@ class Names:
 
 @dataclass(slots=True)
 class Reader:
-    """Labels to names. `labels` maps STEP.label, as 16 hex digits, to the parts of a label."""
+    """Labels to names. `labels` maps STEP.label, as 16 hex digits, to the names joined by SEP."""
 
     labels: Mapping[str, str]
     _known: dict[int, Names] = field(default_factory=dict)
@@ -37,13 +36,13 @@ class Reader:
             self._known[label] = found
         return found
 
-    def names(self, steps: np.ndarray) -> Sequence[Names]:
-        """The names of each step (STEP)."""
+    def names(self, steps: Steps) -> Sequence[Names]:
+        """The names of each step."""
         return [self.name(label) for label in steps["label"].tolist()]
 
 
 def joined(names: Iterable[str]) -> str:
-    """Distinct names in one order, whichever step of a cycle came first."""
+    """Distinct names, sorted, so that it does not matter with which step a cycle began."""
     distinct = sorted(set(names))
     shown = "+".join(distinct[:3])
     return f"{shown}+{len(distinct) - 3} more" if len(distinct) > 3 else shown

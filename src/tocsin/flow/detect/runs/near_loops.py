@@ -1,10 +1,10 @@
 """Near-loops: turns that use the same tools and grow the context by the same amount.
 
-Where neither arguments nor results are known, two calls cannot be compared. But a model
-that does the same thing over and over adds the same to its context each time: the tokens of
-its calls grow by a constant step. A turn is a model call and what its agent did before it,
-since the call before. Turns whose arguments or results are known count only if those are
-the same, so work that gets on is never one.
+Where neither arguments nor results are known, two calls cannot be compared. But a model that
+does the same thing over and over adds the same amount to its context each time: the tokens of
+its calls grow by a constant step. A turn is a model call and what its agent did since the model
+call before it. Turns of which arguments or results are known are alike only if those are the
+same, so that work which makes progress is no near-loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tocsin.flow.detect.runs.repetition import Action, Loop, LoopLimits, Mark
 from tocsin.flow.detect.runs.step_ring import ACTS, MODEL_CALLS
 from tocsin.types import STEP_ERROR, STEP_HAS_ARGS, STEP_HAS_RESULT
 
-#: Two steps of growth are the same within this many tokens, or this part.
+#: Two steps of growth count as equal within so many tokens, or this part of the earlier one.
 _TOKENS: Final = 4
 _PART: Final = 0.02
 _MAX_PERIOD: Final = 4
@@ -27,9 +27,9 @@ _KNOWN: Final = STEP_HAS_ARGS | STEP_HAS_RESULT | STEP_ERROR
 
 
 def turns(run: Run, agent: str) -> tuple[Lane, list[int]]:
-    """One agent's turns as a lane, and by how many tokens each grew.
+    """One agent's turns as a lane, and by how many tokens the context grew in each.
 
-    An action's `sym` and `rsym` stand for what was done in the turn.
+    The `sym` and `rsym` of an action are a hash of all that was done in the turn.
     """
     steps = run.steps
     known = (steps["flags"] & _KNOWN) != 0
@@ -50,7 +50,7 @@ def turns(run: Run, agent: str) -> tuple[Lane, list[int]]:
 
 
 def find_near(lane: Lane, growth: list[int], limits: LoopLimits) -> list[Loop]:
-    """Every stretch of `limits.near` turns or more that grow alike, the shortest period first."""
+    """Every stretch of `limits.near` turns or more that grow alike; the shortest period counts."""
     loops: list[Loop] = []
     current: Loop | None = None
     runs = [0] * (_MAX_PERIOD + 1)

@@ -1,7 +1,8 @@
 """The pauses that the rings of runs show: where no step came for a while, or may never come.
 
-A run that moved stands still at its last step, as far as a snapshot can tell. If that may be its
-end, the pause carries what the run came to, for the statistics.
+In a snapshot every run stands still at its last step: that is its last pause, and it is not known
+yet how long it is. If the step before a pause may be the run's end, the pause carries the values
+of the run up to there (its depth, tokens, cost ...), for the statistics.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ import numpy as np
 
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.shapes import Shapes, called_before, shapes
-from tocsin.flow.detect.runs.step_ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS, Rings, closing
+from tocsin.flow.detect.runs.step_ring import (
+    CALLED,
+    HANDOFFS,
+    MODEL_CALLS,
+    ROOTS,
+    Rings,
+    Steps,
+    closing,
+)
 from tocsin.flow.detect.runs.tree import depths, fan_outs
 from tocsin.flow.detect.runs.usage import has_called, used_by_step
-from tocsin.types import RUN_HEADER
+from tocsin.types import RUN_HEADER, Ints
 
-#: Nothing more after its end for so long: the run is over.
+#: A run is over when no step has come for so long after what may be its end.
 OVER_MS: Final = 120_000
-#: No step for so long, and no end: the run counts as left.
+#: A run counts as left when no step has come for so long, and the last may not be its end.
 LEFT_MS: Final = 1_800_000
 
 
@@ -36,73 +45,75 @@ class Pause(msgspec.Struct, frozen=True, array_like=True):
     service: str
     agent: str
     act: str
-    values: tuple[int, ...] = ()  # one for each QUANTITIES; of a run that may be over
-    looped: bool = False
+    values: tuple[int, ...] = ()  # of the run so far, one for each QUANTITIES, if `over`
+    looped: bool = False  # a loop was found in the run; False unless `over`
 
     def lasts(self, ms: int) -> bool:
-        """Whether no step came for so long, by what is known."""
+        """Whether it is longer than `ms`, or may be: its end is not known yet."""
         return not self.until_ms or self.until_ms > self.since_ms + ms
 
 
-class Shown(NamedTuple):
-    """What a look shows of one run."""
+class RunPauses(NamedTuple):
+    """The pauses of one run in a snapshot."""
 
     pauses: list[Pause]  # the one it is in comes last
-    brief: bool  # its ring holds no other, and its last step is no end
-    ended_ms: int
-    ending: bool  # the last step may be its end
+    brief: bool  # the ring shows no other pause, and the last step is no end
+    ended_ms: int  # when the last step ended, epoch ms
+    ending: bool  # the last step may be the run's end
 
 
-def shown(seen: Rings, reader: Reader, looped: AbstractSet[str]) -> list[Shown]:
-    """What a look shows of each run; `looped` are the traces of those that went in circles."""
-    if not seen.traces:
+def pauses_of(rings: Rings, reader: Reader, looped: AbstractSet[str]) -> list[RunPauses]:
+    """The pauses of each run; `looped` are the traces of runs in which a loop was found."""
+    if not rings.traces:
         return []
-    last, spread = _last(seen)
-    ending = closing(seen.steps[last])
+    last, spread = _last(rings)
+    ending = closing(rings.steps[last])
     brief = (spread < OVER_MS) & ~ending
     others = np.flatnonzero(~brief)
-    longer = dict(zip(others.tolist(), _longer(seen, others, reader, looped), strict=True))
-    columns = (brief, seen.steps["end_ms"][last], ending, seen.steps["label"][last])
+    longer = dict(zip(others.tolist(), _longer(rings, others, reader, looped), strict=True))
+    columns = (brief, rings.steps["end_ms"][last], ending, rings.steps["label"][last])
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
-        Shown([_pause(at_ms, reader.name(label))] if short else longer[i], short, at_ms, may_end)
+        RunPauses(
+            [_pause(at_ms, reader.name(label))] if short else longer[i], short, at_ms, may_end
+        )
         for i, (short, at_ms, may_end, label) in enumerate(rows)
     ]
 
 
 def _longer(
-    seen: Rings, runs: np.ndarray, reader: Reader, looped: AbstractSet[str]
+    rings: Rings, runs: Ints, reader: Reader, looped: AbstractSet[str]
 ) -> Iterator[list[Pause]]:
     """The pauses of runs (their indices) whose rings may show several, or an end."""
     if not len(runs):
         return
-    tidy = seen.tidy(runs)
+    tidy = rings.tidy(runs)
     last, _ = _last(tidy)
     over, labels = closing(tidy.steps[last]).tolist(), tidy.steps["label"][last].tolist()
     ends, owner = tidy.steps["end_ms"], tidy.owner
     paused = set(owner[1:][(np.diff(ends) >= OVER_MS) & (owner[1:] == owner[:-1])].tolist())
-    came_to = _came_to(tidy, last, reader)
+    all_values = _values(tidy, last, reader)
     for k, (i, at_ms, values) in enumerate(
-        zip(runs.tolist(), ends[last].tolist(), came_to, strict=True)
+        zip(runs.tolist(), ends[last].tolist(), all_values, strict=True)
     ):
         is_looped = tidy.traces[k] in looped
         if k in paused:
-            yield _pauses(seen, i, reader, looped=is_looped)
+            yield _pauses(rings, i, reader, looped=is_looped)
         elif over[k]:
             yield [_over(at_ms, reader.name(labels[k]), values, looped=is_looped)]
         else:
             yield [_pause(at_ms, reader.name(labels[k]))]
 
 
-def _came_to(tidy: Rings, last: np.ndarray, reader: Reader) -> list[tuple[int, ...]]:
-    """What each run (in order, each span once) came to: a value for each QUANTITIES."""
+def _values(tidy: Rings, last: Ints, reader: Reader) -> list[tuple[int, ...]]:
+    """The values of each run (in order, each span once): one for each QUANTITIES."""
     shape = shapes(tidy, reader)
     steps, tokens = np.diff(tidy.first), tidy.sums("tokens")
     cost = tidy.sums("cost_nano")
     whole = {name: tidy.totals[name].astype(np.int64) for name in RUN_HEADER.names or ()}
     columns = (
         shape.depth,
-        _width(tidy, shape),
+        _fan_out(tidy, shape),
         shape.agents,
         steps + np.where(tidy.rolled, whole["spans"] - tidy.held, 0),
         np.where(tidy.rolled, whole["tokens"], tokens),
@@ -112,8 +123,8 @@ def _came_to(tidy: Rings, last: np.ndarray, reader: Reader) -> list[tuple[int, .
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def _width(tidy: Rings, shape: Shapes) -> np.ndarray:
-    """The fan-out of each run as the stats learns it, see `_shape`: int64 [runs]."""
+def _fan_out(tidy: Rings, shape: Shapes) -> Ints:
+    """[runs]: the fan-out of each run as the statistics learn it, see `_shape`."""
     kind = tidy.steps["kind"]
     rows = np.flatnonzero(MODEL_CALLS[kind] | CALLED[kind])
     owner, called = tidy.owner[rows], CALLED[kind[rows]]
@@ -127,34 +138,34 @@ def _width(tidy: Rings, shape: Shapes) -> np.ndarray:
     return np.where(plain, later, shape.fan_out)
 
 
-def _last(seen: Rings) -> tuple[np.ndarray, np.ndarray]:
-    """Index of each run's last step (of several at once, an end), and ms from first to last."""
-    first = seen.first[:-1]
-    end_ms = seen.steps["end_ms"]
-    rank = 2 * end_ms + closing(seen.steps)
+def _last(rings: Rings) -> tuple[Ints, Ints]:
+    """[runs]: index of the last step (of several at once, an end), and ms from first to last."""
+    first = rings.first[:-1]
+    end_ms = rings.steps["end_ms"]
+    rank = 2 * end_ms + closing(rings.steps)
     highest = np.maximum.reduceat(rank, first)
-    where = np.flatnonzero(rank == highest[seen.owner])
-    owners = seen.owner[where]
+    where = np.flatnonzero(rank == highest[rings.owner])
+    owners = rings.owner[where]
     last = where[np.concatenate((owners[1:] != owners[:-1], [True]))]
     return last, end_ms[last] - np.minimum.reduceat(end_ms, first)
 
 
-def _pauses(seen: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause]:
-    """The pauses of a run that its ring shows, the one it is in included."""
-    steps = seen.of(i)
+def _pauses(rings: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause]:
+    """The pauses of run `i` that its ring shows, the one it is in included."""
+    steps = rings.of(i)
     steps = steps[np.lexsort((closing(steps), steps["end_ms"]))]
     ends = steps["end_ms"]
     gaps = np.flatnonzero(np.diff(ends) >= OVER_MS).tolist()
     may_end = closing(steps)
-    used = used_by_step(seen, i, steps)
+    used = used_by_step(rings, i, steps)
     pauses = []
     for at in [*gaps, len(steps) - 1]:
         until = 0 if at + 1 == len(steps) else int(ends[at + 1])
         part = steps[: at + 1]
         if may_end[at]:
-            totals = [int(so[at]) for so in used]
-            shape = _shape(part, reader, models=has_called(seen, i, part))
-            seconds = max(0, int(ends[at]) - int(seen.totals["first_ms"][i])) // 1_000
+            totals = [int(total[at]) for total in used]
+            shape = _shape(part, reader, models=has_called(rings, i, part))
+            seconds = max(0, int(ends[at]) - int(rings.totals["first_ms"][i])) // 1_000
             who = reader.name(int(steps["label"][at]))
             values = (*shape, *totals, seconds)
             pauses.append(_over(int(ends[at]), who, values, looped=looped, until_ms=until))
@@ -166,16 +177,16 @@ def _pauses(seen: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause]
 def _over(
     since_ms: int, who: Names, values: tuple[int, ...], *, looped: bool, until_ms: int = 0
 ) -> Pause:
-    """A run that may be over, and what it came to."""
+    """A pause after what may be the end of a run, with the values of the run."""
     return Pause(since_ms, until_ms, True, who.env, who.service, who.agent, who.act, values, looped)
 
 
 def _pause(since_ms: int, who: Names, until_ms: int = 0) -> Pause:
-    """A run that stands still at a step that is no end."""
+    """A pause after a step that is no end."""
     return Pause(since_ms, until_ms, False, who.env, who.service, who.agent, who.act)
 
 
-def _shape(part: np.ndarray, reader: Reader, *, models: bool) -> tuple[int, int, int]:
+def _shape(part: Steps, reader: Reader, *, models: bool) -> tuple[int, int, int]:
     """Depth, fan-out and agents of a run up to its end."""
     kind = part["kind"]
     spawned = int(ROOTS[kind].sum())

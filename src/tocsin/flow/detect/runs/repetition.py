@@ -1,11 +1,12 @@
 """Loops in one sequence of actions: repeats, cycles, ping-pong, polls without end.
 
-A repetition alone is no fault: successful agents repeat themselves (detection notes, 0.10).
-What makes it a loop is that nothing came of it: the same result, or the same error. Only
-five identical calls in a row, or a full cycle four times over, need no such evidence.
+A repetition alone is no fault: successful agents repeat themselves too. It is a loop if nothing
+came of it: the result or the error is the same each time. Whatever came of them, five identical
+calls in a row are a loop (ten, if each is known to have had another result), and so is a whole
+cycle four times over.
 
-The scan goes forward once and reports every threshold at the earliest step at which it
-holds, so what is found does not depend on how many steps arrived together.
+The sequence is read once, forward, and every threshold is reported at the earliest step at which
+it holds: so what is found does not depend on how many steps arrived together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final, Literal
 
 Family = Literal["repeat", "retry_storm", "model_errors", "cycle", "ping_pong", "poll", "near"]
 
-#: Counts at which a loop that goes on is worth saying so again; each about doubles.
+#: Counts at which a loop that goes on gets a new finding; each is about twice the one before.
 LEVELS: Final = (3, 5, 10, 20, 40)
 
 
@@ -25,15 +26,15 @@ class LoopLimits:
     """Thresholds of the loop rule. Counts are of calls, or of whole cycles."""
 
     repeat: int = 3  # identical calls in a row with the same result or the same error
-    repeat_any: int = 5  # identical calls in a row, whether or not something came of them
-    repeat_new: int = 10  # ... when each brought something new, as reading on does
+    repeat_any: int = 5  # identical calls in a row, whatever came of them
+    repeat_new: int = 10  # ... where each had another result, as when a file is read on
     cycle: int = 3  # whole cycles with the same results
     cycle_blind: int = 4  # whole cycles when no results are known
-    max_period: int = 12
+    max_period: int = 12  # actions in the longest cycle that is searched
     near: int = 8  # turns in a row with the same tools and the same growth in tokens
     poll_calls: int = 20  # calls of a declared poll tool without a change
     poll_s: int = 900  # ... or seconds without one
-    progress: int = 2  # distinct new steps after a loop that say it is over
+    progress: int = 2  # steps with new outcomes after a loop that show it is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Action:
     evidence: bool  # a result or an error is known: an equal `rsym` means no progress
     error: bool = False
     handoff: bool = False
-    poll: bool = False
+    poll: bool = False  # of a tool that is declared as one to be polled
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,13 @@ class Loop:
 
 @dataclass(slots=True)
 class _Runs:
-    """Trailing run lengths at the current action; index p is the lag, 0 is not used."""
+    """How long the repetitions are that end at the current action."""
 
     same: int = 0  # calls in a row with the same symbol, this one included
-    results: set[int] = field(default_factory=set)  # what came of them
+    results: set[int] = field(default_factory=set)  # their outcomes
     evident: int = 0  # actions in a row with a known outcome, this one included
-    quiet: list[int] = field(default_factory=list)  # matches at lag p in a row, outcome and all
+    #: [lag]: actions in a row whose outcome is that of `lag` actions before; [0] is not used
+    quiet: list[int] = field(default_factory=list)
 
     def step(self, actions: Sequence[Action], i: int) -> None:
         now = actions[i]
@@ -92,7 +94,7 @@ class _Runs:
             self.quiet[lag] = self.quiet[lag] + 1 if match and actions[i - lag].comparable else 0
 
     def all_new(self) -> bool:
-        """Whether each of the identical calls is known to have brought something else."""
+        """Whether each of the identical calls is known to have had another result."""
         return self.evident >= self.same == len(self.results)
 
 
@@ -133,9 +135,9 @@ def find_loops(
 
 
 def progress_after(actions: Sequence[Action], loop: Loop, needed: int) -> int | None:
-    """Index of the action that shows the run moving on after `loop`; None while it does not.
+    """Index of the action that shows that the run made progress after `loop`; None if none does.
 
-    One different step is no progress: agents in a loop do look up for a moment.
+    It takes `needed` new outcomes: agents in a loop now and then do one thing differently.
     """
     known = {action.rsym for action in actions[loop.start : loop.stop]}
     for i in range(loop.stop, len(actions)):
@@ -167,7 +169,7 @@ def _starts(actions: Sequence[Action], i: int, runs: _Runs, limits: LoopLimits) 
 
 
 def _repeat(actions: Sequence[Action], i: int, runs: _Runs, limits: LoopLimits) -> Loop | None:
-    # The same hand-off again may well bring new work; only going back and forth does not.
+    # The same hand-off again may bring new work; only back and forth is a loop (`ping_pong`).
     if actions[i].handoff and not actions[i].error:
         return None
     quiet = min(runs.quiet[1] + 1, runs.evident)
@@ -183,11 +185,11 @@ def _repeat(actions: Sequence[Action], i: int, runs: _Runs, limits: LoopLimits) 
     evident = runs.quiet[1] + 1 >= count and runs.evident >= count
     family: Family = "retry_storm" if errors and evident else "repeat"
     bound = limits.repeat if evident else limits.repeat_new if new else limits.repeat_any
-    return Loop(family, 1, bound, start, i + 1, [Mark(i, count, _is_bad(count, runs, limits))])
+    return Loop(family, 1, bound, start, i + 1, [Mark(i, count, _is_critical(count, runs, limits))])
 
 
-def _is_bad(count: int, runs: _Runs, limits: LoopLimits) -> bool:
-    """Whether a repetition is critical: sooner if it got nowhere."""
+def _is_critical(count: int, runs: _Runs, limits: LoopLimits) -> bool:
+    """Whether a repetition is critical: at a lower count unless each call had another result."""
     return count >= (2 * limits.repeat_new if runs.all_new() else limits.repeat_any)
 
 
@@ -224,8 +226,8 @@ def _mark(loop: Loop, i: int, runs: _Runs, limits: LoopLimits) -> None:
     """Note the next level of a loop that goes on, once it is reached."""
     count = _count(loop, runs)
     last = loop.marks[-1]
-    bad = _is_bad(count, runs, limits) if loop.period == 1 else count >= limits.repeat_any
-    critical = last.critical or (loop.family != "poll" and bad)
+    worse = _is_critical(count, runs, limits) if loop.period == 1 else count >= limits.repeat_any
+    critical = last.critical or (loop.family != "poll" and worse)
     if (count in LEVELS and count > last.count) or critical != last.critical:
         loop.marks.append(Mark(i, count, critical))
         if loop.period == 1:

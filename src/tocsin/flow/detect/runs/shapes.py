@@ -1,7 +1,7 @@
 """The shapes of many runs at once: how deep and wide each became, and how many agents it had.
 
-What `tree.py` says of every step of one run, this says of the last step of each of many. Runs
-end by the thousand and nearly all of them are healthy: columns find the few that are not.
+`tree.py` gives these values for every step of one run; this gives them for the last step of each
+of many runs, in columns: thousands of runs end every second, nearly all of them healthy.
 """
 
 from __future__ import annotations
@@ -12,23 +12,31 @@ from typing import Final
 import numpy as np
 
 from tocsin.flow.detect.runs.names import Reader
-from tocsin.flow.detect.runs.step_ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS, Rings
+from tocsin.flow.detect.runs.step_ring import (
+    CALLED,
+    HANDOFFS,
+    MODEL_CALLS,
+    ROOTS,
+    Hashes,
+    Rings,
+    Steps,
+)
 from tocsin.flow.detect.runs.tree import chain_length, depths
-from tocsin.types import RING, STEP_HAS_ARGS
+from tocsin.types import RING, STEP_HAS_ARGS, Bools, Ints
 
 _NOWHERE: Final = -1
-#: Odd, and its bits are as good as random (2**64 over the golden ratio): it keeps the spans of
-#: one run apart from those of another as well as a 64-bit hash keeps apart anything.
+#: 2**64 over the golden ratio, odd. Multiples of it, mixed into the spans of each run, keep spans
+#: of different runs apart: they collide as rarely as 64-bit hashes do.
 _APART: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Int64 [runs], each as `depths`, `fan_outs` and `agents` of `tree.py` end."""
+    """[runs]: for each run the last value of `depths`, `fan_outs` and `agents` of `tree.py`."""
 
-    depth: np.ndarray
-    fan_out: np.ndarray
-    agents: np.ndarray
+    depth: Ints
+    fan_out: Ints
+    agents: Ints
 
 
 def shapes(runs: Rings, reader: Reader) -> Shapes:
@@ -39,15 +47,15 @@ def shapes(runs: Rings, reader: Reader) -> Shapes:
     return Shapes(depth, fan_out, agents)
 
 
-def called_before(runs: Rings) -> np.ndarray:
-    """Whether a model was called before each run's ring begins (tokens say so): bool [runs]."""
-    called: np.ndarray = runs.rolled & (runs.totals["tokens"] > runs.sums("tokens"))
+def called_before(runs: Rings) -> Bools:
+    """[runs]: whether a model was called before each ring begins, as `usage.has_called`."""
+    called: Bools = runs.rolled & (runs.totals["tokens"] > runs.sums("tokens"))
     return called
 
 
-def _nested(runs: Rings, agents: np.ndarray, reader: Reader) -> np.ndarray:
+def _nested(runs: Rings, agents: Ints, reader: Reader) -> Ints:
     """The most agents and workflows inside one another, whatever lies between them."""
-    deepest: np.ndarray = np.minimum(agents, 1)
+    deepest: Ints = np.minimum(agents, 1)
     owner = runs.owner
     part = np.flatnonzero(agents[owner] > 1)
     steps, owner = runs.steps[part], owner[part]
@@ -62,32 +70,32 @@ def _nested(runs: Rings, agents: np.ndarray, reader: Reader) -> np.ndarray:
         level[inside] += nests[at[inside]]
         at[inside] = above[at[inside]]
     np.maximum.at(deepest, owner[start], level)
-    for run in np.unique(owner[start[at != _NOWHERE]]).tolist():  # spans around themselves
+    for run in np.unique(owner[start[at != _NOWHERE]]).tolist():  # ids that go in a circle
         mine = runs.steps[runs.first[run] : runs.first[run + 1]]
         deepest[run] = depths(mine, reader.names(mine))[-1]
     return deepest
 
 
-def _parents(steps: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """The index of each step's parent among the steps of its run: int64, or _NOWHERE."""
+def _parents(steps: Steps, owner: Ints) -> Ints:
+    """The index of each step's parent among the steps of its run, or _NOWHERE."""
     apart = owner.astype(np.uint64) * _APART
     spans, parents = steps["span"] ^ apart, steps["parent"] ^ apart
     order = np.argsort(spans)
     ranked = spans[order]
     found = np.searchsorted(ranked, parents).clip(max=len(ranked) - 1)
     known = (ranked[found] == parents) & (steps["parent"] != 0)
-    above: np.ndarray = np.where(known, order[found], _NOWHERE)
+    above: Ints = np.where(known, order[found], _NOWHERE)
     return above
 
 
-def _chained(runs: Rings, reader: Reader) -> np.ndarray:
-    """How many agents the longest chain of hand-offs had that did not come back."""
+def _chained(runs: Rings, reader: Reader) -> Ints:
+    """How many agents the longest chain of hand-offs of each run had, as `chain_length`."""
     longest = np.zeros(len(runs.traces), np.int64)
     hands = np.flatnonzero(HANDOFFS[runs.steps["kind"]])
     owner, labels = runs.owner[hands], runs.steps["label"][hands]
     first = _changes(owner)
     ends = first + _sizes(first, len(hands))
-    known: dict[bytes, int] = {}  # the runs of an agent hand on alike
+    known: dict[bytes, int] = {}  # runs of one agent mostly have the same hand-offs
     for run, begin, end in zip(owner[first], first, ends, strict=True):
         chain = labels[begin:end]
         key = chain.tobytes()
@@ -98,7 +106,7 @@ def _chained(runs: Rings, reader: Reader) -> np.ndarray:
     return longest
 
 
-def _agents_at_once(runs: Rings) -> np.ndarray:
+def _agents_at_once(runs: Rings) -> Ints:
     """The most agents under one span."""
     rows = np.flatnonzero(ROOTS[runs.steps["kind"]] & (runs.steps["parent"] != 0))
     owner, parent = runs.owner[rows], runs.steps["parent"][rows]
@@ -107,7 +115,7 @@ def _agents_at_once(runs: Rings) -> np.ndarray:
     return _most(len(runs.traces), owner[order][starts], _sizes(starts, len(order)))
 
 
-def _calls_at_once(runs: Rings, reader: Reader) -> np.ndarray:
+def _calls_at_once(runs: Rings, reader: Reader) -> Ints:
     """The most different calls under one span without a model call of their agent between."""
     steps, owner = runs.steps, runs.owner
     asks = MODEL_CALLS[steps["kind"]]
@@ -130,38 +138,38 @@ def _calls_at_once(runs: Rings, reader: Reader) -> np.ndarray:
     )
 
 
-def _agents(labels: np.ndarray, reader: Reader) -> np.ndarray:
-    """A number for the agent of each label: int64, as `labels`."""
+def _agents(labels: Hashes, reader: Reader) -> Ints:
+    """A number for the agent of each label: as `labels`."""
     known, place = np.unique(labels, return_inverse=True)
     numbers: dict[str, int] = {}
     of = [numbers.setdefault(reader.name(label).agent, len(numbers)) for label in known.tolist()]
-    agent: np.ndarray = np.array(of, np.int64)[place]
+    agent: Ints = np.array(of, np.int64)[place]
     return agent
 
 
-def _turns(owner: np.ndarray, agent: np.ndarray, asks: np.ndarray) -> np.ndarray:
-    """How many model calls its agent had made in its run up to each step: int64."""
+def _turns(owner: Ints, agent: Ints, asks: Bools) -> Ints:
+    """How many model calls its agent had made in its run up to each step."""
     order = np.lexsort((agent, owner))  # stable: within an agent the steps stay in order
     starts = _changes(owner[order], agent[order])
-    asked = np.cumsum(asks[order])
-    before = np.repeat((asked - asks[order])[starts], _sizes(starts, len(order)))
+    asked: Ints = np.cumsum(asks[order])
+    before: Ints = np.repeat((asked - asks[order])[starts], _sizes(starts, len(order)))
     turns = np.empty(len(owner), np.int64)
     turns[order] = asked - before
     return turns
 
 
-def _distinct(batch: np.ndarray, symbols: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _distinct(batch: Ints, symbols: Hashes, known: Bools) -> Ints:
     """How many different calls each batch has; one with unknown arguments is like no other."""
     order = np.lexsort((symbols, batch))
     batch, symbols, known = batch[order], symbols[order], known[order]
     again = np.zeros(len(batch), bool)
     again[1:] = (batch[1:] == batch[:-1]) & (symbols[1:] == symbols[:-1]) & known[1:]
-    counts: np.ndarray = np.bincount(batch[~again])
+    counts: Ints = np.bincount(batch[~again])
     return counts
 
 
-def _changes(*columns: np.ndarray) -> np.ndarray:
-    """Where a stretch of rows begins that are equal in all columns: int64."""
+def _changes(*columns: Ints | Hashes) -> Ints:
+    """Where a stretch of rows begins that are equal in all columns."""
     if not len(columns[0]):
         return np.zeros(0, np.int64)
     new = np.ones(len(columns[0]), bool)
@@ -169,12 +177,12 @@ def _changes(*columns: np.ndarray) -> np.ndarray:
     return np.flatnonzero(new)
 
 
-def _sizes(starts: np.ndarray, rows: int) -> np.ndarray:
+def _sizes(starts: Ints, rows: int) -> Ints:
     """How long each stretch is, the last one up to the end."""
     return np.diff(starts, append=rows)
 
 
-def _most(runs: int, owner: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _most(runs: int, owner: Ints, counts: Ints) -> Ints:
     """The largest count of each run; 0 for one that has none."""
     most = np.zeros(runs, np.int64)
     np.maximum.at(most, owner, counts)

@@ -1,7 +1,7 @@
-"""Runs as the store keeps them, to steps in time order; and which of them could loop at all.
+"""Runs as the store keeps them, unpacked to columns; and which of them could loop at all.
 
-Thousands of healthy runs move every second. One sort over all their symbols shows which
-runs hold some symbol three times; only those are looked at one by one.
+Thousands of healthy runs move every second. One sort over all their symbols shows which runs
+hold some symbol three times; only those are examined one by one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tocsin.types import (
     RUN_HEADER,
@@ -17,70 +18,79 @@ from tocsin.types import (
     STEP,
     STEP_ERROR,
     STEP_HAS_ARGS,
+    Bools,
     ChangedRun,
+    Ints,
     Kind,
 )
+
+#: Records of type STEP.
+Steps = NDArray[np.void]
+#: Records of type RUN_HEADER.
+Headers = NDArray[np.void]
+#: 64-bit hashes: of spans, symbols, outcomes and labels.
+Hashes = NDArray[np.uint64]
 
 _KINDS = tuple(Kind)
 
 
-def kinds(*wanted: Kind) -> np.ndarray:
-    """A table: is STEP.kind one of these? bool [256]."""
+def kinds(*wanted: Kind) -> Bools:
+    """[256]: whether a STEP.kind is one of these."""
     table = np.zeros(256, bool)
     table[[_KINDS.index(kind) for kind in wanted]] = True
     return table
 
 
-#: What an agent does to the world. Model calls and plumbing between two of them do not
-#: break a repetition, as every turn of a loop has its own.
+#: What an agent does beside asking models. Repetitions are searched in these alone: model calls
+#: and other steps between two of them do not interrupt one, as every turn of a loop has its own.
 ACTS = kinds(Kind.TOOL, Kind.HANDOFF, Kind.RETRIEVAL, Kind.MEMORY)
 MODEL_CALLS = kinds(Kind.LLM, Kind.EMBEDDING, Kind.RERANK)
 HANDOFFS = kinds(Kind.HANDOFF)
 ROOTS = kinds(Kind.AGENT, Kind.WORKFLOW)
-#: What a model asks for, several at a time.
+#: What a model may ask for, several at a time.
 CALLED = kinds(Kind.TOOL, Kind.RETRIEVAL)
 _STEPS = kinds(Kind.STEP)
 
 
-def comparable(steps: np.ndarray) -> np.ndarray:
-    """Which steps can be called identical to another: bool, as `steps` (STEP).
+def comparable(steps: Steps) -> Bools:
+    """Which steps can be called identical to another: as `steps`.
 
     A call whose arguments are unknown is like no other, unless it failed.
     """
     known = (steps["flags"] & (STEP_HAS_ARGS | STEP_ERROR)) != 0
     failed = (steps["flags"] & STEP_ERROR) != 0
     acts = ACTS[steps["kind"]] & (known | HANDOFFS[steps["kind"]])
-    alike: np.ndarray = acts | (MODEL_CALLS[steps["kind"]] & failed)
+    alike: Bools = acts | (MODEL_CALLS[steps["kind"]] & failed)
     return alike
 
 
-def closing(steps: np.ndarray) -> np.ndarray:
-    """Which steps may be the last of a run: bool, as `steps` (STEP).
+def closing(steps: Steps) -> Bools:
+    """Which steps may be the last of a run: as `steps`.
 
-    An agent or a workflow that ended; or any step around all others. The root itself may be
-    a span of another kind, an HTTP request say, which no ring holds.
+    An agent or a workflow that ended; or any step without a parent. The root itself may be a
+    span of another kind, an HTTP request for example, which no ring holds.
     """
-    last: np.ndarray = ROOTS[steps["kind"]] | (_STEPS[steps["kind"]] & (steps["parent"] == 0))
+    last: Bools = ROOTS[steps["kind"]] | (_STEPS[steps["kind"]] & (steps["parent"] == 0))
     return last
 
 
 @dataclass(frozen=True, slots=True)
 class Rings:
-    """The runs of one look in columns. Runs of another version and empty ones are left out."""
+    """The runs of one snapshot in columns, without empty ones and those of another version."""
 
     traces: Sequence[str]
-    totals: np.ndarray  # RUN_HEADER [runs]
-    steps: np.ndarray  # STEP [all steps], run after run, each in order of arrival
-    first: np.ndarray  # int64 [runs + 1]: where each run's steps begin
-    held: np.ndarray  # int64 [runs]: how many steps each ring holds, a span sent twice as two
-    owner: np.ndarray  # int64 [all steps]: the run of each step
+    totals: Headers  # [runs]
+    steps: Steps  # [all steps], run after run, each in order of arrival
+    first: Ints  # [runs + 1]: where each run's steps begin
+    held: Ints  # [runs]: how many steps each ring holds; a span sent twice counts twice
+    owner: Ints  # [all steps]: the run of each step
 
-    def of(self, run: int) -> np.ndarray:
+    def of(self, run: int) -> Steps:
         """The steps of one run by end, then arrival, each span once (its first end counts)."""
         return in_order(self.steps[self.first[run] : self.first[run + 1]])
 
-    def tidy(self, runs: np.ndarray) -> Rings:
-        """These runs alone (int64, ascending), the steps of each as `of` gives them."""
+    def tidy(self, runs: Ints) -> Rings:
+        """These runs alone (ascending), the steps of each as `of` gives them."""
         sizes = np.diff(self.first)[runs]
         owner = np.repeat(np.arange(len(runs)), sizes)
         before = np.cumsum(sizes) - sizes
@@ -101,27 +111,27 @@ class Rings:
             owner,
         )
 
-    def count(self, chosen: np.ndarray) -> np.ndarray:
-        """How many of the chosen steps (bool [all steps]) each run has: int64 [runs]."""
+    def count(self, chosen: Bools) -> Ints:
+        """[runs]: how many of the chosen steps (of all steps) each run has."""
         before = np.concatenate(([0], np.cumsum(chosen)))
-        counts: np.ndarray = before[self.first[1:]] - before[self.first[:-1]]
+        counts: Ints = before[self.first[1:]] - before[self.first[:-1]]
         return counts
 
-    def sums(self, column: str) -> np.ndarray:
-        """What the shown steps of each run have of a whole number: int64 [runs]."""
+    def sums(self, column: str) -> Ints:
+        """[runs]: the sum of an integer column over the steps in each ring."""
         before = np.concatenate(([0], np.cumsum(self.steps[column], dtype=np.int64)))
-        sums: np.ndarray = before[self.first[1:]] - before[self.first[:-1]]
+        sums: Ints = before[self.first[1:]] - before[self.first[:-1]]
         return sums
 
     @property
-    def rolled(self) -> np.ndarray:
-        """Whether older steps of each run have left its ring: bool [runs]."""
-        rolled: np.ndarray = self.totals["spans"] > self.held
+    def rolled(self) -> Bools:
+        """[runs]: whether older steps of each run have left its ring."""
+        rolled: Bools = self.totals["spans"] > self.held
         return rolled
 
 
-def rings(runs: Sequence[ChangedRun]) -> Rings:
-    """Unpack what a look brought.
+def read_rings(runs: Sequence[ChangedRun]) -> Rings:
+    """Unpack the runs of a snapshot.
 
     Raises:
         ValueError: a run's state is not a RUN_HEADER and whole STEPs.
@@ -140,42 +150,42 @@ def rings(runs: Sequence[ChangedRun]) -> Rings:
     return Rings([run.trace_id for run in kept], heads[good], steps, first, held, owner)
 
 
-def suspects(seen: Rings, same: int, alike: int) -> set[int]:
-    """The runs that may repeat themselves.
+def suspects(rings: Rings, same: int, alike: int) -> set[int]:
+    """The runs that may hold a repetition.
 
-    In them some outcome occurs `same` times, or some comparable symbol `alike` times.
+    In them some outcome (`rsym`) occurs `same` times, or some comparable call `alike` times.
     """
-    chosen = comparable(seen.steps)
-    return often(seen, chosen, "rsym", same) | often(seen, chosen, "sym", alike)
+    chosen = comparable(rings.steps)
+    return runs_repeating(rings, chosen, "rsym", same) | runs_repeating(rings, chosen, "sym", alike)
 
 
-def blind(seen: Rings, near: int) -> set[int]:
-    """The runs in which some act of which only the name is known occurs `near` times."""
-    unknown = (seen.steps["flags"] & (STEP_HAS_ARGS | STEP_ERROR)) == 0
-    return often(seen, ACTS[seen.steps["kind"]] & unknown, "label", near)
+def repeating_by_name(rings: Rings, near: int) -> set[int]:
+    """The runs in which a call of which only the name is known occurs `near` times."""
+    unknown = (rings.steps["flags"] & (STEP_HAS_ARGS | STEP_ERROR)) == 0
+    return runs_repeating(rings, ACTS[rings.steps["kind"]] & unknown, "label", near)
 
 
-def often(seen: Rings, chosen: np.ndarray, symbol: str, times: int) -> set[int]:
-    """The runs in which some symbol of the chosen steps occurs so many times."""
-    owner = seen.owner[chosen].astype(np.uint64)
-    # 24 bits of run, 40 of symbol: two symbols of one run that collide only cost a look.
-    keys = np.sort((owner << np.uint64(40)) | (seen.steps[symbol][chosen] >> np.uint64(24)))
+def runs_repeating(rings: Rings, chosen: Bools, symbol: str, times: int) -> set[int]:
+    """The runs in which some value of the column `symbol` occurs `times` times in chosen steps."""
+    owner = rings.owner[chosen].astype(np.uint64)
+    # 24 bits of run, 40 of symbol: symbols of one run may collide, and the run is examined in vain.
+    keys = np.sort((owner << np.uint64(40)) | (rings.steps[symbol][chosen] >> np.uint64(24)))
     gap = times - 1
     hits = np.unique(keys[gap:][keys[gap:] == keys[: -gap or None]] >> np.uint64(40))
     return set(hits.tolist())
 
 
-def in_order(steps: np.ndarray) -> np.ndarray:
+def in_order(steps: Steps) -> Steps:
     """Steps by end, then arrival, each span once (its first end counts)."""
     steps = steps[np.argsort(steps["end_ms"], kind="stable")]
     _, first = np.unique(steps["span"], return_index=True)
     return steps if len(first) == len(steps) else steps[np.sort(first)]
 
 
-def _repeated(spans: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Which spans their run has had before: bool, as `spans`; `owner` ascends."""
-    # A sort of one number finds that there are none, as nearly always; two spans of a run that
-    # collide in it only cost the other sort.
+def _repeated(spans: Hashes, owner: Ints) -> Bools:
+    """Which spans their run has had before: as `spans`; `owner` ascends."""
+    # Nearly always there are none, which a sort of one number shows. Two spans of a run may
+    # collide in it: the other sort then decides.
     keys = np.sort((owner.astype(np.uint64) << np.uint64(40)) | (spans >> np.uint64(24)))
     again = np.zeros(len(spans), bool)
     if (keys[1:] == keys[:-1]).any():

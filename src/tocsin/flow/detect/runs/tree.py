@@ -1,25 +1,24 @@
 """The shape of a run as far as its ring shows it: how deep, how wide, how many agents.
 
-Spans end from the inside out, so a chain of agents becomes visible as its outer ones end.
-Every value is what was known when each step ended, and it never falls: a look that brings
-more steps does not change what was said of the earlier ones. A parent that has left the
-ring, or is of a kind that no ring holds, cuts a chain: depth is what is surely there.
+A span is recorded when it ends, so inner ones come first, and a chain of agents becomes visible
+as its outer ones end. Every value is what was known when each step ended, and it never falls: a
+snapshot with more steps does not change the values of earlier ones. A parent that has left the
+ring, or is of a kind that no ring holds, interrupts a chain: depth is a lower limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import numpy as np
 
 from tocsin.flow.detect.runs.names import Names
-from tocsin.flow.detect.runs.step_ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS
-from tocsin.types import NONE, STEP_HAS_ARGS
+from tocsin.flow.detect.runs.step_ring import CALLED, HANDOFFS, MODEL_CALLS, ROOTS, Steps
+from tocsin.types import NONE, STEP_HAS_ARGS, Ints
 
 
-def depths(steps: np.ndarray, names: Sequence[Names]) -> np.ndarray:
-    """The deepest nesting of agents up to each step: int64, as `steps` (STEP, in order).
+def depths(steps: Steps, names: Sequence[Names]) -> Ints:
+    """The deepest nesting of agents up to each step: as `steps` (in order).
 
     Agents and workflows inside one another count, whatever lies between them; so does a
     chain of hand-offs that did not come back. The larger of the two is the depth.
@@ -67,13 +66,13 @@ def chain_length(hands: Iterable[tuple[str, str]]) -> int:
 
 
 class _Chain:
-    """Agents that handed the run on, each to the next; one that gets it back starts there."""
+    """Agents that handed the run on, each to the next; going back to one shortens the chain."""
 
     def __init__(self) -> None:
         self._agents: list[str] = []
 
     def hand(self, source: str, target: str) -> int:
-        """A hand-off; how many agents the chain is long."""
+        """Take in a hand-off; how many agents the chain then has."""
         agents = self._agents
         if source == NONE and agents:
             source = agents[-1]
@@ -83,17 +82,14 @@ class _Chain:
         return len(agents)
 
 
-_NO_MODEL: Final = -1
+def fan_outs(steps: Steps, names: Sequence[Names], *, models: bool) -> Ints:
+    """The most children of one span at a time up to each step: as `steps` (in order).
 
-
-def fan_outs(steps: np.ndarray, names: Sequence[Names], *, models: bool) -> np.ndarray:
-    """The most children of one span at a time up to each step: int64, as `steps` (in order).
-
-    Children are agents under one span; and different calls under one span without a model
-    call of their agent between them, which a model asked for at once. Calls that follow one
-    another, a model call before each, are no fan-out, nor is the same call again, as in a
-    poll. Where no model call was ever seen (`models` says whether one was before the ring
-    begins) calls cannot be told apart, and do not count.
+    Children are agents under one span; and different calls under one span without a model call
+    of their agent between them: a model asked for them at once. Calls that follow one another,
+    a model call before each, are no fan-out, nor is the same call again, as in a poll. Calls
+    count only from the first model call on, since before that it is not known which of them
+    were made at once. `models` says that there was one before the ring begins.
     """
     agents: dict[int, int] = {}
     batch: dict[int, tuple[int, list[int]]] = {}  # parent -> model calls before, calls since
@@ -102,7 +98,7 @@ def fan_outs(steps: np.ndarray, names: Sequence[Names], *, models: bool) -> np.n
     out = np.zeros(len(steps), np.int64)
     kind = steps["kind"]
     nests, calls, asks = ROOTS[kind].tolist(), CALLED[kind].tolist(), MODEL_CALLS[kind].tolist()
-    blind = ((steps["flags"] & STEP_HAS_ARGS) == 0).tolist()
+    args_unknown = ((steps["flags"] & STEP_HAS_ARGS) == 0).tolist()
     symbols = steps["sym"].tolist()
     for i, parent in enumerate(steps["parent"].tolist()):
         if asks[i]:
@@ -113,16 +109,16 @@ def fan_outs(steps: np.ndarray, names: Sequence[Names], *, models: bool) -> np.n
             widest = max(widest, agents[parent])
         elif parent and calls[i] and any_model:
             turn = asked.get(names[i].agent, 0)
-            if batch.get(parent, (_NO_MODEL, []))[0] != turn:
+            if parent not in batch or batch[parent][0] != turn:
                 batch[parent] = (turn, [])
             calls_now = batch[parent][1]
-            if blind[i] or symbols[i] not in calls_now:
+            if args_unknown[i] or symbols[i] not in calls_now:
                 calls_now.append(symbols[i])
             widest = max(widest, len(calls_now))
         out[i] = widest
     return out
 
 
-def agents(steps: np.ndarray) -> np.ndarray:
-    """How many agents and workflows have ended up to each step: int64, as `steps`."""
+def agents(steps: Steps) -> Ints:
+    """How many agents and workflows have ended up to each step: as `steps`."""
     return np.cumsum(ROOTS[steps["kind"]])

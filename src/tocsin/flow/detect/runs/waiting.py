@@ -1,16 +1,16 @@
-"""Runs that do not move: what a look cannot show, kept until time says what they are.
+"""Runs that stand still: a table of their pauses, kept until event time shows what they are.
 
-Every run that moved is here with the last step it made, and with the long pauses its ring
-shows. When windows close, time passes over it:
+A run that moved is in the table with its last step and with the long pauses that its ring shows.
+When windows close, event time passes:
 
-- a run whose last step may be its end (an agent or workflow that ended), with nothing after
-  it for two minutes, is *over*: the stats learns it;
-- a run that made another step last, and none for the limit of an orphan rule, is *left*.
+- a run whose last step may be its end (an agent or workflow that ended), with nothing after it
+  for two minutes, is *over*: the statistics learn its values;
+- a run that made another step last, and none within the limit of an orphan rule, is *left*.
 
-A pause is judged at its own instant of event time, whether the step that ended it is known
-already or not; so it makes no difference how the log is cut. Runs must be seen before the
-windows that hold their steps are closed. A table holds TABLE runs; beyond that new ones are
-not followed until others are done: they are neither learnt nor missed as orphans.
+A pause is judged at a fixed instant of event time, whether the step that ended it is known
+already or not; so it makes no difference how many steps arrive together. Runs must be seen
+before the windows that hold their steps are closed. The table holds TABLE runs; beyond that new
+runs are left out until others are done: they are neither learned nor found as orphans.
 
     r:o:<trace>   a run that is waited for
 """
@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from tocsin.flow.baseline.history.run_stats import RunStats
-from tocsin.flow.detect.runs.pauses import LEFT_MS, OVER_MS, Pause, Shown
+from tocsin.flow.detect.runs.pauses import LEFT_MS, OVER_MS, Pause, RunPauses
 
 PREFIX: Final = "r:o:"
 VERSION: Final = 1
@@ -34,12 +34,12 @@ _CODEC: Final = tuple[int, list[Pause]]
 
 @dataclass(slots=True)
 class Waiting:
-    """The table; see the module."""
+    """The table; see the module. One a shard."""
 
     pauses: dict[str, list[Pause]] = field(default_factory=dict)
     _changed: dict[str, None] = field(default_factory=dict)
 
-    def see(self, traces: Sequence[str], runs: Sequence[Shown], closed_ms: int) -> None:
+    def see(self, traces: Sequence[str], runs: Sequence[RunPauses], closed_ms: int) -> None:
         """Take in the runs that moved. Windows up to `closed_ms` were closed before."""
         for trace, run in zip(traces, runs, strict=True):
             held = self.pauses.get(trace)
@@ -50,17 +50,18 @@ class Waiting:
                 pauses = _merged(held, pauses)
             pauses = [p for p in pauses if not p.until_ms or p.until_ms > closed_ms]
             if run.ending and run.ended_ms + OVER_MS <= closed_ms and len(pauses) == 1:
-                pauses = []  # learnt already
+                pauses = []  # learned already
             self._put(trace, pauses)
 
     def pass_time(
-        self, since_ms: int, upto_ms: int, stats: RunStats, broke: Callable[[Pause], bool],
-        limit_ms: Callable[[Pause], int],
+        self, since_ms: int, upto_ms: int, stats: RunStats,
+        exceeds_limit: Callable[[Pause], bool], limit_ms: Callable[[Pause], int],
     ) -> list[tuple[str, Pause]]:  # fmt: skip
         """Let the windows of (since_ms, upto_ms] close: learn from runs that are done.
 
-        `broke` says whether a run that is over broke a limit, `limit_ms` how long an orphan is
-        waited for. Gives the pauses that orphan rules have to judge, in order of trace.
+        `exceeds_limit` says whether a run that is over broke a limit, `limit_ms` how long the
+        longest orphan rule waits. Returns the pauses that orphan rules have to judge, each with
+        its trace id, in order of that.
         """
         unended: list[tuple[str, Pause]] = []
         for trace in sorted(self.pauses):
@@ -75,7 +76,7 @@ class Waiting:
                 else:
                     unended.append((trace, pause))
                     done_ms = pause.since_ms + limit_ms(pause)
-                self._learn(pause, since_ms, upto_ms, stats, broke)
+                self._learn(pause, since_ms, upto_ms, stats, exceeds_limit)
                 if (pause.until_ms or done_ms) > upto_ms:
                     left.append(pause)
             if len(left) < len(pauses):
@@ -84,7 +85,7 @@ class Waiting:
 
     def _learn(
         self, pause: Pause, since_ms: int, upto_ms: int, stats: RunStats,
-        broke: Callable[[Pause], bool],
+        exceeds_limit: Callable[[Pause], bool],
     ) -> None:  # fmt: skip
         lasted = OVER_MS if pause.over else LEFT_MS
         at_ms = pause.since_ms + lasted
@@ -92,7 +93,7 @@ class Waiting:
             return
         where = (pause.env, pause.service, pause.agent)
         if pause.over and not pause.looped:
-            stats.learn(at_ms, *where, pause.values, held=broke(pause))
+            stats.learn(at_ms, *where, pause.values, held=exceeds_limit(pause))
         else:
             stats.note(at_ms, *where, ended=pause.over)
 
@@ -125,7 +126,7 @@ class Waiting:
 
 
 def _merged(held: Sequence[Pause], found: list[Pause]) -> list[Pause]:
-    """What was known before the ring rolled, and what it shows now, in order of time."""
+    """Pauses that have left the ring, and those that it shows now, in order of time."""
     shown = {pause.since_ms for pause in found}
     oldest = min(shown, default=0)
     return [p for p in held if p.until_ms and p.since_ms < oldest] + found
