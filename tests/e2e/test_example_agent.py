@@ -50,8 +50,8 @@ async def test_a_looping_agent_is_told_of_while_its_run_is_open(world: World) ->
     assert len(event.traces) == 1
     delay_s = (records[0].timestamp - event.at) / 1_000
     print(f"third call to alert on the topic: {delay_s:.2f} s")
-    # On two idle cores it is half a second (the goal is two); here tests may share them.
-    assert delay_s < 15
+    # On two idle cores it is half a second. A window's close would take a minute.
+    assert delay_s < 3
 
 
 async def test_an_agent_that_behaves_raises_nothing(world: World) -> None:
