@@ -25,9 +25,9 @@ _SESSION = secrets.token_hex(3)  # two sessions may share a named broker
 
 # Laws are checked on the same cases each time; TOCSIN_FUZZ=1 looks for new ones.
 # No deadline: what else the machine does says nothing about a law.
-_TESTS = hypothesis_settings(deadline=None, derandomize=True, print_blob=True)
+_TESTS = hypothesis_settings(deadline=None, derandomize=True, print_blob=True, max_examples=40)
 hypothesis_settings.register_profile("tests", _TESTS)
-hypothesis_settings.register_profile("quick", _TESTS, max_examples=20)
+hypothesis_settings.register_profile("quick", _TESTS, max_examples=10)
 hypothesis_settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=1000)
 hypothesis_settings.load_profile("fuzz" if os.environ.get("TOCSIN_FUZZ") == "1" else "tests")
 

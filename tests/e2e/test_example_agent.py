@@ -25,8 +25,15 @@ def serve(world: World, *options: str) -> subprocess.Popen[str]:
 
 async def test_a_looping_agent_is_told_of_while_its_run_is_open(world: World) -> None:
     world.start("up")
+    serve(world, "--questions", str(HEALTHY), "--every", "0.1").communicate(timeout=60)
+
+    async def counted() -> bool:
+        return (await world.account())["aggregated"] >= HEALTHY * 4
+
+    # The alert is timed in a pipeline that runs: to start one is no part of its delay.
+    await world.until(counted, 60, "the healthy runs on the books")
     agent = serve(
-        world, "--questions", str(HEALTHY), "--every", "0.1",
+        world, "--questions", "1", "--every", "0.1",
         "--stuck", str(STUCK), "--delay", str(LOOKUP_S),
     )  # fmt: skip
 
@@ -50,8 +57,8 @@ async def test_a_looping_agent_is_told_of_while_its_run_is_open(world: World) ->
     assert len(event.traces) == 1
     delay_s = (records[0].timestamp - event.at) / 1_000
     print(f"third call to alert on the topic: {delay_s:.2f} s")
-    # On two idle cores it is half a second (the goal is two); here tests may share them.
-    assert delay_s < 15
+    # On two idle cores it is half a second. A window's close would take a minute.
+    assert delay_s < 3
 
 
 async def test_an_agent_that_behaves_raises_nothing(world: World) -> None:

@@ -96,7 +96,10 @@ def test_after_six_bad_hours_no_more_false_alarms_than_without() -> None:
 
 
 @pytest.mark.parametrize("weekly", [(), [480.0] * 24])
-@pytest.mark.parametrize(("level", "rule"), [(800, "spike_runs"), (25, "drop_runs")])
+@pytest.mark.parametrize(
+    ("level", "rule"),
+    [pytest.param(800, "spike_runs", marks=pytest.mark.slow), (25, "drop_runs")],
+)
 def test_a_new_level_is_told_once_and_is_normal_within_a_day(
     weekly: list[float], level: int, rule: str
 ) -> None:

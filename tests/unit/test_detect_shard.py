@@ -98,13 +98,37 @@ def test_a_spike_names_who_drove_it(events: list[AlertEvent]) -> None:
     assert spike.observed == spike.bound
 
 
+@pytest.mark.slow
 def test_the_same_frames_give_the_same_events(
     frames: list[WindowFrame], events: list[AlertEvent]
 ) -> None:
     assert told(run(frames)) == told(events)
 
 
-@pytest.mark.parametrize("every", [pytest.param(29, marks=pytest.mark.slow), 113])
+@pytest.fixture(scope="module")
+def spike(frames: list[WindowFrame]) -> list[WindowFrame]:
+    """The frames about the spike: a third of them, and no less odd."""
+    return frames[140:240]
+
+
+@pytest.fixture(scope="module")
+def of_spike(spike: list[WindowFrame]) -> list[bytes]:
+    events = run(spike)
+    assert [(event.rule, event.reason) for event in events][:1] == [("spike_runs", "opened")]
+    return told(events)
+
+
+def test_nothing_about_a_spike_depends_on_chance_restarts_or_flush_timing(
+    spike: list[WindowFrame], of_spike: list[bytes]
+) -> None:
+    """What the three slow tests below ask of every incident."""
+    assert told(run(spike)) == of_spike
+    assert told(run(spike, restart_every=46)) == of_spike
+    assert told(run(spike, early=True)) == of_spike
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [29, 113])
 def test_a_restart_changes_nothing(
     frames: list[WindowFrame], events: list[AlertEvent], every: int
 ) -> None:
@@ -129,6 +153,7 @@ def test_no_score_depends_on_the_future(
     assert told(run(frames[:cut])) == told([event for event in events if event.at <= until])
 
 
+@pytest.mark.slow
 def test_flush_timing_changes_nothing(frames: list[WindowFrame], events: list[AlertEvent]) -> None:
     assert told(run(frames, early=True)) == told(events)
 

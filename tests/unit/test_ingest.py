@@ -55,7 +55,9 @@ def test_what_is_published_is_counted() -> None:
     play(act)
 
 
-@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize(
+    "shard", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, SHARDS))]
+)
 def test_a_shard_that_lost_everything_is_rebuilt_from_the_log(shard: int) -> None:
     async def act(bench: Bench) -> None:
         bench.start()

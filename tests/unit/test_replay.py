@@ -115,7 +115,14 @@ def long_runs(ended: int, *, tied: bool = False) -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize(("ended", "tied"), [(0, False), (1, False), (8, False), (8, True)])
+@pytest.mark.parametrize(
+    ("ended", "tied"),
+    [
+        *(pytest.param(ended, False, marks=pytest.mark.slow) for ended in (0, 1)),
+        pytest.param(8, False, marks=pytest.mark.slow),
+        (8, True),
+    ],
+)
 def test_what_long_runs_have_burnt_does_not_depend_on_how_the_file_is_cut(
     ended: int, tied: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,11 @@ def lived(
         yield list(result.events), dict(blobs)
 
 
-@pytest.mark.parametrize("series", [_WHO_DIES, _WHO_DIES | _WHO_LIVES], ids=["alone", "beside"])
+@pytest.mark.parametrize(
+    "series",
+    [pytest.param(_WHO_DIES, marks=pytest.mark.slow), _WHO_DIES | _WHO_LIVES],
+    ids=["alone", "beside"],
+)
 @pytest.mark.parametrize("until", [_DEAD + _DAY - 2, _DEAD + _DAY + 2, _DEAD + _DAY + 7])
 def test_a_series_dead_for_a_day_under_an_alert_is_no_trouble_to_a_restart(
     series: dict[str, str], until: int

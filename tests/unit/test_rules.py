@@ -33,7 +33,12 @@ runbook: [look]
 
 @pytest.mark.parametrize(
     ("rule", "test"),
-    [(rule, test) for rule in RULES for test in rule.tests],
+    [
+        # A residual needs a long past: over a second each.
+        pytest.param(rule, test, marks=[pytest.mark.slow] * rule.id.startswith("residual_"))
+        for rule in RULES
+        for test in rule.tests
+    ],
     ids=lambda value: value.id if isinstance(value, Rule) else value.name,
 )
 def test_the_inline_test_holds(rule: Rule, test: RuleTest) -> None:
