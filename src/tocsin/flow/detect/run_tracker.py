@@ -18,7 +18,7 @@ from tocsin.flow.detect.detector import PauseDetector, Rule, RunDetector
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.pauses import LEFT_MS, Pause, RunPauses, pauses_of
 from tocsin.flow.detect.runs.step_ring import ROOTS, Rings, read_rings
-from tocsin.flow.detect.runs.waiting import Waiting
+from tocsin.flow.detect.runs.waiting import WaitingRuns
 from tocsin.types import ChangedRun, Finding
 
 _Judged = tuple[Rule, RunDetector]
@@ -58,7 +58,7 @@ class RunTracker:
         self._loops = [(rule, by) for rule, by in self._judged if by.finds_loops]
         self._limits = [(rule.effect, by.limit) for rule, by in self._judged if by.limit]
         self._paused = [(r, r.judged_by) for r in rules if isinstance(r.judged_by, PauseDetector)]
-        self._waiting = Waiting()
+        self._waiting = WaitingRuns()
         self.stats = RunStats()
         self._closed_ms = 0
         self._snapshot: _Snapshot | None = None

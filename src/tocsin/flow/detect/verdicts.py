@@ -131,10 +131,3 @@ NOTHING = Verdicts.of(
     score=np.empty(0),
     n=np.empty(0, np.int64),
 )
-
-
-def name_of(graded: Graded, row: int) -> str:
-    """A series for a reader: its service, and the dimension values beyond it."""
-    dims = graded.history.catalog.dims(row)
-    extra = [f"{dim} {value}" for dim, value in dims.items() if dim not in {"env", "service"}]
-    return " ".join([dims.get("service", "?"), *extra])

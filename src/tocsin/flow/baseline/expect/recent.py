@@ -34,12 +34,6 @@ def recent(graded: Graded, signal: str, rows: Ints, seconds: float) -> Floats:
     return np.concatenate([or_zero(before), now], axis=1)
 
 
-def total(graded: Graded, signal: str, rows: Ints, seconds: float) -> Floats:
-    """Sum over the last `seconds`, at most three hours."""
-    summed: Floats = recent(graded, signal, rows, seconds).sum(axis=1)
-    return summed
-
-
 def last_calls(graded: Graded, signal: str, rows: Ints, calls: float) -> tuple[Floats, Floats]:
     """Totals of `signal` and of events over the newest windows that hold `calls` events.
 

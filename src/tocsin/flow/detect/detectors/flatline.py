@@ -1,30 +1,30 @@
 """Silence that the series' own past makes improbable.
 
 Silent for `silent_s`, and so long that no event at all had a chance below `p`. How long that
-is depends on the traffic: five minutes from about three events a minute on, longer below. What
-was to be expected is added up over the silence by the clock, so a night is no silence. A series
-too rare to say so within a day is news (info) after a whole day without an event.
+is depends on the traffic: five minutes from about three events a minute on, longer below. The
+events expected are those of the times of day that the silence covers, so a quiet night is none.
+A series with too few events for that within a day gives a finding of severity `info` after a
+whole day without one.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.flow.baseline.stats import tails
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
-from tocsin.types import Unit
+from tocsin.types import Floats, Unit
 
-#: Rare: so many events on a usual day are enough to miss them for a day, with such a chance.
+#: Such a series is judged if its usual day has so many events, and a day without one this chance.
 _RARE_DAY, _RARE_P = 10.0, 1e-3
 
 
 def judge(series: Series) -> Verdicts:
     """Every series that is silent for long enough, and those whose group has an alert."""
-    rule, graded, history = series.rule, series.graded, series.graded.history
+    rule, history = series.rule, series.graded.history
     silent = np.where(series.n > 0, 0, history.silent_s(series.rows, series.end))
     kept = (silent >= rule.effect["silent_s"]) | series.is_alerting
     if kept.any():
@@ -32,8 +32,8 @@ def judge(series: Series) -> Verdicts:
     if not kept.any():
         return NOTHING
     series, silent = series.only(kept), silent[kept]
-    day = history.counts.day_total("n", series.rows)
-    usual, day_size = _usual_day(graded, series.rows)
+    day = series.day_total("n")
+    usual, day_size = _usual_day(series)
     rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"]) & (usual >= _RARE_DAY)
     kept = (day >= rule.volume["day_n"]) | rare | series.is_alerting
     if not kept.any():
@@ -49,7 +49,7 @@ def judge(series: Series) -> Verdicts:
     breach = expected.ready & (now == 0) & (silent >= rule.effect["silent_s"])
     limit = np.log(np.where(rare, _RARE_P, rule.evidence["p"]))
     breach &= ((day >= rule.volume["day_n"]) | rare) & (np.nan_to_num(p, nan=1.0) <= np.exp(limit))
-    strength = np.where(breach, np.log(np.maximum(p, 1e-300)) / limit, 0.0)
+    score = np.where(breach, np.log(np.maximum(p, 1e-300)) / limit, 0.0)
 
     def sentence(i: int) -> str:
         return (
@@ -66,7 +66,7 @@ def judge(series: Series) -> Verdicts:
         bound=np.zeros(len(rows)),
         n=day.astype(np.int64),
         p=p,
-        score=strength,
+        score=score,
         baseline=expected.baseline,
         unit=Unit.EVENTS,
         sentence=sentence,
@@ -74,14 +74,14 @@ def judge(series: Series) -> Verdicts:
     )
 
 
-def _usual_day(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _usual_day(series: Series) -> tuple[Floats, Floats]:
     """Events in the median day of the week before the last day (0 where fewer than 3 are known),
     and the negative-binomial size of a day.
     """
-    days = graded.history.weeks.days("n", rows, graded.end - DAY_S, 7)
+    days = series.days("n", series.end - DAY_S, 7)
     ranked = np.sort(days, axis=1)  # NaN goes to the end
     known = np.isfinite(days).sum(axis=1)
-    middle = ranked[np.arange(len(rows)), np.maximum((known - 1) // 2, 0)]
+    middle = ranked[np.arange(len(series)), np.maximum((known - 1) // 2, 0)]
     filled = np.where(np.isfinite(days), days, 0.0)
     mean = filled.sum(axis=1) / np.maximum(known, 1)
     spread = np.where(np.isfinite(days), (days - mean[:, None]) ** 2, 0.0).sum(axis=1)
@@ -91,9 +91,12 @@ def _usual_day(graded: Graded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 DETECTOR = WindowDetector(
     name="flatline",
-    effect={"silent_s": 300.0, "rare_s": 86_400.0},
-    evidence={"p": 1e-6},
-    volume={"day_n": 100.0},
+    effect={
+        "silent_s": 300.0,  # seconds without an event, at least
+        "rare_s": 86_400.0,  # seconds without one, of a series with fewer events than day_n
+    },
+    evidence={"p": 1e-6},  # chance of such a silence with nothing wrong, at most
+    volume={"day_n": 100.0},  # events in the 24 hours before
     judge=judge,
     excludes=Excludes.its_signal,
 )

@@ -5,14 +5,15 @@ When windows close, event time passes:
 
 - a run whose last step may be its end (an agent or workflow that ended), with nothing after it
   for two minutes, is *over*: the statistics learn its values;
-- a run that made another step last, and none within the limit of an orphan rule, is *left*.
+- a run whose last step is no end, with nothing after it for half an hour, is *left*: the
+  statistics count it. Orphan rules judge it at limits of their own.
 
 A pause is judged at a fixed instant of event time, whether the step that ended it is known
 already or not; so it makes no difference how many steps arrive together. Runs must be seen
 before the windows that hold their steps are closed. The table holds TABLE runs; beyond that new
 runs are left out until others are done: they are neither learned nor found as orphans.
 
-    r:o:<trace>   a run that is waited for
+    r:o:<trace>   the pauses of a run
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _CODEC: Final = tuple[int, list[Pause]]
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingRuns:
     """The table; see the module. One a shard."""
 
     pauses: dict[str, list[Pause]] = field(default_factory=dict)
