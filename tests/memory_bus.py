@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Literal
 
 from aiokafka.partitioner import murmur2
 
@@ -81,10 +80,9 @@ class MemoryBus:
         *,
         on_revoked: OnRebalance = nothing,
         on_assigned: OnRebalance = nothing,
-        start: Literal["earliest", "latest"] = "earliest",
     ) -> MemoryConsumer:
         joined = None if group is None else self._groups.setdefault((group, topic), _Group())
-        return MemoryConsumer(self, topic, joined, on_revoked, on_assigned, start)
+        return MemoryConsumer(self, topic, joined, on_revoked, on_assigned)
 
     def producer(self) -> MemoryProducer:
         return MemoryProducer(self)
@@ -94,9 +92,6 @@ class MemoryBus:
 
     def explain(self, error: BaseException) -> BaseException:
         return error
-
-    async def describe(self) -> str:
-        return "broker in memory"
 
     def topic(self, name: str) -> _Topic:
         if name not in self._topics:
@@ -135,9 +130,8 @@ class MemoryConsumer:
         group: _Group | None,
         on_revoked: OnRebalance,
         on_assigned: OnRebalance,
-        start: Literal["earliest", "latest"],
     ) -> None:
-        self._bus, self._name, self._group, self._start = bus, topic, group, start
+        self._bus, self._name, self._group = bus, topic, group
         self._rebalances = Rebalances(on_revoked, on_assigned)
         self._positions: dict[int, int] = {}
         self._next_first = count()
@@ -237,8 +231,7 @@ class MemoryConsumer:
         committed = self._group.committed if self._group is not None else {}
         for partition in partitions:
             log = self._topic.partitions[partition]
-            fresh = log.begin if self._start == "earliest" else log.end
-            self._positions[partition] = committed.get(partition, fresh)
+            self._positions[partition] = committed.get(partition, log.begin)
         await self._rebalances.assigned(partitions)
         self._topic.appended.set()
 

@@ -12,7 +12,6 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Return the current time, ms. It may step back: an NTP correction is not an error."""
-        ...
 
 
 class SystemClock:

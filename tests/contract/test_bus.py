@@ -326,7 +326,7 @@ async def test_a_rebalance_gives_every_partition_to_exactly_one_member(bus: Bus)
 
 
 async def _started(bus: Bus, name: str, callbacks: dict[str, OnRebalance]) -> Consumer:
-    consumer = bus.consumer(name, "g-" + name, **callbacks)  # type: ignore[arg-type]
+    consumer = bus.consumer(name, "g-" + name, **callbacks)
     await consumer.start()
     return consumer
 

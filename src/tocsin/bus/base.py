@@ -7,9 +7,10 @@ its members, or to none (`group=None`), and then it reads them all and cannot co
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from tocsin.errors import UserError
 from tocsin.types import Record
@@ -53,11 +54,9 @@ class Consumer(Protocol):
 
     async def start(self) -> None:
         """Connect and join. Raises BrokerUnavailable, TopicMissing."""
-        ...
 
     async def stop(self) -> None:
         """Leave the group (on_revoked runs) and disconnect. Harmless when repeated."""
-        ...
 
     async def poll(self, max_records: int, timeout_ms: int) -> Mapping[int, Sequence[Record]]:
         """Return what is there, at most `max_records` in all, waiting up to `timeout_ms`.
@@ -67,43 +66,33 @@ class Consumer(Protocol):
         longer holds continues at the beginning of the log: compare the first offset with the
         one you expected.
         """
-        ...
 
     def assignment(self) -> frozenset[int]:
         """Return the partitions held now."""
-        ...
 
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` next. Raises ValueError when it is not held."""
-        ...
 
     async def position(self, partition: int) -> int:
         """Return the next offset of `poll`; it passes transaction markers, which are no records."""
-        ...
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit the NEXT offset to read of each partition. False when the group has rebalanced."""
-        ...
 
     async def committed(self, partition: int) -> int | None:
         """Return the group's next offset of a partition; None when it never committed."""
-        ...
 
     async def partitions(self) -> int:
         """Return how many partitions the topic has."""
-        ...
 
     async def begin_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         """Return the first offset each partition still holds."""
-        ...
 
     async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         """Return the offset the next record of each partition will get."""
-        ...
 
     async def offset_for_time(self, partition: int, ms: int) -> int | None:
         """Return the first offset with timestamp >= `ms`; None when every record is older."""
-        ...
 
 
 class Producer(Protocol):
@@ -111,11 +100,9 @@ class Producer(Protocol):
 
     async def start(self) -> None:
         """Connect. Raises BrokerUnavailable."""
-        ...
 
     async def stop(self) -> None:
         """Flush and disconnect. Harmless when repeated."""
-        ...
 
     async def send(
         self,
@@ -132,11 +119,9 @@ class Producer(Protocol):
         The partition is the given one, else murmur2(key), else any. Records to one partition
         keep their order.
         """
-        ...
 
     async def flush(self) -> None:
         """Wait until everything handed over was acknowledged or has failed."""
-        ...
 
 
 class Admin(Protocol):
@@ -144,19 +129,40 @@ class Admin(Protocol):
 
     async def create(self, specs: Sequence[TopicSpec]) -> list[str]:
         """Create those that are missing; return their names. Existing ones are left alone."""
-        ...
 
     async def describe(self, names: Sequence[str]) -> dict[str, int | None]:
         """Return the number of partitions of each topic; None when it does not exist."""
-        ...
 
     async def close(self) -> None:
         """Disconnect."""
-        ...
 
 
 async def nothing(_partitions: frozenset[int]) -> None:
     """Ignore a rebalance."""
+
+
+_Client = TypeVar("_Client", Consumer, Producer)
+
+
+@asynccontextmanager
+async def started(client: _Client) -> AsyncIterator[_Client]:
+    """Start a consumer or a producer, and stop it at the end."""
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+async def require_topic(admin: Admin, name: str) -> int:
+    """Return how many partitions a topic has, and close `admin`. Raises TopicMissing."""
+    try:
+        partitions = (await admin.describe([name]))[name]
+    finally:
+        await admin.close()
+    if not partitions:
+        raise TopicMissing(f"The topic {name} does not exist; create it with `tocsin topics`.")
+    return partitions
 
 
 class Bus(Protocol):
@@ -169,23 +175,14 @@ class Bus(Protocol):
         *,
         on_revoked: OnRebalance = nothing,
         on_assigned: OnRebalance = nothing,
-        start: Literal["earliest", "latest"] = "earliest",
     ) -> Consumer:
-        """Make a consumer; `start` is where it begins without a committed offset."""
-        ...
+        """Make a consumer; without a committed offset it begins with the first record."""
 
     def producer(self) -> Producer:
         """Make a producer."""
-        ...
 
     def admin(self) -> Admin:
         """Make an admin."""
-        ...
 
     def explain(self, error: BaseException) -> BaseException:
         """Return BrokerUnavailable if `error` says that the cluster went away, else `error`."""
-        ...
-
-    async def describe(self) -> str:
-        """Say in a few words what this is, for logs and reports."""
-        ...

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from tocsin.bus.base import Ack, Headers
+from tocsin.bus.base import Ack
 
 
-@dataclass(frozen=True, slots=True)
-class _Ack:
+class _Ack(NamedTuple):
     partition: int
     offset: int
-
-
-_KEPT_NOWHERE = _Ack(0, -1)
 
 
 class NullProducer:
@@ -26,18 +22,9 @@ class NullProducer:
     async def stop(self) -> None:
         """Nothing to disconnect."""
 
-    async def send(
-        self,
-        topic: str,  # noqa: ARG002 - the contract's names
-        *,
-        value: bytes | None,  # noqa: ARG002
-        key: bytes | None = None,  # noqa: ARG002
-        headers: Headers = (),  # noqa: ARG002
-        partition: int | None = None,  # noqa: ARG002
-        timestamp_ms: int | None = None,  # noqa: ARG002
-    ) -> asyncio.Future[Ack]:
+    async def send(self, topic: str, **_: Any) -> asyncio.Future[Ack]:  # noqa: ARG002
         ack: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
-        ack.set_result(_KEPT_NOWHERE)
+        ack.set_result(_Ack(0, -1))
         return ack
 
     async def flush(self) -> None:

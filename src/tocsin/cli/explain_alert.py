@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from tocsin.bus.base import Bus
+from tocsin.bus.base import Bus, started
 from tocsin.config import Config
 from tocsin.errors import UserError
 from tocsin.flow.alerts.contract import AlertEvent
@@ -40,9 +40,7 @@ def print_explanation(name: str, config: Config, bus: Bus, *, as_json: bool) -> 
 
 async def read_alerts(bus: Bus, topic: str) -> list[AlertEvent]:
     """Every event on the topic now. Raises ValueError for one that is not version 1."""
-    consumer = bus.consumer(topic, None)
-    await consumer.start()
-    try:
+    async with started(bus.consumer(topic, None)) as consumer:
         held = consumer.assignment()
         begins, ends = await consumer.begin_offsets(held), await consumer.end_offsets(held)
         left = {p for p in held if begins[p] < ends[p]}
@@ -53,8 +51,6 @@ async def read_alerts(bus: Bus, topic: str) -> list[AlertEvent]:
                 events += [AlertEvent.decode(r.value) for r in records if r.value is not None]
             left = {p for p in left if await consumer.position(p) < ends[p]}
         return events
-    finally:
-        await consumer.stop()
 
 
 def events_of_alert(events: Sequence[AlertEvent], name: str) -> list[AlertEvent]:

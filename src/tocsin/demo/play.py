@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tocsin import metrics as m
-from tocsin.bus.base import Bus
+from tocsin.bus.base import Bus, started
 from tocsin.clock import Clock, ManualClock
 from tocsin.config import Config
 from tocsin.demo.incidents import MINUTE_MS
@@ -154,16 +154,12 @@ class Player:
 
     async def _read_alerts(self) -> None:
         """What a subscriber of the alerts topic sees."""
-        consumer = self.bus.consumer(self.config.topics.alerts, None)
-        await consumer.start()
-        try:
+        async with started(self.bus.consumer(self.config.topics.alerts, None)) as consumer:
             while True:
                 for records in (await consumer.poll(500, 200)).values():
                     for record in records:
                         if record.value is not None:
                             self._note(AlertEvent.decode(record.value))
-        finally:
-            await consumer.stop()
 
     def _note(self, event: AlertEvent) -> None:
         scene = self.scene

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from tocsin import log
-from tocsin.bus.base import Producer
+from tocsin.bus.base import Producer, started
 from tocsin.bus.kafka import KafkaBus
 from tocsin.demo.fleet import Fleet
 from tocsin.demo.incidents import Incident
@@ -84,19 +84,16 @@ async def _publish(producer: Producer, fleet: Fleet, task: Task, from_ms: int, t
 
 
 async def _serve(task: Task) -> None:
-    producer = KafkaBus(KafkaConfig(bootstrap=task.bootstrap)).producer()
+    bus = KafkaBus(KafkaConfig(bootstrap=task.bootstrap))
     fleet = Fleet(task.seed, task.incidents, origin_ms=task.from_ms)
     reached = task.from_ms
-    await producer.start()
-    try:
+    async with started(bus.producer()) as producer:
         while line := await asyncio.to_thread(sys.stdin.readline):
             to_ms = int(json.loads(line)["to_ms"])
             spans = await _publish(producer, fleet, task, reached, to_ms)
             reached = to_ms
             sys.stdout.write(json.dumps({"to_ms": to_ms, "spans": spans}) + "\n")
             sys.stdout.flush()
-    finally:
-        await producer.stop()
 
 
 @click.command(hidden=True)

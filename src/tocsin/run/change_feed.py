@@ -14,7 +14,7 @@ from typing import Final
 
 from tocsin import log
 from tocsin import metrics as m
-from tocsin.bus.base import Bus, Consumer, TopicMissing
+from tocsin.bus.base import Bus, Consumer, require_topic, started
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.alerts.annotate import BEFORE_MS, ChangeTable
@@ -52,17 +52,13 @@ class ChangeFeed:
             self.ready.set()
 
     async def _fill(self, stop: asyncio.Event) -> None:
-        consumer = self._bus.consumer(self._config.topics.changes, None)
-        await consumer.start()
-        try:
+        async with started(self._bus.consumer(self._config.topics.changes, None)) as consumer:
             ends = await _rewind(consumer, self._clock.now_ms() - self._kept_ms)
             while not stop.is_set():
                 if not self.ready.is_set() and await _reached(consumer, ends):
                     self.ready.set()
                     self._log.info("changes_read", changes=len(self.table))
                 self._take(await _poll(consumer))
-        finally:
-            await consumer.stop()
 
     def _take(self, records: Sequence[Record]) -> None:
         decoded = self._decode(records)
@@ -79,11 +75,8 @@ class ChangeFeed:
     async def _dead_letter(self, stop: asyncio.Event) -> None:
         """Publish what cannot be read as DLQ records, then commit: a crash repeats some."""
         group = self._config.group("changes")
-        consumer = self._bus.consumer(self._config.topics.changes, group)
-        producer = self._bus.producer()
-        await producer.start()
-        try:
-            await consumer.start()
+        reading = self._bus.consumer(self._config.topics.changes, group)
+        async with started(self._bus.producer()) as producer, started(reading) as consumer:
             while not stop.is_set():
                 polled = await consumer.poll(_RECORDS, _POLL_MS)
                 records = [record for part in polled.values() for record in part]
@@ -91,9 +84,6 @@ class ChangeFeed:
                 await publish_dlq_records(records, rejects, producer, self._config, group,
                               self._metrics)  # fmt: skip
                 await consumer.commit({p: part[-1].offset + 1 for p, part in polled.items()})
-        finally:
-            await consumer.stop()
-            await producer.stop()
 
 
 async def changes_since(bus: Bus, config: Config, since_ms: int | None) -> ChangeTable:
@@ -103,17 +93,11 @@ async def changes_since(bus: Bus, config: Config, since_ms: int | None) -> Chang
     """
     table, max_future_ms = ChangeTable(most=_REPLAYED), config.max_future_s * 1_000
     first_ms = 0 if since_ms is None else max(0, since_ms - BEFORE_MS - max_future_ms)
-    consumer = bus.consumer(config.topics.changes, None)
-    await consumer.start()
-    try:
+    limits = ingest_settings(config).limits
+    async with started(bus.consumer(config.topics.changes, None)) as consumer:
         ends = await _rewind(consumer, first_ms)
         while not await _reached(consumer, ends):
-            records = await _poll(consumer)
-            table.add(
-                decode_changes(records, ingest_settings(config).limits, max_future_ms).changes
-            )
-    finally:
-        await consumer.stop()
+            table.add(decode_changes(await _poll(consumer), limits, max_future_ms).changes)
     return table
 
 
@@ -142,17 +126,8 @@ async def publish_change(bus: Bus, config: Config, change: ChangeV1) -> tuple[st
     Raises BrokerUnavailable, TopicMissing.
     """
     topic = config.topics.changes
-    admin = bus.admin()
-    try:
-        if not (await admin.describe([topic]))[topic]:
-            raise TopicMissing(f"The topic {topic} does not exist; create it with `tocsin topics`.")
-    finally:
-        await admin.close()
-    producer = bus.producer()
-    await producer.start()
-    try:
+    await require_topic(bus.admin(), topic)
+    async with started(bus.producer()) as producer:
         value = change.model_dump_json(exclude_none=True).encode()
         ack = await (await producer.send(topic, key=change.service.encode(), value=value))
-    finally:
-        await producer.stop()
     return topic, ack.partition, ack.offset

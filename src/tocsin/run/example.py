@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tocsin.bus.base import Bus, TopicMissing
+from tocsin.bus.base import Bus, require_topic, started
 
 #: A span as a producer sends it; `schemas/span.v1.json` is the contract.
 Span = dict[str, Any]
@@ -47,17 +47,8 @@ def _span(span_id: str, begin_ms: int, end_ms: int, *, kind: str) -> Span:
 
 async def send(bus: Bus, topic: str, spans: Sequence[Span]) -> None:
     """Publish spans, keyed by trace id. Raises BrokerUnavailable, TopicMissing."""
-    admin = bus.admin()
-    try:
-        if not (await admin.describe([topic]))[topic]:
-            raise TopicMissing(f"The topic {topic} does not exist; create it with `tocsin topics`.")
-    finally:
-        await admin.close()
-    producer = bus.producer()
-    await producer.start()
-    try:
+    await require_topic(bus.admin(), topic)
+    async with started(bus.producer()) as producer:
         for span in spans:
             value = json.dumps(span, separators=(",", ":")).encode()
             await (await producer.send(topic, key=span["trace_id"].encode(), value=value))
-    finally:
-        await producer.stop()

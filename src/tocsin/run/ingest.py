@@ -16,7 +16,7 @@ import msgspec
 
 from tocsin import log
 from tocsin import metrics as m
-from tocsin.bus.base import Bus, Producer
+from tocsin.bus.base import Bus, Producer, started
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.windows.event_time import watermark
@@ -60,15 +60,8 @@ class Ingest:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what was polled by then is merged first."""
-        await self._producer.start()
-        try:
-            await self._consumer.start()
-            try:
-                await self._loop(stop)
-            finally:
-                await self._consumer.stop()
-        finally:
-            await self._producer.stop()
+        async with started(self._producer), started(self._consumer):
+            await self._loop(stop)
 
     async def _loop(self, stop: asyncio.Event) -> None:
         merging: asyncio.Task[None] | None = None
@@ -163,8 +156,9 @@ class Ingest:
                     again = self._cut(batch, sent[reply.shard], reply, rewinds)
                     flushes += [again] if again else []
         else:
-            msg = f"shards {[f.shard for f in flushes]} refused {_MERGE_ATTEMPTS} times"
-            raise RuntimeError(msg)
+            raise RuntimeError(
+                f"shards {[f.shard for f in flushes]} refused {_MERGE_ATTEMPTS} times"
+            )
         for partition, cause in rewinds.items():
             if partition in self._held(batch):
                 self._metrics.add(m.REWINDS, cause=cause)

@@ -11,7 +11,7 @@ import time
 
 from tocsin import log
 from tocsin import metrics as m
-from tocsin.bus.base import Bus, Producer
+from tocsin.bus.base import Bus, Producer, started
 from tocsin.clock import Clock
 from tocsin.config import Config
 from tocsin.flow.detect.detector import Rule
@@ -48,8 +48,7 @@ class Watch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until `stop` is set. `assigned`, `revoked` and `notice` feed it meanwhile."""
-        await self._producer.start()
-        try:
+        async with started(self._producer):
             if self._changes is not None:
                 await self._changes.ready.wait()
             ticked = time.monotonic()
@@ -61,8 +60,6 @@ class Watch:
                 due, self._due = self._due, set()
                 await asyncio.gather(*(self._tick(shard) for shard in sorted(due)))
                 self._report()
-        finally:
-            await self._producer.stop()
 
     async def assigned(self, shards: frozenset[int]) -> None:
         """These shards are ours now. The loop claims them: a failure must surface there."""

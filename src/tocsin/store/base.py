@@ -49,13 +49,11 @@ class Store(Protocol):
 
     async def positions(self, partitions: Iterable[int]) -> dict[tuple[int, int], Position]:
         """Return where each (shard, partition) stands; a missing pair has no position."""
-        ...
 
     async def initialise(
         self, shard: int, positions: Mapping[int, Position], *, force: bool = False
     ) -> None:
         """Set the positions that are missing; with `force`, all that are given."""
-        ...
 
     async def merge(self, flushes: Sequence[ShardFlush]) -> list[MergeReply]:
         """Add each flush to its shard if every fence starts where the shard stands.
@@ -67,11 +65,9 @@ class Store(Protocol):
                 repeat all: a flush that was applied is then refused by its fence.
             ValueError: a flush without a fence, which nothing would protect from a replay.
         """
-        ...
 
     async def claim(self, shard: int) -> int:
         """Own the shard: return a new epoch, larger than any before; older owners are fenced."""
-        ...
 
     async def snapshot(self, shard: int, seen: int) -> Snapshot:
         """Read marks and positions, and what moved in merges after `seen`.
@@ -81,7 +77,6 @@ class Store(Protocol):
         SNAPSHOT_LIMIT changes it stops after a merge: `seq` is the last merge it covers, and the
         rest comes with the next snapshot.
         """
-        ...
 
     async def windows(self, shard: int, starts: Sequence[int], seconds: int) -> list[WindowFrame]:
         """Return one frame a start, in order, empty where nothing is held any more.
@@ -89,46 +84,36 @@ class Store(Protocol):
         Rows are sorted by (owner, field), series and fields by name: equal counters give
         equal frames, whatever the order of merges.
         """
-        ...
 
     async def account(self, shard: int) -> dict[tuple[int, str], int]:
         """Return the account of this shard: (partition, outcome) -> spans."""
-        ...
 
     async def labels(self, shard: int) -> dict[str, str]:
         """Return the readable names of STEP.label, by 16 hex digits."""
-        ...
 
     async def load(self, shard: int) -> dict[str, bytes]:
         """Return all blobs that were saved."""
-        ...
 
     async def save(self, shard: int, epoch: int, saved: Saved) -> bool:
         """Write one tick of watch; False (and nothing written) if the epoch has moved on."""
-        ...
 
     async def outbox(self, shard: int) -> list[bytes]:
         """Return the saved events that were not trimmed yet, oldest first."""
-        ...
 
     async def trim(self, shard: int, epoch: int, count: int) -> bool:
         """Drop the first `count` of the outbox; False (and nothing dropped) if fenced.
 
         After StoreUnavailable, read the outbox again before trimming again.
         """
-        ...
 
     async def ping(self) -> None:
         """Return if the store answers, else raise StoreUnavailable."""
-        ...
 
     async def describe(self) -> str:
         """Name the server for people: `Redis 7.0.15 at localhost:6379`. No credentials."""
-        ...
 
     async def close(self) -> None:
         """Release connections; the store may not be used afterwards."""
-        ...
 
 
 def check_fenced(flushes: Sequence[ShardFlush]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from tocsin.bus.base import BrokerUnavailable, OnRebalance, nothing
@@ -28,9 +26,8 @@ class KafkaBus:
         *,
         on_revoked: OnRebalance = nothing,
         on_assigned: OnRebalance = nothing,
-        start: Literal["earliest", "latest"] = "earliest",
     ) -> KafkaConsumer:
-        return KafkaConsumer(self._config, topic, group, on_revoked, on_assigned, start)
+        return KafkaConsumer(self._config, topic, group, on_revoked, on_assigned)
 
     def producer(self) -> KafkaProducer:
         return KafkaProducer(self._config)
@@ -47,6 +44,3 @@ class KafkaBus:
             f"The broker at {self._config.bootstrap} stopped answering "
             f"({type(error).__name__}); nothing is lost, start again when it is back."
         )
-
-    async def describe(self) -> str:
-        return f"Kafka at {self._config.bootstrap}"

@@ -25,20 +25,19 @@ class KafkaAdmin:
         self._config = config
         self._client: AIOKafkaAdminClient | None = None
 
-    async def _connected(self) -> AIOKafkaAdminClient:
-        if self._client is None:
-            self._client = await reach(self._config)
-        return self._client
-
     async def create(self, specs: Sequence[TopicSpec]) -> list[str]:
         """See `bus.base.Admin`. Raises UserError when the broker refuses one."""
         there = await self.describe([spec.name for spec in specs])
         missing = {spec.name: spec for spec in specs if there[spec.name] is None}
         if not missing:
             return []
-        client = await self._connected()
+        new = [
+            NewTopic(s.name, s.partitions, s.replication, topic_configs=dict(s.config) or None)
+            for s in missing.values()
+        ]
+        assert self._client is not None  # connected by describe
         try:
-            response = await client.create_topics([_new_topic(spec) for spec in missing.values()])
+            response = await self._client.create_topics(new)
         except KafkaError as error:
             raise BrokerUnavailable(
                 f"The Kafka broker at {self._config.bootstrap} did not create topics "
@@ -73,12 +72,12 @@ class KafkaAdmin:
 
     async def describe(self, names: Sequence[str]) -> dict[str, int | None]:
         """See `bus.base.Admin`."""
-        client = await self._connected()
+        if self._client is None:
+            self._client = await reach(self._config)
         # All topics are asked for: a request that NAMES a missing one makes a broker with
         # auto.create.topics.enable (Kafka's default) create it, with the wrong settings.
-        there = {
-            topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()
-        }
+        topics = await self._client.describe_topics()
+        there = {topic["topic"]: len(topic["partitions"]) for topic in topics}
         return {name: there.get(name) for name in names}
 
     async def close(self) -> None:
@@ -86,9 +85,3 @@ class KafkaAdmin:
         if self._client is not None:
             await self._client.close()
             self._client = None
-
-
-def _new_topic(spec: TopicSpec) -> NewTopic:
-    return NewTopic(
-        spec.name, spec.partitions, spec.replication, topic_configs=dict(spec.config) or None
-    )

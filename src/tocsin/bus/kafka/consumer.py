@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,7 +15,7 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
-from tocsin.bus.base import OnRebalance, TopicMissing
+from tocsin.bus.base import OnRebalance, require_topic
 from tocsin.bus.kafka import headers
 from tocsin.bus.kafka.admin import KafkaAdmin
 from tocsin.bus.kafka.connect import client_settings, within
@@ -68,22 +67,22 @@ class KafkaConsumer:
         group: str | None,
         on_revoked: OnRebalance,
         on_assigned: OnRebalance,
-        start: Literal["earliest", "latest"],
     ) -> None:
-        self._config, self._topic, self._group, self._start = config, topic, group, start
+        self._config, self._topic, self._group = config, topic, group
         self._rebalances = Rebalances(on_revoked, on_assigned)
         self._polling: asyncio.Timeout | None = None
         self._client: AIOKafkaConsumer | None = None
         self._assigned: frozenset[int] = frozenset()
 
     async def start(self) -> None:
-        partitions = await self._look_up()
+        # Never asks for the topic by name, see KafkaAdmin.
+        partitions = await require_topic(KafkaAdmin(self._config), self._topic)
         session_ms = int(self._config.session_timeout_s * 1_000)
         self._client = AIOKafkaConsumer(
             **client_settings(self._config),
             group_id=self._group,
             group_instance_id=self._config.instance_id if self._group else None,
-            auto_offset_reset=self._start,
+            auto_offset_reset="earliest",
             enable_auto_commit=False,
             isolation_level="read_committed",
             max_partition_fetch_bytes=_PARTITION_BYTES,
@@ -212,19 +211,6 @@ class KafkaConsumer:
         """Give partitions. Called by the group."""
         self._assigned |= partitions
         await self._rebalances.assigned(partitions)
-
-    async def _look_up(self) -> int:
-        """Return the number of partitions; never asks for the topic by name, see KafkaAdmin."""
-        admin = KafkaAdmin(self._config)
-        try:
-            partitions = (await admin.describe([self._topic]))[self._topic]
-        finally:
-            await admin.close()
-        if partitions is None:
-            raise TopicMissing(
-                f"The topic {self._topic} does not exist; create it with `tocsin topics`."
-            )
-        return partitions
 
     def _tp(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)

@@ -18,12 +18,9 @@ class Sink(Protocol):
     @property
     def name(self) -> str:
         """For logs and metrics."""
-        ...
 
     async def deliver(self, events: Sequence[AlertEvent]) -> None:
         """Take them all. Raises SinkUnavailable if it may help to try again."""
-        ...
 
     async def close(self) -> None:
         """Flush and release what it holds."""
-        ...

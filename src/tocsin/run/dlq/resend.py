@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from tocsin.bus.base import BrokerUnavailable, Bus, Consumer, Producer, TopicMissing
+from tocsin.bus.base import BrokerUnavailable, Bus, Consumer, Producer, require_topic, started
 from tocsin.config import Config, UserError
 from tocsin.flow.decode import Limits
 from tocsin.run.dlq.records import (
@@ -48,17 +49,13 @@ async def find(bus: Bus, config: Config, selection: Selection) -> tuple[list[Dlq
     Raises BrokerUnavailable, TopicMissing.
     """
     found, foreign = [], 0
-    consumer = bus.consumer(config.topics.dlq, None)
-    await consumer.start()
-    try:
+    async with started(bus.consumer(config.topics.dlq, None)) as consumer:
         async for record in _read(consumer, await _starts(consumer, selection.since_ms)):
             dlq_record = parse_dlq_record(record)
             if dlq_record is None:
                 foreign += 1
             elif selection.matches(dlq_record):
                 found.append(dlq_record)
-    finally:
-        await consumer.stop()
     return selection.of(found), foreign
 
 
@@ -70,17 +67,13 @@ async def bytes_of(bus: Bus, config: Config, wanted: Iterable[DlqRecord]) -> Asy
         starts[partition] = min(offset, starts.get(partition, offset))
     if not starts:
         return
-    consumer = bus.consumer(config.topics.dlq, None)
-    await consumer.start()
-    try:
+    async with started(bus.consumer(config.topics.dlq, None)) as consumer:
         async for record in _read(consumer, starts):
             if (record.partition, record.offset) in places:
                 places.remove((record.partition, record.offset))
                 yield record
             if not places:
                 return
-    finally:
-        await consumer.stop()
 
 
 async def resend(
@@ -97,18 +90,18 @@ async def resend(
     result = ResendResult(chosen, left_out=dict(plan.left_out))
     if not plan.sent:
         return result
-    producer = await _producer(bus, config) if send else None
-    try:
+    async with AsyncExitStack() as stack:
+        producer = None
+        if send:
+            await require_topic(bus.admin(), config.topics.spans)
+            producer = await stack.enter_async_context(started(bus.producer()))
         batch: list[tuple[DlqRecord, Record]] = []
-        async for dlq_record, record in _sendable(bus, config, plan, result, partial=partial):
-            batch.append((dlq_record, record))
+        async for sendable in _sendable(bus, config, plan, result, partial=partial):
+            batch.append(sendable)
             if len(batch) == _IN_FLIGHT:
                 await _publish(bus, producer, config, batch, result)
                 batch.clear()
         await _publish(bus, producer, config, batch, result)
-    finally:
-        if producer is not None:
-            await producer.stop()
     return result
 
 
@@ -158,20 +151,6 @@ async def _publish(
             raise said
         records = f"{result.sent} record{'' if result.sent == 1 else 's'}"
         raise BrokerUnavailable(f"Stopped after {records} were acknowledged: {said}")
-
-
-async def _producer(bus: Bus, config: Config) -> Producer:
-    """A started producer, once the spans topic is known to be there."""
-    name, admin = config.topics.spans, bus.admin()
-    try:
-        there = (await admin.describe([name]))[name]
-    finally:
-        await admin.close()
-    if not there:
-        raise TopicMissing(f"The topic {name} does not exist; create it with `tocsin topics`.")
-    producer = bus.producer()
-    await producer.start()
-    return producer
 
 
 async def _starts(consumer: Consumer, since_ms: int | None) -> dict[int, int]:
