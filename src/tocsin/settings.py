@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from tocsin.errors import UserError
@@ -15,19 +16,38 @@ from tocsin.log import Format, Level
 _MAX_PORT = 65_535
 
 
-def _secrets(model: type[BaseModel]) -> Iterator[str]:
-    return (name for name in model.model_fields if f"{name}_file" in model.model_fields)
+def with_secrets(model: type[BaseModel], data: Any) -> Any:
+    """Fill `x` from the file that `x_file` names, wherever `x` is a secret. Raises UserError."""
+    if not isinstance(data, Mapping):
+        return data
+    filled = dict(data)
+    for name in (name for name in model.model_fields if f"{name}_file" in model.model_fields):
+        path = filled.get(f"{name}_file")
+        if path and not filled.get(name):
+            try:
+                filled[name] = Path(str(path)).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(
+                    f"{name}_file: cannot read {path} ({_why(error)}); "
+                    "mount the secret or mend the path."
+                ) from None
+    return filled
 
 
-def read_secret(path: Path, setting: str) -> str:
+def read_yaml(path: Path, name: str, remedy: str) -> Any:
+    """What a YAML file holds; `name` is how a sentence calls it. Raises UserError."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{setting}: cannot read {path} ({why(error)}); mount the secret or mend the path."
-        raise UserError(msg) from None
+        raise UserError(f"Cannot read {name} {path} ({_why(error)}); {remedy}.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        subject = name.replace("the ", "The ")
+        raise UserError(f"{subject} {path} is not valid YAML{where}; mend it there.") from None
 
 
-def why(error: OSError | UnicodeDecodeError) -> str:
+def _why(error: OSError | UnicodeDecodeError) -> str:
     return error.strerror or "unreadable" if isinstance(error, OSError) else "not UTF-8"
 
 
@@ -37,15 +57,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, data: object) -> object:
-        """Fill `x` from the file that `x_file` names, wherever `x` is a secret."""
-        if not isinstance(data, Mapping):
-            return data
-        filled = dict(data)
-        for name in _secrets(cls):
-            path = filled.get(f"{name}_file")
-            if path and not filled.get(name):
-                filled[name] = read_secret(Path(str(path)), f"{name}_file")
-        return filled
+        return with_secrets(cls, data)
 
 
 class KafkaConfig(Section):
@@ -84,8 +96,7 @@ class KafkaConfig(Section):
         for part in parts:
             host, _, port = part.rpartition(":")
             if not host or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
-                msg = f"{part!r} is not host:port"
-                raise ValueError(msg)
+                raise ValueError(f"{part!r} is not host:port")
         return ",".join(parts)
 
     @model_validator(mode="after")
@@ -93,11 +104,11 @@ class KafkaConfig(Section):
         if self.security_protocol.startswith("SASL") and not (
             self.sasl_username and self.sasl_password
         ):
-            msg = "security_protocol SASL_* also needs sasl_username and sasl_password(_file)"
-            raise ValueError(msg)
+            raise ValueError(
+                "security_protocol SASL_* also needs sasl_username and sasl_password(_file)"
+            )
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
-            msg = "ssl_certfile and ssl_keyfile go together: set both or neither"
-            raise ValueError(msg)
+            raise ValueError("ssl_certfile and ssl_keyfile go together: set both or neither")
         return self
 
 
@@ -119,29 +130,23 @@ class RedisConfig(Section):
     @classmethod
     def _put_password_in_url(cls, data: object) -> object:
         """Leave one way to connect: `url`. Runs before _read_secret_files, so it reads too."""
-        if not isinstance(data, Mapping):
+        filled = with_secrets(cls, data)
+        if not isinstance(filled, Mapping):
             return data
-        filled = dict(data)
-        if filled.get("password_file") and not filled.get("password"):
-            filled["password"] = read_secret(Path(str(filled["password_file"])), "password_file")
-        password, url = (
-            filled.get("password"),
-            str(filled.get("url", cls.model_fields["url"].default)),
-        )
-        if password and not urlsplit(url).password:
-            parts = urlsplit(url)
+        password = filled.get("password")
+        url = str(filled.get("url", cls.model_fields["url"].default))
+        if password and not (parts := urlsplit(url)).password:
             plain = password.get_secret_value() if isinstance(password, SecretStr) else password
             user, host = parts.username or "", parts.netloc.rpartition("@")[2]
             netloc = f"{user}:{quote(str(plain), safe='')}@{host}"
-            filled["url"] = urlunsplit(parts._replace(netloc=netloc))
+            return {**filled, "url": urlunsplit(parts._replace(netloc=netloc))}
         return filled
 
     @field_validator("url")
     @classmethod
     def _scheme(cls, value: str) -> str:
         if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
-            msg = "must begin with redis://, rediss:// or unix://"
-            raise ValueError(msg)
+            raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
 

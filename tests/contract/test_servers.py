@@ -90,7 +90,7 @@ def test_redis_answers_and_our_own_forgets_when_restarted(redis_server: Redis, p
 async def test_embedded_serves_both_protocols_and_leaves_no_process() -> None:
     server = embedded.Embedded()
     with server:
-        pids = list(server.pids)
+        pids = [child.pid for child in server._children]
         assert len(pids) == 2
         assert "Tansu" in server.describe()
         assert "Redis" in server.describe()
@@ -106,7 +106,7 @@ async def test_embedded_serves_both_protocols_and_leaves_no_process() -> None:
 def test_embedded_servers_die_with_their_process(how: signal.Signals) -> None:
     program = (
         "import time; from tocsin.embedded import Embedded\n"
-        "with Embedded() as e: print(*e.pids, flush=True); time.sleep(60)"
+        "with Embedded() as e: print(*(c.pid for c in e._children), flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -91,8 +91,7 @@ def scenario(seed: int, services: Sequence[str], live_from_ms: int) -> tuple[Inc
     ValueError when there are fewer services than kinds.
     """
     if len(services) < len(KINDS):
-        msg = f"{len(KINDS)} incidents need {len(KINDS)} services, got {len(services)}"
-        raise ValueError(msg)
+        raise ValueError(f"{len(KINDS)} incidents need {len(KINDS)} services, got {len(services)}")
     rng = np.random.default_rng([seed, 0x1C1D])
     chosen = rng.permutation(len(services))[: len(_PLAN)]
     jitter_ms = MINUTE_MS * rng.integers(0, 3, size=len(_PLAN))

@@ -12,11 +12,11 @@ import difflib
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tocsin.errors import UserError
 from tocsin.flow.windows.pricing import Prices, flat_rates
+from tocsin.settings import read_yaml
 
 _Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False, strict=True)]
 
@@ -40,28 +40,14 @@ def load_prices(path: Path | None) -> Prices:
     """The prices in force; only the list prices if `path` is None. Raises UserError."""
     if path is None:
         return Prices()
+    data = read_yaml(path, "prices_file", "check the path")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "not UTF-8"
-        raise UserError(f"Cannot read prices_file {path} ({reason}); check the path.") from None
-    try:
-        listed = _PriceList.validate_python(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise UserError(f"prices_file {path} is not valid YAML{where}; mend it there.") from None
+        listed = _PriceList.validate_python(data or {})
     except ValidationError as error:
         raise UserError(f"prices_file {path}: {_sentence(error)}") from None
     return Prices(
         {
-            model.lower(): flat_rates(
-                price.input,
-                output=price.output,
-                cache_read=price.cache_read,
-                cache_write=price.cache_write,
-                reasoning=price.reasoning,
-            )
+            model.lower(): flat_rates(price.input, **price.model_dump(exclude={"input"}))
             for model, price in listed.items()
         }
     )
