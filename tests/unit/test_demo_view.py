@@ -13,9 +13,9 @@ from tocsin.demo.profiles import FLEET
 from tocsin.demo.scene import Scene
 from tocsin.demo.scoring import Alarm
 from tocsin.demo.view import (
-    LiveView,
     PlainView,
     alarm_line,
+    live_view,
     number,
     others,
     picture,
@@ -82,9 +82,8 @@ def test_the_picture_names_every_incident_and_the_delay_of_a_caught_one(scene: S
 
 def test_the_live_view_draws_what_the_scene_has_become(scene: Scene) -> None:
     out = io.StringIO()
-    with LiveView(Console(file=out, width=80, height=40, force_terminal=True), scene) as view:
+    with live_view(Console(file=out, width=80, height=40, force_terminal=True), scene):
         scene.published = 7_654_321
-        view.update()
     assert "7,654,321 published" in out.getvalue()
 
 

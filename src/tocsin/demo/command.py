@@ -14,15 +14,15 @@ from rich.console import Console
 
 from tocsin import log
 from tocsin.bus.kafka import KafkaBus
+from tocsin.cli.topics import create_topics
 from tocsin.config import Config, load
 from tocsin.demo.incidents import LIVE_MINUTES, MINUTE_MS, scenario
 from tocsin.demo.play import Player
 from tocsin.demo.profiles import FLEET
 from tocsin.demo.scene import Scene
-from tocsin.demo.view import LiveView, PlainView, others, summary, verdict
+from tocsin.demo.view import PlainView, live_view, others, summary, verdict
 from tocsin.embedded import Embedded
 from tocsin.flow.detect.load_rules import load_rules
-from tocsin.run import topics
 from tocsin.run.up import up
 
 #: Statistical rules are silent for their first 288 windows of a minute.
@@ -36,12 +36,19 @@ _CAP_S, _PLAN_S = 112.0, 92.0
 
 
 def run(*, check: bool, seed: int, speed: float, live: bool, as_json: bool, started: float) -> int:
-    """See `tocsin.demo.main`; `started` is the monotonic time at which the user asked."""
+    """Play the scenario; the exit code is 0, or 1 when `check` found something wrong.
+
+    `live` draws a picture where there is a terminal; otherwise, and under `check`, it prints
+    lines. `as_json` prints one JSON document to stdout at the end and all else to stderr.
+    `started` is the monotonic time at which the user asked. Raises UserError when a server is
+    missing.
+    """
     log.configure("error")
     console = Console(stderr=as_json)
     scene = plan(seed, speed)
     drawn = live and not check and console.is_terminal
-    view = LiveView(console, scene) if drawn else PlainView(console, scene)
+    plain = PlainView(console, scene)
+    view = live_view(console, scene) if drawn else plain
     with Embedded() as servers:
         scene.servers = servers.describe()
         console.print(f"running on {scene.servers}", highlight=False, soft_wrap=True)
@@ -53,7 +60,7 @@ def run(*, check: bool, seed: int, speed: float, live: bool, as_json: bool, star
                 pipeline=up,
                 rules={rule.id: rule for rule in load_rules()},
                 scene=scene,
-                redraw=view.update,
+                redraw=(lambda: None) if drawn else plain.update,
                 started=started,
                 wall_plan_s=_PLAN_S if check else None,
             )
@@ -99,11 +106,7 @@ def configure(bootstrap: str, redis_url: str) -> Config:
 
 async def _within(player: Player, cap_s: float | None) -> bool:
     """Play; False when the cap was reached first."""
-    admin = player.bus.admin()
-    try:
-        await topics.ensure(player.config, admin)
-    finally:
-        await admin.close()
+    await create_topics(player.config)
     left_s = None if cap_s is None else cap_s - (time.monotonic() - player.started)
     try:
         async with asyncio.timeout(left_s):
@@ -116,28 +119,24 @@ async def _within(player: Player, cap_s: float | None) -> bool:
 def _report(console: Console, scene: Scene, *, check: bool, in_time: bool, as_json: bool) -> int:
     """What came of it, and the exit code."""
     result = scene.score()
+    lines = verdict(scene, result)
     console.print()
-    if check:
-        for line in verdict(scene, result):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-    else:
+    if not check:
         console.print(summary(scene))
-        for line in others(scene, result):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-        console.print(verdict(scene, result)[-1], markup=False, highlight=False, soft_wrap=True)
+        lines = [*others(scene, result), lines[-1]]
     if not in_time:
-        console.print(
+        lines.append(
             f"FAILED: not over within {_CAP_S:.0f} s, stopped in phase {scene.phase} with "
-            f"{scene.published:,} spans published and {scene.aggregated:,} aggregated",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"{scene.published:,} spans published and {scene.aggregated:,} aggregated"
+        )
     passed = in_time and result.passed
     rate = scene.published / max(scene.wall_s, 1e-3)
-    console.print(
+    lines.append(
         f"{scene.published:,} spans in {scene.wall_s:.0f} s ({rate:,.0f}/s), {scene.late} late; "
-        f"seed {scene.seed}" + (f"; {'passed' if passed else 'FAILED'}" if check else ""),
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"seed {scene.seed}" + (f"; {'passed' if passed else 'FAILED'}" if check else "")
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         json.dump(_document(scene, passed=passed), sys.stdout, indent=1)
         sys.stdout.write("\n")

@@ -13,7 +13,7 @@ one service moves nothing of another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,14 +77,8 @@ class Fault:
     size: float
 
 
-@dataclass(slots=True)
-class State:
-    """The parameters of all services in one minute, float64 [services] each, by name."""
-
-    values: dict[str, Floats] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Floats:
-        return self.values[name]
+#: The parameters of all services in one minute, float64 [services] each, by name.
+State = dict[str, Floats]
 
 
 _FACTORS = {
@@ -126,12 +120,12 @@ class Conditions:
 
     def at(self, i: int) -> State:
         """Minute `i`. Raises ValueError for minutes before the start."""
-        state = State({name: values.copy() for name, values in self._base.items()})
+        state = {name: values.copy() for name, values in self._base.items()}
         self._shape(state, i)
         for fault in self.faults:
             if fault.first <= i < fault.last:
                 self._break(state, fault)
-        state.values["rate"][self._born > i] = 0.0
+        state["rate"][self._born > i] = 0.0
         return state
 
     def _shape(self, state: State, i: int) -> None:
@@ -151,9 +145,9 @@ class Conditions:
             now = i - day * DAY
             hit = (begin <= now) & (now < begin + length) & (real < state["bursts"] / 4)
             rate = np.where(hit, rate * times, rate)
-        state.values["rate"] = rate
+        state["rate"] = rate
         for k, name in enumerate(("call_ms", "tool_ms", "ttft_ms", "tokens_in", "errors")):
-            state.values[name] = state[name] * np.exp(state["wander"] * self._wander(k, i))
+            state[name] = state[name] * np.exp(state["wander"] * self._wander(k, i))
 
     def _wander(self, k: int, i: int) -> Floats:
         """A smooth random path: standard normal at the hours, a straight line in between."""

@@ -57,11 +57,6 @@ class Runs:
     repeats: Bools  # [R] the second tool call repeats the first, argument and result
 
 
-def models_of(profile: Profile) -> list[tuple[str, str]]:
-    """(provider, model) by the index that `Runs.model` uses."""
-    return [(model.provider, model.name) for model in (*profile.models, NEW_MODEL)]
-
-
 def draw_runs(
     rng: np.random.Generator, profile: Profile, start_ms: Floats, now: Mapping[str, Floats]
 ) -> Runs:
@@ -85,8 +80,12 @@ def draw_runs(
     tool = rng.integers(0, len(profile.tools), (n, ROUNDS))
     repeats = (rng.random(n) < _RETRY) & (rounds > 1)
     tool[:, 1] = np.where(repeats, tool[:, 0], tool[:, 1])
-    route = _pick(rng.random(n), np.array([share for _, share in profile.routes]))
-    model = _pick_models(rng.random(n), now)
+    edges = np.cumsum([share for _, share in profile.routes])[:-1]
+    route = np.searchsorted(edges, rng.random(n), side="right").astype(np.int64)
+    # The first model, the second, or one that nobody has seen before.
+    uniform = rng.random(n)
+    model = np.where(uniform < now["share"], 0, 1)
+    model = np.where(uniform >= 1.0 - now["new_model"], 2, model)
 
     calls = (n, len(MODELS))
     answer = now["tokens_out"][:, None]
@@ -134,18 +133,6 @@ def _durations(
     writing = 1000.0 * tokens_out / speed * _lognormal(rng, 0.15, tokens_out.shape)
     durations[:, MODELS] = ttft + writing * now["call_ms"][:, None]
     return durations, ttft
-
-
-def _pick_models(uniform: Floats, now: Mapping[str, Floats]) -> Ints:
-    """A model a run: the first, the second, or one that nobody has seen before."""
-    chosen = np.where(uniform < now["share"], 0, 1)
-    return np.where(uniform >= 1.0 - now["new_model"], 2, chosen)
-
-
-def _pick(uniform: Floats, shares: Floats) -> Ints:
-    """Index of the share that each number of [0, 1) falls into."""
-    edges = np.cumsum(shares)[:-1]
-    return np.searchsorted(edges, uniform, side="right").astype(np.int64)
 
 
 def _lognormal(rng: np.random.Generator, sigma: float, size: tuple[int, ...]) -> Floats:

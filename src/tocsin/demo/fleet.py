@@ -20,10 +20,10 @@ from tocsin.demo.span_messages import (
     WORKFLOW,
     EncodedSpans,
     Message,
+    SpanMessages,
     hexes,
     merge,
     pack,
-    write,
 )
 
 #: One stream of random numbers for the runs of each service, one for loops: an incident in one
@@ -81,12 +81,12 @@ class Fleet:
         for index, profile in enumerate(self._profiles):
             # Block -1, the runs under way at the origin, exists; a seed cannot be negative.
             rng = np.random.default_rng([self._seed, _RUNS, index, number + 1])
-            now = {name: np.array([s[name][index] for s in states]) for name in states[0].values}
+            now = {name: np.array([s[name][index] for s in states]) for name in states[0]}
             runs = arrivals(rng, now["rate"], now["size"])
             start_ms: Floats = np.repeat(at_ms + MINUTE_MS * np.arange(len(runs)), runs)
             start_ms = start_ms + rng.uniform(0.0, MINUTE_MS, len(start_ms))
             each = {name: np.repeat(values, runs) for name, values in now.items()}
-            spans = write(profile, rng, draw_runs(rng, profile, start_ms, each))
+            spans = SpanMessages(profile, rng, draw_runs(rng, profile, start_ms, each)).all()
             incidents = [i for i in self._incidents if i.service == profile.service]
             messages += _silenced(spans, incidents)
         return pack(messages)

@@ -34,9 +34,6 @@ class Incident:
     new_model: str = ""
     new_model_share: float = 0.0
 
-    def covers(self, at_ms: int) -> bool:
-        return self.from_ms <= at_ms < self.to_ms
-
     def faults(self, start_ms: int) -> tuple[Fault, ...]:
         """What it changes in the traffic of its service, in minutes from `start_ms`.
 

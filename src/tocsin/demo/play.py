@@ -60,12 +60,16 @@ class Player:
 
     async def _play(self) -> None:
         scene, stop = self.scene, asyncio.Event()
-        clock, metrics = ManualClock(scene.from_ms), m.Metrics()
+        clock, metrics, topics = ManualClock(scene.from_ms), m.Metrics(), self.config.topics
+        task = Task(
+            self.config.kafka.bootstrap, topics.spans, topics.spans_partitions,
+            scene.seed, scene.from_ms, scene.incidents,
+        )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             group.create_task(self.pipeline(self.config, clock, metrics, stop))
             reader = group.create_task(self._read_alerts())
             sampler = group.create_task(self._sample(metrics))
-            publisher = await PublisherProcess.start(self._task())
+            publisher = await PublisherProcess.start(task)
             try:
                 await self._publish(publisher, clock)
             finally:
@@ -75,14 +79,8 @@ class Player:
             reader.cancel()
             stop.set()
         scene.phase = "done"
-        self._tick()
-
-    def _task(self) -> Task:
-        scene, topics = self.scene, self.config.topics
-        return Task(
-            self.config.kafka.bootstrap, topics.spans, topics.spans_partitions,
-            scene.seed, scene.from_ms, scene.incidents,
-        )  # fmt: skip
+        scene.wall_s = self._wall_s()
+        self.redraw()
 
     async def _publish(self, publisher: PublisherProcess, clock: ManualClock) -> None:
         """History as fast as the pipeline takes it, then the live phase at its speed."""
@@ -176,7 +174,3 @@ class Player:
 
     def _wall_s(self) -> float:
         return time.monotonic() - self.started
-
-    def _tick(self) -> None:
-        self.scene.wall_s = self._wall_s()
-        self.redraw()

@@ -62,13 +62,8 @@ def hexes(rng: np.random.Generator, count: int, digits: int) -> list[str]:
     return [text[at : at + digits] for at in range(0, count * digits, digits)]
 
 
-def write(profile: Profile, rng: np.random.Generator, runs: Runs) -> list[Message]:
-    """All spans of one service's runs, in no particular order."""
-    return _SpanMessages(profile, rng, runs).messages()
-
-
-class _SpanMessages:
-    """Turns columns into messages; `row` is always the run's index, one entry a span."""
+class SpanMessages:
+    """Turns one service's runs into messages; `row` is the run's index, one entry a span."""
 
     def __init__(self, profile: Profile, rng: np.random.Generator, runs: Runs) -> None:
         self._profile, self._rng, self._runs = profile, rng, runs
@@ -79,7 +74,8 @@ class _SpanMessages:
         self._routes = [profile.routes[i][0] for i in runs.route.tolist()]
         self._handed = runs.present[:, draw.HANDOFF]
 
-    def messages(self) -> list[Message]:
+    def all(self) -> list[Message]:
+        """All spans of the runs, in no particular order."""
         return [
             *self._agents(),
             *self._calls(),
@@ -195,7 +191,5 @@ class _SpanMessages:
             "error_class": [failure if bad else None for bad in failed],
             **columns,
         }
-        names = tuple(table)
-        return [
-            dict(zip(names, values, strict=True)) for values in zip(*table.values(), strict=True)
-        ]
+        rows_of = zip(*table.values(), strict=True)
+        return [dict(zip(table, values, strict=True)) for values in rows_of]

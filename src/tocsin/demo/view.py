@@ -27,25 +27,9 @@ _WHAT = {
 }
 
 
-class LiveView:
-    """Redraws one picture in place; `update` is cheap and may be called often."""
-
-    def __init__(self, console: Console, scene: Scene) -> None:
-        self._scene = scene
-        self._live = Live(console=console, refresh_per_second=6, get_renderable=self._picture)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def update(self) -> None:
-        """Nothing to do: the picture is drawn from the scene, six times a second."""
-
-    def _picture(self) -> RenderableType:
-        return picture(self._scene)
+def live_view(console: Console, scene: Scene) -> Live:
+    """One picture, drawn in place from the scene six times a second."""
+    return Live(console=console, refresh_per_second=6, get_renderable=lambda: picture(scene))
 
 
 class PlainView:
@@ -85,9 +69,14 @@ class PlainView:
 def picture(scene: Scene) -> RenderableType:
     """The whole screen as it stands."""
     title = f"tocsin demo   seed {scene.seed}   {scene.servers}"
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        ProgressBar(total=1.0, completed=scene.fraction, width=22),
+        Text(f"{scene.fraction:4.0%}"), Text(_WHAT[scene.phase], style="bold"),
+    )  # fmt: skip
     return Group(
         Text(title, style="bold", overflow="ellipsis", no_wrap=True),
-        _bar(scene),
+        bar,
         Text(figures(scene), no_wrap=True, overflow="ellipsis"),
         Text(),
         _timelines(scene),
@@ -104,26 +93,14 @@ def figures(scene: Scene) -> str:
     )
 
 
-def _bar(scene: Scene) -> RenderableType:
-    row = Table.grid(padding=(0, 1))
-    row.add_row(
-        ProgressBar(total=1.0, completed=scene.fraction, width=22),
-        Text(f"{scene.fraction:4.0%}"),
-        Text(_WHAT[scene.phase], style="bold"),
-    )
-    return row
-
-
 def _timelines(scene: Scene) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     for outcome in scene.score().outcomes:
         incident = outcome.incident
         table.add_row(
-            Text(incident.kind),
-            Text(incident.service, style="dim"),
-            timeline(scene, incident, outcome.caught),
-            _fate(scene, outcome),
-        )
+            Text(incident.kind), Text(incident.service, style="dim"),
+            timeline(scene, incident, outcome.caught), _fate(scene, outcome),
+        )  # fmt: skip
     return table
 
 
@@ -185,14 +162,13 @@ def _alerts(scene: Scene) -> RenderableType:
 
 def alarm_line(scene: Scene, alarm: Alarm) -> str:
     """One alert in one line: what was seen, what was expected, and which incident explains it."""
-    seen = number(alarm.observed, alarm.unit)
-    if alarm.expected is None:
-        against = "no baseline needed"
-    else:
-        against = f"expected {number(alarm.expected, alarm.unit)}"
+    expected = alarm.expected
+    against = (
+        "no baseline needed" if expected is None else f"expected {number(expected, alarm.unit)}"
+    )
     return (
         f"{clock(alarm.at_ms)} {alarm.severity} {alarm.rule} {alarm.service}: "
-        f"{seen}, {against} ({because(scene, alarm)})"
+        f"{number(alarm.observed, alarm.unit)}, {against} ({because(scene, alarm)})"
     )
 
 
