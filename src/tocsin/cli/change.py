@@ -29,7 +29,7 @@ KINDS = ("deploy", "rollback", "flag", "prompt", "config", "routing")
 @click.option("--source", default="tocsin change", show_default=True, help="Who says so.")
 @click.pass_context
 def change(ctx: click.Context, /, *, kind: str, at: str | None, **fields: Any) -> None:
-    r"""Tell of a change to a running service, so that alerts near it name it.
+    """Tell of a change to a running service, so that alerts near it name it.
 
     Call it where a deploy takes effect: at the end of its pipeline step.
 

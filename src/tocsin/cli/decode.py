@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="One canonical span a line.")
 @click.pass_context
 def decode(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> None:
-    r"""Show what Tocsin understands of each FILE: a message, or one message a line.
+    """Show what Tocsin understands of each FILE: a message, or one message a line.
 
     In any format it reads from Kafka. Spans go to stdout; what was refused and why, and a
     summary, to stderr. Exits with 1 when anything was refused.

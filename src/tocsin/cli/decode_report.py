@@ -7,9 +7,8 @@ topic does, under the same limits; only lateness is not judged, for a file has n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -18,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tocsin.cli.text import count
+from tocsin.cli.text import count, utc
 from tocsin.config import Config, UserError
 from tocsin.flow.decode import decode
 from tocsin.flow.windows.pricing import fill_costs
 from tocsin.run.batch import IngestSettings
 from tocsin.run.from_config import ingest_settings
+from tocsin.run.replay.sources import RecordedMessage
 from tocsin.types import MODEL_CALL_KINDS, NANO, Decoded
 
 #: Lines of the table, of each file; --json shows all.
@@ -31,20 +31,6 @@ SHOWN = 40
 _WIDE = 160  # columns, where no terminal says how many
 _CALL_KINDS = [kind.value for kind in MODEL_CALL_KINDS]
 _BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(slots=True)
-class _Message:
-    """A message of a file, as a record."""
-
-    value: bytes | None
-    offset: int
-    topic: str = "file"
-    partition: int = 0
-    timestamp: int = 0
-    timestamp_type: int = 0
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(slots=True)
@@ -89,7 +75,7 @@ def messages_of(content: bytes) -> list[bytes]:
 
 def understand(content: bytes, settings: IngestSettings) -> tuple[int, Decoded]:
     """How many messages `content` is, and their spans with costs; `row` is the message."""
-    records = [_Message(value, row) for row, value in enumerate(messages_of(content))]
+    records = [RecordedMessage(value=value) for value in messages_of(content)]
     decoded = decode(records, settings.limits, settings.fingerprint_key)
     return len(records), Decoded(fill_costs(decoded.spans, settings.prices), decoded.rejects)
 
@@ -104,11 +90,16 @@ def print_decoded(paths: Sequence[Path], config: Config, *, as_json: bool) -> bo
     if not out.is_terminal:
         out.width = _WIDE
     for path in paths:
-        messages, decoded = understand(_read(path), settings)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"Cannot read {path} ({error.strerror}); check the path.") from None
+        messages, decoded = understand(content, settings)
         summary.add(messages, decoded)
         if as_json:
-            for line in _json_lines(decoded.spans):
-                out.file.write(line + "\n")
+            for span in decoded.spans.drop("row").iter_rows(named=True):
+                known = {name: value for name, value in span.items() if value is not None}
+                out.file.write(msgspec.json.encode(known).decode() + "\n")
         elif not decoded.spans.is_empty():
             out.print(_table(path, decoded.spans))
         for reject in decoded.rejects:
@@ -122,13 +113,6 @@ def print_decoded(paths: Sequence[Path], config: Config, *, as_json: bool) -> bo
     return summary.refused == 0
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"Cannot read {path} ({error.strerror}); check the path.") from None
-
-
 def _is_json(text: bytes) -> bool:
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
@@ -137,13 +121,6 @@ def _is_json(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
-
-
-def _json_lines(spans: pl.DataFrame) -> Iterator[str]:
-    """Canonical spans, one object each, without what is not known of them."""
-    for span in spans.drop("row").iter_rows(named=True):
-        known = {name: value for name, value in span.items() if value is not None}
-        yield msgspec.json.encode(known).decode()
 
 
 def _table(path: Path, spans: pl.DataFrame) -> Table:
@@ -156,9 +133,10 @@ def _table(path: Path, spans: pl.DataFrame) -> Table:
     for span in spans.head(SHOWN).iter_rows(named=True):
         seconds = (span["end_ns"] - span["start_ns"]) / NANO
         nano = span["cost_nano"]
-        usd = "?" if nano is None and span["kind"] in _CALL_KINDS else _money(nano)
+        unknown = "?" if span["kind"] in _CALL_KINDS else ""
+        usd = unknown if nano is None else f"{nano / NANO:.6f}"
         cells = (
-            f"{datetime.fromtimestamp(span['end_ns'] / NANO, UTC):%Y-%m-%d %H:%M:%S}",
+            utc(span["end_ns"] / 1_000_000),
             span["kind"], span["service"], span["agent"],
             span["model"] or span["tool"] or span["handoff_to"], f"{seconds:.3f}",
             span["input_tokens"], span["output_tokens"], usd, span["error_class"],
@@ -167,7 +145,3 @@ def _table(path: Path, spans: pl.DataFrame) -> Table:
     if spans.height > SHOWN:
         table.caption = f"and {spans.height - SHOWN} more; --json shows all"
     return table
-
-
-def _money(nano: int | None) -> str | None:
-    return None if nano is None else f"{nano / NANO:.6f}"

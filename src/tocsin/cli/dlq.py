@@ -65,7 +65,7 @@ def dlq() -> None:
 )
 @click.pass_context
 def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any) -> None:
-    r"""List dead letters, and how many of each reason; never their content unless asked.
+    """List dead letters, and how many of each reason; never their content unless asked.
 
     Unless ingest ran with dlq.keep_original, a letter is redacted: it holds the shape of the
     record and a keyed hash of it, and no content to show.
@@ -90,7 +90,7 @@ def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any)
 @click.option("--partial", is_flag=True, help="Also records of which other spans were counted.")
 @click.pass_context
 def replay(ctx: click.Context, /, *, send: bool, partial: bool, **filters: Any) -> None:
-    r"""Publish refused records again, once each, with their own key, bytes and headers.
+    """Publish refused records again, once each, with their own key, bytes and headers.
 
     Dry unless --yes. Once each in one call: the next call sends them again. Truncated and
     redacted ones (dlq.keep_original was off when they were refused) cannot be sent; they are

@@ -65,7 +65,17 @@ async def resend_and_print(
 
 def json_line(dlq_record: DlqRecord, payload: tuple[bytes | None, bytes | None] | None) -> str:
     """One DLQ record as a line of JSON; `payload` is (key, value), shown only when asked for."""
-    fields = _fields(dlq_record)
+    topic, partition, offset = dlq_record.origin
+    fields: dict[str, Any] = {
+        "reason": dlq_record.reason, "detail": dlq_record.detail,
+        "refused_at": iso(dlq_record.at_ms),
+        "original": {"topic": topic, "partition": partition, "offset": offset,
+                     "time": iso(dlq_record.origin_ms)},
+        "spans": dlq_record.spans,
+        "items": [int(item) for item in dlq_record.items.split(",") if item],
+        "size": dlq_record.size, "truncated": dlq_record.truncated, "redacted": dlq_record.redacted,
+        "letter": {"partition": dlq_record.partition, "offset": dlq_record.offset},
+    }  # fmt: skip
     if payload is not None:
         for name, data in zip(("key", "payload"), payload, strict=True):
             fields |= _as_text(name, data)
@@ -92,11 +102,11 @@ def table(
     if payloads is not None:
         shown.add_column("payload", overflow="fold")
     for dlq_record in dlq_records:
-        topic, partition, offset = dlq_record.origin
+        less = " (redacted)" if dlq_record.redacted else " (cut)" if dlq_record.truncated else ""
         cells = [
             iso(dlq_record.at_ms), dlq_record.reason, dlq_record.detail,
-            f"{topic}/{partition}/{offset}", iso(dlq_record.origin_ms), str(dlq_record.spans),
-            f"{dlq_record.size}{_whole(dlq_record)}",
+            "/".join(map(str, dlq_record.origin)), iso(dlq_record.origin_ms),
+            str(dlq_record.spans), f"{dlq_record.size}{less}",
         ]  # fmt: skip
         if payloads is not None:
             value = payloads.get((dlq_record.partition, dlq_record.offset)) or b""
@@ -104,10 +114,6 @@ def table(
             cells.append(repr(value[:_SHOWN_BYTES])[2:-1])
         shown.add_row(*map(Text, cells))
     return shown
-
-
-def _whole(dlq_record: DlqRecord) -> str:
-    return " (redacted)" if dlq_record.redacted else " (cut)" if dlq_record.truncated else ""
 
 
 def summary(dlq_records: Sequence[DlqRecord]) -> str:
@@ -118,17 +124,3 @@ def summary(dlq_records: Sequence[DlqRecord]) -> str:
     said = f"{count(len(dlq_records), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
     redacted = sum(dlq_record.redacted for dlq_record in dlq_records)
     return f"{said}; {redacted} redacted (dlq.keep_original is off)" if redacted else said
-
-
-def _fields(dlq_record: DlqRecord) -> dict[str, Any]:
-    topic, partition, offset = dlq_record.origin
-    return {
-        "reason": dlq_record.reason, "detail": dlq_record.detail,
-        "refused_at": iso(dlq_record.at_ms),
-        "original": {"topic": topic, "partition": partition, "offset": offset,
-                     "time": iso(dlq_record.origin_ms)},
-        "spans": dlq_record.spans,
-        "items": [int(item) for item in dlq_record.items.split(",") if item],
-        "size": dlq_record.size, "truncated": dlq_record.truncated, "redacted": dlq_record.redacted,
-        "letter": {"partition": dlq_record.partition, "offset": dlq_record.offset},
-    }  # fmt: skip

@@ -12,7 +12,7 @@ from tocsin.cli.running import load_config
 @click.option("--json", "as_json", is_flag=True, help="The alert's events, one a line.")
 @click.pass_context
 def explain(ctx: click.Context, alert: str, *, as_json: bool) -> None:
-    r"""Say all that is known of an alert: why it rang, what drove it, what to do.
+    """Say all that is known of an alert: why it rang, what drove it, what to do.
 
     ALERT_ID is an alert id, an event id or a fingerprint (then its newest alert), or the
     first six characters or more of one. Read from the alerts topic.

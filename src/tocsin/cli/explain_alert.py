@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
 from tocsin.bus.base import Bus, started
+from tocsin.cli.text import utc
 from tocsin.config import Config
 from tocsin.errors import UserError
 from tocsin.flow.alerts.contract import AlertEvent
@@ -92,12 +92,12 @@ def _print(events: Sequence[AlertEvent], console: Console) -> None:
     if last.changes:
         console.print("[bold]Changed around the onset[/]")
         for change in last.changes:
-            console.print(f"  {_when(change.at)}  {change.kind} {change.name} {change.version}")
+            console.print(f"  {utc(change.at)}Z  {change.kind} {change.name} {change.version}")
     console.print("[bold]What happened[/]")
     for event in events:
         note = f" by {event.actor}" if event.actor else ""
         note = f" by {event.inhibitor}" if event.inhibitor else note
-        console.print(f"  {_when(event.at)}  {event.reason}{note}: {event.summary}")
+        console.print(f"  {utc(event.at)}Z  {event.reason}{note}: {event.summary}")
     if last.traces:
         console.print("[bold]Sample traces[/]  " + "  ".join(last.traces))
     console.print("[bold]What to do[/]")
@@ -109,7 +109,7 @@ def _facts(first: AlertEvent, last: AlertEvent) -> Iterator[tuple[str, str]]:
     yield "alert", last.alert_id
     yield "rule", f"{last.rule} ({last.kpi})"
     yield "where", " ".join(f"{name}={value}" for name, value in last.dims.items())
-    yield "since", f"{_when(last.onset)}, told {first.detected_after_s:,.0f} s later"
+    yield "since", f"{utc(last.onset)}Z, told {first.detected_after_s:,.0f} s later"
     if last.duration_s is not None:
         yield "lasted", f"{last.duration_s / 60:,.1f} min"
     least = "at least " if last.at_least else ""
@@ -127,7 +127,3 @@ def _facts(first: AlertEvent, last: AlertEvent) -> Iterator[tuple[str, str]]:
 
 def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.6g}"
-
-
-def _when(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d %H:%M:%S}Z"

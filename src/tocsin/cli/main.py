@@ -32,46 +32,21 @@ EXIT_USER, EXIT_INTERRUPTED = 2, 130
 class _Commands(click.Group):
     """Prints an error that the user can mend as one sentence, exit 2; any other is a traceback."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _keep_lines(self)
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        _keep_lines(cmd)
-        super().add_command(cmd, name)
-
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            _fail(str(error))
         except KeyboardInterrupt:
             sys.exit(EXIT_INTERRUPTED)
         except _conditions() as error:
-            _fail(str(error))
-
-
-def _keep_lines(command: click.Command) -> None:
-    r"""Replace the two characters `\b` of raw docstrings by the control character click reads.
-
-    Click leaves the line breaks of a paragraph that begins with it as they are.
-    """
-    command.help = command.help and command.help.replace(r"\b", "\b")
-    for below in command.commands.values() if isinstance(command, click.Group) else ():
-        _keep_lines(below)
+            click.echo(f"tocsin: {error}", err=True)
+            sys.exit(EXIT_USER)
 
 
 def _conditions() -> tuple[type[Exception], ...]:
-    """The errors besides UserError that the user can mend. Imported late: `--help` is quick."""
+    """The errors that the user can mend. Imported late: `--help` is quick."""
     from tocsin.flow.rules.spec import RuleError
-    from tocsin.store.base import StoreUnavailable
 
-    return RuleError, StoreUnavailable
-
-
-def _fail(sentence: str) -> None:
-    click.echo(f"tocsin: {sentence}", err=True)
-    sys.exit(EXIT_USER)
+    return UserError, RuleError
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,7 +54,7 @@ def _fail(sentence: str) -> None:
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings as YAML.")
 @click.pass_context
 def main(ctx: click.Context, config_file: Path | None) -> None:
-    r"""Tocsin, the alarm bell for LLM agents.
+    """Tocsin, the alarm bell for LLM agents.
 
     Settings come from TOCSIN_* variables and --config; `tocsin config show` lists them.
 

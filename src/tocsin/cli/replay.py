@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import time
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tocsin.cli.running import load_config
+from tocsin.cli.text import moment
 from tocsin.errors import UserError
-
-_AGO = re.compile(r"(?P<count>\d+)(?P<unit>[smhd])")
-_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @click.command()
@@ -37,11 +33,9 @@ _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
               help="What the picture shows: n, err, tokens, cost, ...")  # fmt: skip
 @click.pass_context
 def replay(
-    ctx: click.Context, files: tuple[Path, ...], from_: str | None, to: str | None,
-    against: Path | None, report: Path | None, picture: Path | None,
-    series: tuple[str, ...], signal: str, *, topic: bool, stored: bool, as_json: bool,
-) -> None:  # fmt: skip
-    r"""What would recorded spans have raised? Through the live code, alert for alert.
+    ctx: click.Context, /, *, from_: str | None, to: str | None, topic: bool, **asked: Any
+) -> None:
+    """What would recorded spans have raised? Through the live code, alert for alert.
 
     From FILEs with one record a line (.gz too; no server is needed), from a range of the
     spans topic, or from the windows in Redis. Events go to stdout, the summary to stderr.
@@ -54,34 +48,13 @@ def replay(
       tocsin replay --redis --picture now.html --series 'calls_by_model prod shop *'
     """
     from tocsin.cli.replay_report import ReplayOptions, replay_and_print
+    from tocsin.clock import SystemClock
 
-    if bool(files) + topic + stored != 1:
+    if bool(asked["files"]) + topic + asked["stored"] != 1:
         raise UserError("Name one source: files, --topic or --redis; see tocsin replay --help.")
     if (from_ or to) and not topic:
         raise UserError("--from and --to choose a part of the topic; give them with --topic.")
-    config = load_config(ctx)
-    replay_and_print(
-        ReplayOptions(
-            files=files, stored=stored, from_ms=_time(from_), to_ms=_time(to), against=against,
-            as_json=as_json, report=report, picture=picture, series=series, signal=signal,
-        ),
-        config,
-    )  # fmt: skip
-
-
-def _time(text: str | None) -> int | None:
-    """Epoch ms of `6h` (ago), epoch seconds, or an ISO time (UTC unless it says otherwise)."""
-    if text is None:
-        return None
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return round(time.time() * 1_000) - int(ago["count"]) * _UNIT_MS[ago["unit"]]
-    if text.isdecimal():
-        return int(text) * 1_000
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError(
-            f"{text!r} is no time; write 2026-11-22T06:00, epoch seconds, or 6h for 6 hours ago."
-        ) from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+    config, now_ms = load_config(ctx), SystemClock().now_ms()
+    from_ms = None if from_ is None else moment(from_, now_ms, "--from")
+    to_ms = None if to is None else moment(to, now_ms, "--to")
+    replay_and_print(ReplayOptions(from_ms=from_ms, to_ms=to_ms, **asked), config)

@@ -9,11 +9,11 @@ import html
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 import numpy as np
 
+from tocsin.cli.text import utc
 from tocsin.flow.baseline.expect.counts import expect
 from tocsin.flow.baseline.graded import Graded
 from tocsin.run.replay.report import Episode
@@ -21,6 +21,7 @@ from tocsin.types import SEP
 
 _MOST = 40  # charts a page
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 960, 200, 64, 22
+_MINUTE = "%Y-%m-%d %H:%M"
 _COLOURS = {"critical": "#c0392b", "warning": "#e08e0b", "info": "#4a7ebb"}
 
 
@@ -118,7 +119,7 @@ def _chart(series: str, chart: ChartSeries, alerts: Sequence[Episode]) -> str:
 
     parts = [f"<h2>{html.escape(series.replace(SEP, ' '))}</h2>"]
     parts += [
-        f"<p style='color:{_COLOURS.get(e.severity, '#888')}'>{_when(e.opened_ms)} "
+        f"<p style='color:{_COLOURS.get(e.severity, '#888')}'>{utc(e.opened_ms, _MINUTE)} "
         f"{html.escape(e.rule)}: {html.escape(e.summary)}</p>"
         for e in alerts[:8]
     ]
@@ -140,20 +141,15 @@ def _chart(series: str, chart: ChartSeries, alerts: Sequence[Episode]) -> str:
     for share in (0.0, 0.5, 1.0):
         level = top / 1.05 * share
         parts.append(f"<text x=4 y={float(y(np.array([level]))[0]) + 4:.1f}>{level:,.3g}</text>")
-    for share in (0.0, 0.5, 1.0):
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         where = at[0] + (at[-1] - at[0]) * share
-        anchor = {0.0: "start", 0.5: "middle", 1.0: "end"}[share]
         across = _LEFT + share * (_WIDTH - _LEFT - 8)
         parts.append(
             f"<text x={across:.0f} y={_HEIGHT - 6} text-anchor={anchor}>"
-            f"{_when(int(where) * 1_000)}</text>"
+            f"{utc(int(where) * 1_000, _MINUTE)}</text>"
         )
     return "".join([*parts, "</svg>"])
 
 
 def _points(pairs: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
-
-
-def _when(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d %H:%M}"

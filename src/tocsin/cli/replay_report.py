@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tocsin.bus.base import started
 from tocsin.cli.replay_chart import Recorder, page
 from tocsin.config import Config
 from tocsin.flow.alerts.contract import AlertEvent
@@ -23,7 +25,7 @@ from tocsin.run.backends import open_bus, open_store
 from tocsin.run.change_feed import changes_since
 from tocsin.run.replay.engine import Replay, Tally, chunks
 from tocsin.run.replay.report import Report, difference
-from tocsin.run.replay.sources import Done, lines_of, open_topic, range_of, read_range
+from tocsin.run.replay.sources import Done, lines_of, range_of, read_range
 from tocsin.run.replay.stored_windows import judge_stored
 
 #: (index of the set of rules, event), in the order emitted.
@@ -34,16 +36,16 @@ NumberedEvents = AsyncIterator[tuple[int, AlertEvent]]
 class ReplayOptions:
     """What the user asked for. No files and not `stored`: the spans topic."""
 
-    files: tuple[Path, ...] = ()
-    stored: bool = False
-    from_ms: int | None = None
-    to_ms: int | None = None
-    against: Path | None = None
-    as_json: bool = False
-    report: Path | None = None
-    picture: Path | None = None
-    series: tuple[str, ...] = ("*_by_service *",)
-    signal: str = "n"
+    files: tuple[Path, ...]
+    stored: bool
+    from_ms: int | None
+    to_ms: int | None
+    against: Path | None
+    as_json: bool
+    report: Path | None
+    picture: Path | None
+    series: tuple[str, ...]
+    signal: str
 
 
 @dataclass(slots=True)
@@ -79,25 +81,16 @@ async def _run(backtest: _Backtest, config: Config, console: Console) -> None:
     columns = (TextColumn("replay"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("replay", total=None)
-
-        def total(amount: float) -> None:
-            progress.update(task, total=amount)
-
-        def done(amount: float) -> None:
-            progress.advance(task, amount)
-
-        async for number, event in _source(backtest, config, total, done):
+        done = partial(progress.advance, task)
+        if backtest.options.stored:
+            source = _stored
+        else:
+            source = _files if backtest.options.files else _topic
+        events = source(backtest, config, lambda all_: progress.update(task, total=all_), done)
+        async for number, event in events:
             backtest.reports[number].add(event)
             if number == 0:
                 await sink.deliver([event])
-
-
-def _source(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
-    if backtest.options.stored:
-        return _stored(backtest, config, total, done)
-    if backtest.options.files:
-        return _files(backtest, config, total, done)
-    return _topic(backtest, config, total, done)
 
 
 async def _files(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
@@ -115,8 +108,7 @@ async def _files(backtest: _Backtest, config: Config, total: Done, done: Done) -
 
 async def _topic(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
     bus = open_bus(config)
-    consumer = await open_topic(bus, config.topics.spans)
-    try:
+    async with started(bus.consumer(config.topics.spans, None)) as consumer:
         wanted = await range_of(consumer, backtest.options.from_ms, backtest.options.to_ms)
         total(wanted.records)
         run = await Replay.open(
@@ -130,8 +122,6 @@ async def _topic(backtest: _Backtest, config: Config, total: Done, done: Done) -
                 yield numbered
         async for numbered in run.finish():
             yield numbered
-    finally:
-        await consumer.stop()
 
 
 async def _stored(backtest: _Backtest, config: Config, total: Done, done: Done) -> NumberedEvents:
@@ -193,11 +183,7 @@ def _print_diff(against: dict[str, Any], console: Console) -> None:
         f"{len(here)} only of the rules in force, {len(there)} only of the others"
     )
     for sign, colour, rows in (("-", "red", here), ("+", "green", there)):
-        _rows(sign, colour, rows, console)
-
-
-def _rows(sign: str, colour: str, rows: Sequence[dict[str, Any]], console: Console) -> None:
-    for row in rows[:20]:
-        console.print(f"{sign} {row['rule']} {row['service']}: {row['summary']}", style=colour)
-    if len(rows) > 20:
-        console.print(f"{sign} ... and {len(rows) - 20} more", style=colour)
+        for row in rows[:20]:
+            console.print(f"{sign} {row['rule']} {row['service']}: {row['summary']}", style=colour)
+        if len(rows) > 20:
+            console.print(f"{sign} ... and {len(rows) - 20} more", style=colour)

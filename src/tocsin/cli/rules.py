@@ -23,7 +23,7 @@ _SECTIONS = ("effect", "evidence", "volume", "options")
 @click.option("--markdown", "form", flag_value="markdown", help="A page, as docs/rules.md.")
 @click.option("--table", "form", flag_value="table", help="A Markdown table, as in the README.")
 def rules(folder: Path | None, form: Literal["json", "markdown", "table"] | None) -> None:
-    r"""List the shipped rules, with those of FOLDER on top of them.
+    """List the shipped rules, with those of FOLDER on top of them.
 
     \b
     Examples:

@@ -23,7 +23,7 @@ _LONG = 50_000  # rows from which on it is shown how far a file is
               help="A file, a folder (for several inputs), or - for standard output (default).",
               )  # fmt: skip
 def score(sources: tuple[str, ...], output: str) -> None:
-    r"""Score each row of a series: how surprising is it, given the rows before it?
+    """Score each row of a series: how surprising is it, given the rows before it?
 
     IN.csv has the columns timestamp (seconds or milliseconds since 1970, or like
     2026-11-23 14:05:00) and value; - is standard input. Rows may be missing. The output has
@@ -37,20 +37,14 @@ def score(sources: tuple[str, ...], output: str) -> None:
       tocsin score kpis/*.csv -o scores/
       cat latency.csv | tocsin score - | grep ',1$'
     """
-    from tocsin.cli.score_csv import targets
-
-    for source, target in zip(sources, targets(sources, output), strict=True):
-        _one(source, target)
-
-
-def _one(source: str, target: str) -> None:
     from tocsin.cli import score_csv as scoring
 
-    with ExitStack() as stack:
-        rows = scoring.read(_open(stack, source), "standard input" if source == "-" else source)
-        sink = _create(stack, target)
-        bar = _progress(stack, len(rows.values), source)
-        sink.writelines(scoring.score(rows, bar).lines(rows))
+    for source, target in zip(sources, scoring.targets(sources, output), strict=True):
+        with ExitStack() as stack:
+            rows = scoring.read(_open(stack, source), "standard input" if source == "-" else source)
+            sink = _create(stack, target)
+            bar = _progress(stack, len(rows.values), source)
+            sink.writelines(scoring.score(rows, bar).lines(rows))
 
 
 def _open(stack: ExitStack, source: str) -> TextIO:

@@ -17,7 +17,7 @@ from tocsin.cli.running import with_bus_errors
 @click.option("--topic", help="Default: the spans topic.")
 @click.pass_context
 def send(ctx: click.Context, *, example: str, bootstrap: str | None, topic: str | None) -> None:
-    r"""Send the spans of an EXAMPLE run, as a service would.
+    """Send the spans of an EXAMPLE run, as a service would.
 
     loop: an agent calls one tool five times with the same arguments and the same result. Where
     Tocsin runs, runaway_loop rings within seconds, for service "example", environment "dev".

@@ -52,7 +52,7 @@ def _run_stages(
 def up(
     ctx: click.Context, outlets: tuple[str, ...], metrics_port: int | None, *, embedded: bool
 ) -> None:
-    r"""Run ingest, watch and bridge in one process.
+    """Run ingest, watch and bridge in one process.
 
     \b
     Examples:
@@ -90,7 +90,7 @@ def watch(ctx: click.Context, metrics_port: int | None) -> None:
 @_METRICS
 @click.pass_context
 def bridge(ctx: click.Context, outlets: tuple[str, ...], metrics_port: int | None) -> None:
-    r"""Hand alerts on.
+    """Hand alerts on.
 
     \b
     Examples:

@@ -12,19 +12,26 @@ _AGO = re.compile(r"(\d{1,9})([smhd])")
 
 
 def moment(text: str, now_ms: int, option: str) -> int:
-    """Epoch ms of `text`: ISO 8601 (no zone: UTC), or an age such as 90s, 30m, 2h, 7d.
+    """Epoch ms of `text`: ISO 8601 (no zone: UTC), epoch seconds, or an age: 90s, 30m, 2h, 7d.
 
     Raises UserError naming `option`.
     """
-    if age := _AGO.fullmatch(text.strip()):
+    text = text.strip()
+    if age := _AGO.fullmatch(text):
         return now_ms - int(age[1]) * _UNIT_MS[age[2]]
     try:
-        at = datetime.fromisoformat(text.strip())
+        at = datetime.fromisoformat(text)
     except ValueError:
+        if text.isdecimal():
+            return int(text) * 1_000
         raise UserError(
             f"{option} {text!r} is no time; give one such as 2026-11-23T02:14:07Z, or an age: 30m."
         ) from None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def utc(ms: float, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    return datetime.fromtimestamp(ms / 1_000, UTC).strftime(form)
 
 
 def iso(ms: int) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tocsin.flow.decode import Limits, decode
 from tocsin.run.dlq.envelope import ORIGINAL_HEADER, REDACTED
+from tocsin.run.replay.sources import RecordedMessage
 from tocsin.types import Reason, Record
 
 #: Judged on each span's time after decoding, so their DLQ records name no item of the message.
@@ -137,7 +138,8 @@ class ResendPlan:
         """Whether other spans of the record were accepted: they would be counted twice."""
         if not dlq_record.items and dlq_record.reason not in _BY_TIME:
             return False
-        decoded = decode([_Bytes(record.value, headers=original_headers(record))], limits, b"")
+        kept = RecordedMessage(value=record.value, headers=original_headers(record))
+        decoded = decode([kept], limits, b"")
         in_all = decoded.spans.height + sum(r.item is not None for r in decoded.rejects)
         return in_all > self.refused[dlq_record.origin]
 
@@ -171,17 +173,3 @@ def plan_resend(dlq_records: Sequence[DlqRecord]) -> ResendPlan:
         else:
             plan.sent.append(dlq_record)
     return plan
-
-
-@dataclass(slots=True)
-class _Bytes:
-    """Kept bytes as a record. Decode reads its value and headers."""
-
-    value: bytes | None
-    topic: str = "dlq"
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = 0
-    timestamp_type: int = 0
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from tocsin.bus.base import Bus, Consumer, Headers
+from tocsin.bus.base import Consumer, Headers
 from tocsin.errors import UserError
 from tocsin.types import Record
 
@@ -20,16 +20,16 @@ Done = Callable[[int], None]  # called with the work done since, in the source's
 
 @dataclass(slots=True)
 class RecordedMessage:
-    """A `tocsin.types.Record` of a recording."""
+    """A `tocsin.types.Record` of a recording, a file or a DLQ record."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int  # ms
-    timestamp_type: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0  # ms
+    timestamp_type: int = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers = ()
 
 
 def lines_of(path: Path, done: Done | None = None) -> Iterator[bytes]:
@@ -125,10 +125,3 @@ def _numbered(record: Record, partition: int) -> RecordedMessage:
         record.topic, partition, record.offset, record.timestamp, record.timestamp_type,
         record.key, record.value, tuple(record.headers),
     )  # fmt: skip
-
-
-async def open_topic(bus: Bus, topic: str) -> Consumer:
-    """A consumer of all partitions that belongs to no group and commits nothing."""
-    consumer = bus.consumer(topic, None)
-    await consumer.start()
-    return consumer
