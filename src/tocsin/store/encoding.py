@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -115,38 +114,26 @@ def unpack_snapshot(shard: int, answer: Sequence[bytes]) -> Snapshot:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class FrameColumns:
-    """A window before its rows are in order: sizes[i] rows belong to series[i]."""
+def frame_of(
+    start: int, seconds: int, series: Sequence[str], sizes: Sequence[int],
+    fields: Sequence[str], field: np.ndarray, value: np.ndarray,
+) -> WindowFrame:  # fmt: skip
+    """Sort rows by (owner, field): equal counters give equal frames.
 
-    series: Sequence[str]
-    sizes: Sequence[int]
-    fields: Sequence[str]
-    field: np.ndarray
-    value: np.ndarray
-
-    def frame(self, start: int, seconds: int) -> WindowFrame:
-        """Sort rows by (owner, field): equal counters give equal frames."""
-        by_name = np.argsort(np.array(self.fields, dtype=object), kind="stable")
-        rank = np.empty(len(self.fields), np.uint16)
-        rank[by_name] = np.arange(len(self.fields))
-        owner = np.repeat(np.arange(len(self.series), dtype=np.uint32), self.sizes)
-        field = rank[self.field]
-        order = np.argsort(owner.astype(np.int64) << 16 | field, kind="stable")
-        return WindowFrame(
-            start=start,
-            seconds=seconds,
-            series=tuple(self.series),
-            fields=tuple(self.fields[i] for i in by_name),
-            owner=owner,
-            field=field[order],
-            value=self.value[order],
-        )
+    Of the rows as given, `sizes[i]` belong to `series[i]`.
+    """
+    by_name = np.argsort(np.array(fields, dtype=object), kind="stable")
+    rank = np.empty(len(fields), np.uint16)
+    rank[by_name] = np.arange(len(fields))
+    owner = np.repeat(np.arange(len(series), dtype=np.uint32), sizes)
+    field = rank[field]
+    order = np.argsort(owner.astype(np.int64) << 16 | field, kind="stable")
+    names = tuple(fields[i] for i in by_name)
+    return WindowFrame(start, seconds, tuple(series), names, owner, field[order], value[order])
 
 
 def unpack_frame(start: int, seconds: int, answer: bytes) -> WindowFrame:
     """Read the answer of windows.lua."""
     series, sizes, fields, field, values = _frame_decoder.decode(answer)
     value = np.fromstring(values, dtype=np.int64, sep=" ") if values else np.empty(0, np.int64)
-    columns = FrameColumns(series, sizes, fields, np.array(field, dtype=np.uint16), value)
-    return columns.frame(start, seconds)
+    return frame_of(start, seconds, series, sizes, fields, np.array(field, dtype=np.uint16), value)

@@ -27,7 +27,7 @@ from tocsin.store.base import (
     WINDOW_TTL_S,
     check_fenced,
 )
-from tocsin.store.encoding import FrameColumns
+from tocsin.store.encoding import frame_of
 from tocsin.types import (
     RING,
     RUN_HEADER,
@@ -250,7 +250,7 @@ class MemoryStore:
 
     async def windows(self, shard: int, starts: Sequence[int], seconds: int) -> list[WindowFrame]:
         held = self._at(shard)
-        return [_columns(held.windows.get(start, {})).frame(start, seconds) for start in starts]
+        return [_frame(start, seconds, held.windows.get(start, {})) for start in starts]
 
     async def account(self, shard: int) -> dict[tuple[int, str], int]:
         return dict(self._at(shard).account)
@@ -308,15 +308,11 @@ def _dead(dies: dict[_Key, float], now_ms: int) -> list[_Key]:
     return dead
 
 
-def _columns(table: Mapping[str, Mapping[str, int]]) -> FrameColumns:
+def _frame(start: int, seconds: int, table: Mapping[str, Mapping[str, int]]) -> WindowFrame:
     series = sorted(table)
     names = sorted(set().union(*table.values()))
     index = {name: i for i, name in enumerate(names)}
     rows = [table[name] for name in series]
-    return FrameColumns(
-        series=series,
-        sizes=[len(counts) for counts in rows],
-        fields=names,
-        field=np.array([index[name] for counts in rows for name in counts], dtype=np.uint16),
-        value=np.array([by for counts in rows for by in counts.values()], dtype=np.int64),
-    )
+    field = np.array([index[name] for counts in rows for name in counts], dtype=np.uint16)
+    value = np.array([by for counts in rows for by in counts.values()], dtype=np.int64)
+    return frame_of(start, seconds, series, list(map(len, rows)), names, field, value)

@@ -28,7 +28,9 @@ def explain(error: Exception, where: str) -> Exception:
     A condition of the server becomes StoreUnavailable or StoreFull. Anything else (a type
     error in Lua, an unknown command) is a bug or not our server, and stays itself.
     """
-    code = _code(error)
+    # Redis 6.2 wraps the code of a script's refusal as `... -OOM command ...`.
+    words = (getattr(error, "status_code", None), *str(error).replace(" -", " ").split())
+    code = next((word for word in words if word in ERROR_HELP), None)
     if code == "OOM":
         return StoreFull(f"Redis at {where} is full: {ERROR_HELP[code]}.")
     if code:
@@ -39,10 +41,3 @@ def explain(error: Exception, where: str) -> Exception:
             "start it, or correct redis.url."
         )
     return error
-
-
-def _code(error: Exception) -> str | None:
-    """The code of a refusal; Redis 6.2 wraps that of a script as `... -OOM command ...`."""
-    code = getattr(error, "status_code", None)
-    words = str(error).replace(" -", " ").split()
-    return next((word for word in (code, *words) if word in ERROR_HELP), None)
