@@ -131,7 +131,6 @@ class Embedded:
         self.kafka_port = kafka_port or free_port()
         self.redis_port = redis_port or free_port()
         self._children: list[Child] = []
-        self._names: list[str] = []
 
     @property
     def bootstrap(self) -> str:
@@ -143,8 +142,8 @@ class Embedded:
 
     def describe(self) -> str:
         """Say in one line what runs and where."""
-        where = (self.bootstrap, f"{LOOPBACK}:{self.redis_port}")
-        return ", ".join(f"{name} at {at}" for name, at in zip(self._names, where, strict=True))
+        redis = redis_name(redis_binary())
+        return f"{tansu_name()} at {self.bootstrap}, {redis} at {LOOPBACK}:{self.redis_port}"
 
     def start(self) -> Self:
         """Start both and wait until both answer, well under a second as a rule."""
@@ -155,7 +154,6 @@ class Embedded:
         except BaseException:
             self.stop()
             raise
-        self._names = [tansu_name(), redis_name(redis)]
         return self
 
     def stop(self) -> None:

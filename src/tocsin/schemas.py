@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
-
-from pydantic import BaseModel
+from typing import Final
 
 from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.decode.changes import ChangeV1
@@ -27,15 +25,15 @@ FOLDER: Final = Path("schemas")
 def documents() -> Mapping[str, str]:
     """File name -> text of every published contract, in a fixed order of keys."""
     # What others write is described as we read it; what we write, as we write it.
-    rule = _schema(RuleSpec, "validation")
+    rule = RuleSpec.model_json_schema()
     # A rule's id is the stem of its file, never a key in it.
     rule["properties"].pop("id", None)
     rule["required"] = [key for key in rule["required"] if key != "id"]
     rule["title"] = "Tocsin rule, v1"
     contracts = {
-        "span.v1.json": _schema(SpanV1, "validation"),
-        "change.v1.json": _schema(ChangeV1, "validation"),
-        "alert.v1.json": _schema(AlertEvent, "serialization"),
+        "span.v1.json": SpanV1.model_json_schema(),
+        "change.v1.json": ChangeV1.model_json_schema(),
+        "alert.v1.json": AlertEvent.model_json_schema(mode="serialization"),
         "rule.v1.json": rule,
     }
     return {
@@ -60,7 +58,3 @@ def check(folder: Path = FOLDER) -> list[str]:
         for name, text in documents().items()
         if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
     ]
-
-
-def _schema(model: type[BaseModel], mode: Literal["validation", "serialization"]) -> dict[str, Any]:
-    return model.model_json_schema(mode=mode)

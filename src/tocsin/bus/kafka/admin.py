@@ -71,7 +71,6 @@ class KafkaAdmin:
             await asyncio.sleep(0.1)
 
     async def describe(self, names: Sequence[str]) -> dict[str, int | None]:
-        """See `bus.base.Admin`."""
         if self._client is None:
             self._client = await reach(self._config)
         # All topics are asked for: a request that NAMES a missing one makes a broker with
@@ -81,7 +80,6 @@ class KafkaAdmin:
         return {name: there.get(name) for name in names}
 
     async def close(self) -> None:
-        """See `bus.base.Admin`."""
         if self._client is not None:
             await self._client.close()
             self._client = None
