@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tocsin.cli.topics import create_topics
-
 if TYPE_CHECKING:
     from tocsin.config import Config
 
@@ -34,6 +32,7 @@ def up_embedded(
     from tocsin import log
     from tocsin.config import load
     from tocsin.embedded import Embedded, free_port
+    from tocsin.run.topics import create_topics
 
     # Until the stages have handlers of their own; a default SIGTERM would end us uncleanly.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from tocsin import log
 from tocsin.bus.kafka import KafkaBus
-from tocsin.cli.topics import create_topics
 from tocsin.config import Config, load
 from tocsin.demo.incidents import LIVE_MINUTES, MINUTE_MS, scenario
 from tocsin.demo.play import Player
@@ -23,6 +22,7 @@ from tocsin.demo.scene import Scene
 from tocsin.demo.view import PlainView, live_view, others, summary, verdict
 from tocsin.embedded import Embedded
 from tocsin.flow.detect.load_rules import load_rules
+from tocsin.run.topics import create_topics
 from tocsin.run.up import up
 
 #: Statistical rules are silent for their first 288 windows of a minute.

@@ -141,14 +141,9 @@ class Batch:
         if mine and not outcomes.is_empty():
             rows = outcomes.filter(pl.col("partition").is_in(mine)).group_by("partition", "outcome")
             account = tuple(rows.len().iter_rows())
+        held = tuple(fences.values())
         return ShardFlush(
-            shard=shard,
-            fences=tuple(fences.values()),
-            partitions=self.partitions,
-            windows=delta.windows,
-            runs=delta.runs,
-            labels=delta.labels,
-            account=account,
+            shard, held, self.partitions, delta.windows, delta.runs, delta.labels, account
         )
 
 

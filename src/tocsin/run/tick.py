@@ -33,10 +33,9 @@ class Fenced(Exception):  # noqa: N818 - a condition, not a fault: another worke
 
 @dataclass(slots=True)
 class ShardOwner:
-    """A shard this worker owns: its evaluator, and the newest merge it has evaluated."""
+    """A shard that this worker owns, once claimed: its evaluator, and what it has evaluated."""
 
     shard: int
-    epoch: int
     evaluator: ShardEvaluator
     store: Store
     producer: Producer
@@ -47,6 +46,7 @@ class ShardOwner:
     #: Recent changes. Events are annotated before they are saved: a repeat has the same content.
     changes: ChangeTable = field(default_factory=ChangeTable)
     stalled_after_ms: int = 300_000
+    epoch: int = 0  # of our claim
     seen: int = 0
     closed: int = 0  # windows closed so far, by this owner
     labels: dict[str, str] = field(default_factory=dict)
@@ -55,30 +55,11 @@ class ShardOwner:
     _lag_was: tuple[int, int] | None = None  # (clock, lag), a minute ago or less, ms
     _shrinks: bool = True
 
-    @classmethod
-    async def claim(
-        cls,
-        shard: int,
-        evaluator: ShardEvaluator,
-        store: Store,
-        producer: Producer,
-        *,
-        topic: str,
-        window_s: int,
-        retention_s: int,
-        metrics: m.Metrics,
-        changes: ChangeTable | None = None,
-        stalled_after_ms: int = 300_000,
-    ) -> ShardOwner:
+    async def claim(self) -> None:
         """Take the shard over: fence the former owner, restore, publish what it left behind."""
-        epoch = await store.claim(shard)
-        evaluator.restore(await store.load(shard))
-        owner = cls(
-            shard, epoch, evaluator, store, producer, topic, window_s, retention_s, metrics,
-            ChangeTable() if changes is None else changes, stalled_after_ms,
-        )  # fmt: skip
-        await owner._publish(await store.outbox(shard))
-        return owner
+        self.epoch = await self.store.claim(self.shard)
+        self.evaluator.restore(await self.store.load(self.shard))
+        await self._publish(await self.store.outbox(self.shard))
 
     async def tick(self, now_ms: int | None = None) -> tuple[AlertEvent, ...]:
         """Evaluate whatever can be closed or has moved since the last tick. Raises Fenced.
@@ -104,7 +85,10 @@ class ShardOwner:
         events = annotate(result.events, self.changes)
         outbox = tuple(event.encode() for event in events)
         seen = self.seen if catches_up else snapshot.seq
-        await self._save(Saved(starts[-1] if starts else None, seen, result.blobs, outbox))
+        saved = Saved(starts[-1] if starts else None, seen, result.blobs, outbox)
+        if not await self.store.save(self.shard, self.epoch, saved):
+            self.metrics.add(m.FENCED_WRITES, stage="watch")
+            raise Fenced
         self.seen = seen
         self.closed += len(starts)
         await self._publish(outbox)
@@ -147,11 +131,6 @@ class ShardOwner:
             self.labels = await self.store.labels(self.shard)
         return self.labels
 
-    async def _save(self, saved: Saved) -> None:
-        if not await self.store.save(self.shard, self.epoch, saved):
-            self.metrics.add(m.FENCED_WRITES, stage="watch")
-            raise Fenced
-
     async def _publish(self, outbox: Sequence[bytes]) -> None:
         """Publish saved events in order, then forget them."""
         if not outbox:
@@ -159,14 +138,8 @@ class ShardOwner:
         acks = []
         for data in outbox:
             event = AlertEvent.decode(data)
-            acks.append(
-                await self.producer.send(
-                    self.topic,
-                    key=event.fingerprint.encode(),
-                    value=data,
-                    headers=event.headers(),
-                )
-            )
+            key, headers = event.fingerprint.encode(), event.headers()
+            acks.append(await self.producer.send(self.topic, key=key, value=data, headers=headers))
             self.metrics.add(m.ALERTS, rule=event.rule, severity=event.severity, state=event.status)
         await asyncio.gather(*acks)
         if not await self.store.trim(self.shard, self.epoch, len(outbox)):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tocsin.bus.base import Admin, TopicMissing, TopicSpec
 from tocsin.config import Config
+from tocsin.run.backends import open_bus
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -66,6 +67,15 @@ class TopicState:
     @property
     def differs(self) -> bool:
         return self.partitions != self.wanted
+
+
+async def create_topics(config: Config) -> list[TopicState]:
+    """`ensure` on the broker of `config`. Raises BrokerUnavailable."""
+    admin = open_bus(config).admin()
+    try:
+        return await ensure(config, admin)
+    finally:
+        await admin.close()
 
 
 async def ensure(config: Config, admin: Admin) -> list[TopicState]:

@@ -14,6 +14,7 @@ from tocsin import metrics as m
 from tocsin.bus.base import Bus, Producer, started
 from tocsin.clock import Clock
 from tocsin.config import Config
+from tocsin.flow.alerts.annotate import ChangeTable
 from tocsin.flow.detect.detector import Rule
 from tocsin.run.change_feed import ChangeFeed
 from tocsin.run.from_config import evaluator_of
@@ -108,18 +109,15 @@ class Watch:
         """Take a shard over from whoever had it, unless it was revoked meanwhile."""
         if shard not in self._assigned:
             return None
-        owner = await ShardOwner.claim(
-            shard,
-            evaluator_of(self._config, self._rules),
-            self._store,
-            self._producer,
-            topic=self._config.topics.alerts,
-            window_s=self._config.window_s,
-            retention_s=self._config.redis.window_ttl_s,
-            metrics=self._metrics,
-            changes=None if self._changes is None else self._changes.table,
-            stalled_after_ms=int(self._config.watch.stalled_after_s * 1_000),
-        )
+        config = self._config
+        owner = ShardOwner(
+            shard, evaluator_of(config, self._rules), self._store, self._producer,
+            topic=config.topics.alerts, window_s=config.window_s,
+            retention_s=config.redis.window_ttl_s, metrics=self._metrics,
+            changes=ChangeTable() if self._changes is None else self._changes.table,
+            stalled_after_ms=int(config.watch.stalled_after_s * 1_000),
+        )  # fmt: skip
+        await owner.claim()
         if shard not in self._assigned:
             return None
         self._owned[shard] = owner

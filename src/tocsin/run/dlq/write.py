@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import tocsin
@@ -61,7 +61,10 @@ async def publish_dlq_records(
     """Publish what `group` refused of these records, and wait until the broker has it."""
     content_of = _original if config.dlq.keep_original else _redacted
     acks = []
-    for record, refused in _by_record(records, rejects):
+    # One DLQ record a record and reason, however many of its items were refused for it.
+    ordered = sorted(rejects, key=lambda r: (r.row, r.reason, r.item or 0))
+    for (row, _), group_of in groupby(ordered, key=lambda r: (r.row, r.reason)):
+        record, refused = records[row], list(group_of)
         key, value, headers = content_of(record, refused, config)
         headers = [*_headers(record, refused, group), *headers]
         acks.append(await producer.send(config.topics.dlq, key=key, value=value, headers=headers))
@@ -98,15 +101,6 @@ def _original(record: Record, _rejects: list[Reject], _config: Config) -> _Conte
     return None if key is None else key[:KEPT_KEY_BYTES], value, headers + kept
 
 
-def _by_record(
-    records: Sequence[Record], rejects: Iterable[Reject]
-) -> Iterator[tuple[Record, list[Reject]]]:
-    """One group a record and reason, however many of its items were refused for it."""
-    ordered = sorted(rejects, key=lambda r: (r.row, r.reason, r.item or 0))
-    for (row, _), refused in groupby(ordered, key=lambda r: (r.row, r.reason)):
-        yield records[row], list(refused)
-
-
 def _headers(record: Record, rejects: list[Reject], group: str) -> Headers:
     fields = {
         "dlq.reason": rejects[0].reason.value,
@@ -120,10 +114,6 @@ def _headers(record: Record, rejects: list[Reject], group: str) -> Headers:
         "dlq.app.version": tocsin.__version__,
         "dlq.size": str(len(record.value or b"")),
         "dlq.spans": str(len(rejects)),
-        "dlq.items": _items(reject.item for reject in rejects),
+        "dlq.items": ",".join(str(r.item) for r in rejects[:_ITEMS] if r.item is not None),
     }
     return [(name, text.encode()) for name, text in fields.items() if text]
-
-
-def _items(items: Iterable[int | None]) -> str:
-    return ",".join(str(item) for item in list(items)[:_ITEMS] if item is not None)

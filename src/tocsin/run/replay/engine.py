@@ -15,7 +15,6 @@ from typing import Self
 import polars as pl
 
 from tocsin import metrics as m
-from tocsin.bus.base import Producer
 from tocsin.bus.null import NullProducer
 from tocsin.config import Config
 from tocsin.flow.alerts.annotate import ChangeTable
@@ -23,7 +22,7 @@ from tocsin.flow.alerts.contract import AlertEvent
 from tocsin.flow.baseline.history.run_stats import known_at
 from tocsin.flow.detect.detector import Rule
 from tocsin.flow.detect.shard_detector import Observer
-from tocsin.flow.windows.event_time import TimeRules, watermark
+from tocsin.flow.windows.event_time import watermark
 from tocsin.flow.windows.fold import ShardDelta, by_shard, fold_windows
 from tocsin.flow.windows.fold_runs import fold_run_parts
 from tocsin.flow.windows.views import MONOTONE
@@ -71,21 +70,21 @@ class _RuleSet:
         cls,
         config: Config,
         rules: tuple[Rule, ...],
-        producer: Producer,
-        partitions: Iterable[int],
+        partitions: int,
         observer: Observer | None,
-        changes: ChangeTable | None,
+        changes: ChangeTable,
     ) -> Self:
-        store = MemoryStore(monotone=MONOTONE)
-        begin = {partition: Position(0, None, None, 0) for partition in partitions}
+        store, producer = MemoryStore(monotone=MONOTONE), NullProducer()
+        begin = dict.fromkeys(range(partitions), Position(0, None, None, 0))
         owners = []
         for shard in range(config.shards):
             await store.initialise(shard, begin)
-            owner = await ShardOwner.claim(
+            owner = ShardOwner(
                 shard, evaluator_of(config, rules, observer), store, producer,
                 topic=config.topics.alerts, window_s=config.window_s,
                 retention_s=_EVER_MS, metrics=m.Metrics(), changes=changes,
             )  # fmt: skip
+            await owner.claim()
             owners.append(owner)
         return cls(store, owners)
 
@@ -107,11 +106,10 @@ class Replay:
 
     def __init__(self, config: Config, rule_sets: list[_RuleSet], partitions: int) -> None:
         settings = ingest_settings(config)
-        self._settings = changed(settings, time=_timeless(settings.time))
+        # No record is too old; too far ahead of the broker's clock is what it was when live.
+        self._settings = changed(settings, time=changed(settings.time, horizon_ms=2 * _EVER_MS))
         self._rule_sets, self._partitions = rule_sets, partitions
-        self._progress = {
-            partition: PartitionProgress(position=0) for partition in range(partitions)
-        }
+        self._progress = {p: PartitionProgress(position=0) for p in range(partitions)}
         self._known: int | None = None  # run statistics that could be read; see _reads_more
         self.tally = Tally()
 
@@ -129,15 +127,9 @@ class Replay:
 
         Events are annotated with `changes` as they were live.
         """
+        table = ChangeTable() if changes is None else changes
         opened = [
-            await _RuleSet.open(
-                config,
-                rules,
-                NullProducer(),
-                range(partitions),
-                observer if number == 0 else None,
-                changes,
-            )
+            await _RuleSet.open(config, rules, partitions, None if number else observer, table)
             for number, rules in enumerate(rule_sets)
         ]
         return cls(config, opened, partitions)
@@ -267,8 +259,3 @@ def _early(
         ShardFlush(shard, tuple(fences), batch.partitions, delta.windows, delta.runs, delta.labels)
         for shard, delta in sorted({**moved, **deltas}.items())
     ]
-
-
-def _timeless(rules: TimeRules) -> TimeRules:
-    """No record is too old; too far ahead of the broker's clock is what it was when live."""
-    return changed(rules, horizon_ms=2 * _EVER_MS)
