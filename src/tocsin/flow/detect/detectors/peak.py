@@ -44,7 +44,7 @@ def judge(series: Series) -> Verdicts:
             f"{by} is {measure.amount(limit[i])}"
         )
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=~breach,

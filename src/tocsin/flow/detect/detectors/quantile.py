@@ -91,7 +91,7 @@ def _verdicts(series: Series, found: Comparison) -> Verdicts:
         )
         return f"{text}; {_volume_needed(rule, found, i)}" if found.breach[i] else text
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=found.breach,
         clear=found.clear,

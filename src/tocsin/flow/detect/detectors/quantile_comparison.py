@@ -54,7 +54,6 @@ def compare(series: Series, width_s: Ints) -> Comparison:
     effect = ready & (value >= bound) & _is_tail(rule, samples, value / day)
     effect[effect] = is_equivalent(series.only(effect), width_s[effect])
     p, needed = evidence(series, samples, np.where(effect, usual, np.nan))
-    level = rule.clear.level if rule.clear.level is not None else 1 + (rule.effect["ratio"] - 1) / 2
     return Comparison(
         width_s=width_s,
         n=samples.n,
@@ -66,7 +65,7 @@ def compare(series: Series, width_s: Ints) -> Comparison:
         p=np.where(ready, p, np.nan),
         needed=needed,
         breach=effect & (p <= rule.evidence["p"]),
-        clear=ready & (ratio <= level),
+        clear=ready & (ratio <= rule.clear.at(1 + (rule.effect["ratio"] - 1) / 2)),
     )
 
 

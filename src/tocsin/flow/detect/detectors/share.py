@@ -80,7 +80,8 @@ def judge(series: Series) -> Verdicts:
     wholes = _wholes(series)
     now, n = _recent(series, wholes)
     quarters = series.quarters("n", _LAG_S, mark=SHARE)[:, -_DAY_QUARTERS:]
-    past = _Past(quarters, series.same_time("n", _DAYS), series.age_s)
+    days = series.graded.history.weeks.same_time("n", series.rows, series.at, _DAYS)
+    past = _Past(quarters, days, series.age_s)
     alerting = series.is_alerting
     mixes = []
     for parts in wholes:
@@ -180,7 +181,7 @@ def _by_days(rule: RuleSpec, age_s: Ints, days: Floats) -> _Usual | None:
 
 def _verdicts(series: Series, mixes: list[_Mix]) -> Verdicts:
     rule, dim = series.rule, DIMS[series.rule.views[0]][-1]
-    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["points"] / 2
+    clear_at = rule.clear.at(rule.effect["points"] / 2)
     leads = np.array([mix.parts.rows[mix.lead] for mix in mixes], np.int64)
     breach = [_has_moved(rule, mix) for mix in mixes]
 
@@ -195,7 +196,7 @@ def _verdicts(series: Series, mixes: list[_Mix]) -> Verdicts:
     def column(values: list[float]) -> Floats:
         return np.array(values, float)
 
-    return Verdicts.of(
+    return Verdicts(
         leads,
         breach=np.array(breach, bool),
         clear=np.array([mix.ready and mix.shift <= clear_at for mix in mixes], bool),

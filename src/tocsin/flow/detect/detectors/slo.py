@@ -81,7 +81,7 @@ def judge(series: Series) -> Verdicts:
             f"{least[i]:.1%}, where {allowed[i]:.0%} are allowed (n = {found.n[i]:,})"
         )
 
-    return Verdicts.of(
+    return Verdicts(
         found.series.rows,
         breach=least > allowed,
         clear=share <= allowed,

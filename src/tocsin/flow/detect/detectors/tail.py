@@ -38,8 +38,7 @@ def judge(series: Series) -> Verdicts:
     times = value / now.quantile(0.5)
     grown = ~known | (times >= growth * usual)
     breach = (times >= ratio) & grown & (_least_share_beyond(rule, now) > 1 - q)
-    level = rule.clear.level if rule.clear.level is not None else ratio
-    calm = (times <= level) | (known & (times <= (1 + growth) / 2 * usual))
+    calm = (times <= rule.clear.at(ratio)) | (known & (times <= (1 + growth) / 2 * usual))
     measure = measure_of(rule.signal)
 
     def sentence(i: int) -> str:
@@ -50,7 +49,7 @@ def judge(series: Series) -> Verdicts:
         )
 
     severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=calm,

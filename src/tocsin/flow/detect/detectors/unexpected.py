@@ -99,7 +99,7 @@ def _verdicts(series: Series, n: Floats) -> Verdicts:
             return f"{answers} where {dims['substituted']} was asked for"
         return f"{series.name(i)} {_WHY[reason]}"
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=~unexpected | (n == 0),
