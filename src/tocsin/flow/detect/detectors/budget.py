@@ -21,6 +21,7 @@ from tocsin.flow.detect.contributors import drivers
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.flow.rules.options import one_of
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Baseline, CostBudget, Floats, Severity, Unit
 
@@ -259,5 +260,6 @@ DETECTOR = WindowDetector(
     },
     options={"kind": "burn"},  # or share, forecast, call, day
     judge=judge,
+    check=lambda rule: one_of(rule.options, "kind", (*_KINDS, "day")),
     reads=reads,
 )

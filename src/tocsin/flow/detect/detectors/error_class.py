@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -27,8 +26,9 @@ from tocsin.flow.baseline.stats import rates, tails
 from tocsin.flow.detect.contributors import drivers, parts_of
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.service_age import is_service_warm, service_age_s
+from tocsin.flow.detect.service_age import is_new, is_service_warm, service_age_s
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.flow.rules.options import one_of
 from tocsin.flow.rules.spec import DIMS, RuleSpec
 from tocsin.types import Baseline, Bools, Floats, Ints, Unit, join_series, split_series
 
@@ -86,7 +86,7 @@ def judge(series: Series) -> Verdicts:
     breach = np.zeros(len(k), bool)
     enough = np.flatnonzero((k >= rule.volume["k"]) & (series.n > 0))
     if rule.options["reason"] == _Reason.NEW:
-        breach[enough] = _is_new(series.only(enough))
+        breach[enough] = [is_new(series.graded, name) for name in series.only(enough).names]
     else:
         warm = _is_warm(series.only(enough), quarters[enough])
         p[enough] = np.where(warm, tails.nb_upper(k, mean, size)[enough], np.nan)
@@ -96,12 +96,6 @@ def judge(series: Series) -> Verdicts:
     traces = _traces(series)
     breach &= traces >= rule.volume["traces"]
     return _verdicts(series, _Errors(k, mean, bound, p, traces), breach)
-
-
-def _is_new(series: Series) -> Bools:
-    """Which classes were not met in fourteen days."""
-    graded, is_warm = series.graded, partial(is_service_warm, series.graded)
-    return np.array([graded.known.is_new(name, graded.at, is_warm) for name in series.names], bool)
 
 
 def _is_warm(series: Series, quarters: Ints) -> Bools:
@@ -119,7 +113,10 @@ def _traces(series: Series) -> Ints:
     """From how many traces, at least, the errors of ten minutes are; 0 where nobody asks."""
     if not series.rule.volume["traces"]:
         return np.zeros(len(series), np.int64)
-    return series.observations(TRACES).over(np.full(len(series), _WIDTH_S)).filled_buckets
+    cells = series.observations(TRACES).over(np.full(len(series), _WIDTH_S))
+    first, last = cells.sketches.rows(cells.rows)  # each cell is of one trace at least
+    least: Ints = last - first
+    return least
 
 
 def _usual(series: Series) -> tuple[Floats, Floats, Floats, Ints]:
@@ -187,11 +184,11 @@ def _values(series: Series, dim: str) -> list[str]:
 
 def _verdicts(series: Series, errors: _Errors, breach: Bools) -> Verdicts:
     rule, k = series.rule, errors.k
-    is_new = rule.options["reason"] == _Reason.NEW
-    usual = 0.0 if is_new else rule.clear.at(rule.effect["ratio"] / 2) * errors.mean
+    of_new = rule.options["reason"] == _Reason.NEW
+    usual = 0.0 if of_new else rule.clear.at(rule.effect["ratio"] / 2) * errors.mean
 
     def sentence(i: int) -> str:
-        expected = "never met here before" if is_new else f"expected {errors.mean[i]:.2g}"
+        expected = "never met here before" if of_new else f"expected {errors.mean[i]:.2g}"
         of = f" of {errors.traces[i]} runs or more" if errors.traces[i] else ""
         what = f"{series.name(i)}: {k[i]:,.0f} errors in {_WIDTH_S // 60} min{of}, {expected}"
         lifted = _lifted(series, i)
@@ -207,12 +204,12 @@ def _verdicts(series: Series, errors: _Errors, breach: Bools) -> Verdicts:
         breach=breach,
         clear=k <= np.maximum(rule.volume["k"] / 2, usual),
         observed=k,
-        expected=np.where(is_new, 0.0, errors.mean),
+        expected=np.where(of_new, 0.0, errors.mean),
         bound=errors.bound,
         n=k.astype(np.int64),
         p=errors.p,
         score=k / errors.bound,
-        baseline=np.array(Baseline.NONE if is_new else Baseline.LAST_24_HOURS),
+        baseline=np.array(Baseline.NONE if of_new else Baseline.LAST_24_HOURS),
         unit=Unit.ERRORS_IN_10_MIN,
         sentence=sentence,
         top=lambda i: drivers(series, i, excess),
@@ -232,6 +229,7 @@ DETECTOR = WindowDetector(
     },
     options={"reason": "spike"},  # or new
     judge=judge,
+    check=lambda rule: one_of(rule.options, "reason", tuple(_Reason)),
     excludes=Excludes.its_signal,
     reads=reads,
 )

@@ -18,9 +18,11 @@ import numpy as np
 from scipy.special import stdtr
 
 from tocsin.flow.baseline.expect import lookback
+from tocsin.flow.baseline.history.columns import or_zero
 from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S
 from tocsin.flow.baseline.stats.e_values import FITTED
 from tocsin.flow.detect.detector import Excludes, WindowDetector
+from tocsin.flow.detect.detectors.ratio_sums import sums_in_blocks
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.types import Baseline, Floats, Ints, Unit, split_series
@@ -103,8 +105,12 @@ def _usual(series: Series, width: Ints, n_now: Floats) -> tuple[Floats, Floats, 
     lag_s = LONGEST_S - series.window_s  # the day ends where the longest look-back begins
     for seconds in np.unique(width).tolist():
         these = np.flatnonzero(width == seconds)
+        some = series.only(these)
         score, n = (
-            _blocks(series.only(these).quarters(signal, lag_s, mark=rule.signal), seconds)
+            sums_in_blocks(
+                or_zero(some.quarters(signal, lag_s, mark=rule.signal)[:, -_DAY_QUARTERS:]),
+                seconds // QUARTER_S,
+            )
             for signal in (rule.signal, "n")
         )
         enough = n >= rule.volume["n"] / 2
@@ -123,15 +129,6 @@ def _usual(series: Series, width: Ints, n_now: Floats) -> tuple[Floats, Floats, 
         error[these] = spread * np.sqrt(fewer + 1 / np.maximum(count, 1))
         blocks[these] = count
     return mean, error, blocks
-
-
-def _blocks(quarters: Floats, seconds: int) -> Floats:
-    """Sums over blocks of so many seconds, newest last; an unknown quarter counts nothing."""
-    each = seconds // QUARTER_S
-    known = np.nan_to_num(quarters[:, -_DAY_QUARTERS:])
-    known = known[:, known.shape[1] % each :]
-    summed: Floats = known.reshape(len(known), -1, each).sum(axis=2)
-    return summed
 
 
 def _directions(series: Series) -> Ints:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
@@ -30,7 +30,6 @@ from tocsin.flow.detect.runs.lanes import (
     may_loop,
     side_by_side,
 )
-from tocsin.flow.detect.runs.loop_settings import IDLE, loop_settings
 from tocsin.flow.detect.runs.names import Reader, joined
 from tocsin.flow.detect.runs.near_loops import find_near, turns
 from tocsin.flow.detect.runs.repetition import (
@@ -50,7 +49,7 @@ from tocsin.flow.detect.runs.step_ring import (
     repeating_by_name,
     suspects,
 )
-from tocsin.flow.rules.spec import RuleSpec
+from tocsin.flow.rules.spec import RuleError, RuleSpec
 from tocsin.types import (
     NONE,
     STEP_COST_UNKNOWN,
@@ -65,13 +64,15 @@ _UNITS: Final[Mapping[Family, Unit]] = {
     "ping_pong": Unit.CYCLES,
     "near": Unit.TURNS,
 }
+#: Seconds without a step after which a loop's alert expires; read by lifecycle.
+IDLE: Final = "idle_s"
+_LIMITS: Final = tuple(field.name for field in fields(LoopLimits))
 
 
 def judge(rule: RuleSpec, rings: Rings, reader: Reader) -> list[Finding]:
     """Findings of the runs that moved, those of a loop in order of event time."""
-    settings = loop_settings(rule)
-    limits = settings.limits
-    polls = _matcher(settings.poll_tools)
+    limits = loop_limits(rule)
+    polls = _matcher(tuple(rule.options.get("poll_tools", ())))
     findings: list[Finding] = []
     repeating = suspects(rings, min(limits.repeat, limits.cycle), limits.repeat_any)
     by_name = repeating_by_name(rings, limits.near)
@@ -83,6 +84,19 @@ def judge(rule: RuleSpec, rings: Rings, reader: Reader) -> list[Finding]:
         for where, loop in loops:
             findings += [_of_rule(rule, found) for found in _findings(run, where, loop, limits)]
     return findings
+
+
+def loop_limits(rule: RuleSpec) -> LoopLimits:
+    """The thresholds under `effect`.
+
+    Raises:
+        RuleError: a count so low that every call would be a loop.
+    """
+    limits = LoopLimits(**{key: int(rule.effect[key]) for key in _LIMITS if key in rule.effect})
+    low = min(limits.repeat, limits.repeat_any, limits.cycle, limits.cycle_blind)
+    if low < 2 or limits.max_period < 1 or limits.progress < 1:
+        raise RuleError("effect: counts of a loop start at 2, progress and max_period at 1")
+    return limits
 
 
 def _loops(run: Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
@@ -244,10 +258,6 @@ def _judge(rule: RuleSpec, rings: Rings, reader: Reader, stats: RunStats) -> lis
     return judge(rule, rings, reader)
 
 
-def _check(rule: RuleSpec) -> None:
-    loop_settings(rule)
-
-
 DETECTOR = RunDetector(
     name="loop",
     # The thresholds of LoopLimits: counts of calls or cycles, but poll_s in seconds; and the
@@ -256,6 +266,6 @@ DETECTOR = RunDetector(
     options={"poll_tools": []},  # shell patterns of tools that are meant to be polled
     judge=_judge,
     finds_loops=True,
-    check=_check,
+    check=loop_limits,
     configured=lambda settings: {"poll_tools": settings.poll_tools},
 )

@@ -116,12 +116,6 @@ def _volume_needed(rule: RuleSpec, found: Comparison, i: int) -> str:
     return f"n = {found.n[i]:,} where {effect} takes {found.needed[i]:,.0f}"
 
 
-def check(rule: RuleSpec) -> None:
-    """Refuse what `equivalence` or `strata` cannot be read as. Raises ValueError."""
-    equivalence_of(rule.options)
-    strata_of(rule.options)
-
-
 DETECTOR = WindowDetector(
     name="quantile",
     effect={
@@ -146,5 +140,5 @@ DETECTOR = WindowDetector(
     judge=judge,
     excludes=Excludes.its_signal,
     reads=reads,
-    check=check,
+    check=lambda rule: (equivalence_of(rule.options), strata_of(rule.options)),
 )

@@ -109,15 +109,15 @@ def last_day(sums: Sums) -> ratios.RatioBaseline:
     rule = sums.series.rule
     each = max(1, int(rule.effect["width_s"]) // QUARTER_S)
     above, below = (
-        _blocks(series.quarters(signal, LAG_S)[:, -_DAY_QUARTERS:], each)
+        sums_in_blocks(series.quarters(signal, LAG_S)[:, -_DAY_QUARTERS:], each)
         for signal, series in ((numerator(rule), sums.series), ("n", sums.per))
     )
     return ratios.ratio_baseline(above, below, rule.volume["n"] / 2, is_count=is_count(rule))
 
 
-def _blocks(quarters: Floats, each: int) -> Floats:
+def sums_in_blocks(quarters: Floats, each: int) -> Floats:
     """Sums of `each` quarter-hours, the newest last; NaN where one is unknown."""
     whole = quarters.shape[1] // each * each
     kept = quarters[:, quarters.shape[1] - whole :]
-    blocks: Floats = kept.reshape(len(quarters), whole // each, each).sum(axis=2)
-    return blocks
+    sums: Floats = kept.reshape(len(quarters), whole // each, each).sum(axis=2)
+    return sums

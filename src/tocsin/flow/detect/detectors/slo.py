@@ -137,11 +137,6 @@ def _quantiles(found: _Objectives) -> Floats:
     return value
 
 
-def check(rule: RuleSpec) -> None:
-    """Refuse objectives that cannot be read. Raises ValueError."""
-    slos_of(rule.options)
-
-
 DETECTOR = WindowDetector(
     name="slo",
     evidence={"p": 1e-3},  # chance that the confidence limit is wrong
@@ -149,6 +144,6 @@ DETECTOR = WindowDetector(
     options={"slos": []},  # objectives, as the configuration writes them
     judge=judge,
     reads=reads,
-    check=check,
+    check=lambda rule: slos_of(rule.options),
     configured=lambda settings: {"slos": settings.slos},
 )

@@ -97,8 +97,8 @@ def _with_runs(series: Series) -> tuple[Series, Series]:
 
 def _share(stages: Distribution, runs: Distribution) -> Floats:
     """The time of each stage over that of its runs."""
-    share: Floats = stages.total / np.maximum(runs.total, 1)
-    return share
+    time, whole = (sketch.total(part.sketches, part.rows) for part in (stages, runs))
+    return time / np.maximum(whole, 1)
 
 
 def _usual(series: Series, runs: Series, share: Floats) -> tuple[Floats, Floats]:
