@@ -69,8 +69,7 @@ class Series:
 
     def current(self, signal: str) -> Floats:
         """A count signal in this window."""
-        values: Floats = self.graded.current[signal][self.rows]
-        return values
+        return self.graded.current[signal][self.rows]
 
     @property
     def window_s(self) -> int:
@@ -143,8 +142,7 @@ class Series:
 
     def total_before(self, signal: str, windows: int) -> Floats:
         """A count signal over so many windows before this one; what is not known adds nothing."""
-        total: Floats = self.totals_before(signal, windows, 1)[:, 0]
-        return total
+        return self.totals_before(signal, windows, 1)[:, 0]
 
     def quarters(self, signal: str, lag_s: int = 0, *, raw: bool = False, mark: str = "") -> Floats:
         """[series, quarter-hours]: a count signal up to `lag_s` before the window, newest last.

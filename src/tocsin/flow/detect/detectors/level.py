@@ -18,11 +18,10 @@ import numpy as np
 from scipy.special import stdtr
 
 from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.history.columns import or_zero
+from tocsin.flow.baseline.history.columns import or_zero, sums_in_blocks
 from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S
 from tocsin.flow.baseline.stats.e_values import FITTED
 from tocsin.flow.detect.detector import Excludes, WindowDetector
-from tocsin.flow.detect.detectors.ratio_sums import sums_in_blocks
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.types import Baseline, Floats, Ints, Unit, split_series

@@ -72,8 +72,7 @@ def compare(series: Series, width_s: Ints) -> Comparison:
 def least_bound(rule: RuleSpec, usual: Floats) -> Floats:
     """The least value that has the effect."""
     add = rule.effect["add"] * measure_of(rule.signal).scale
-    bound: Floats = np.fmax(usual * rule.effect["ratio"], usual + add)
-    return bound
+    return np.fmax(usual * rule.effect["ratio"], usual + add)
 
 
 def _highest_usual(series: Series, day: Floats) -> tuple[Floats, Ints]:
@@ -106,5 +105,4 @@ def _is_tail(rule: RuleSpec, samples: Samples, ratio: Floats) -> Bools | bool:
     if not rule.effect["tail"]:
         return True
     median_ratio = samples.now.quantile(0.5) / samples.day.quantile(0.5)
-    grew: Bools = ratio / median_ratio >= rule.effect["tail"]
-    return grew
+    return ratio / median_ratio >= rule.effect["tail"]

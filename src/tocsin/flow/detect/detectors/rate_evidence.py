@@ -162,5 +162,4 @@ def is_unusual(rule: RuleSpec, usual_rate: UsualRate, observed: Observed) -> Boo
 
 def _times(rule: RuleSpec, usual: Floats) -> Floats:
     """How many times its usual rate a series must fail; 0 where that is too low to be asked."""
-    asked: Floats = np.where(usual > rule.effect["usual"], rule.effect["times"], 0.0)
-    return asked
+    return np.where(usual > rule.effect["usual"], rule.effect["times"], 0.0)

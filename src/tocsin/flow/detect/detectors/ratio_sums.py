@@ -9,6 +9,7 @@ import numpy as np
 
 from tocsin.flow.baseline.expect.recent import windows_of
 from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.baseline.history.columns import sums_in_blocks
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import ratios
 from tocsin.flow.detect.series import Series
@@ -113,11 +114,3 @@ def last_day(sums: Sums) -> ratios.RatioBaseline:
         for signal, series in ((numerator(rule), sums.series), ("n", sums.per))
     )
     return ratios.ratio_baseline(above, below, rule.volume["n"] / 2, is_count=is_count(rule))
-
-
-def sums_in_blocks(quarters: Floats, each: int) -> Floats:
-    """Sums of `each` quarter-hours, the newest last; NaN where one is unknown."""
-    whole = quarters.shape[1] // each * each
-    kept = quarters[:, quarters.shape[1] - whole :]
-    sums: Floats = kept.reshape(len(quarters), whole // each, each).sum(axis=2)
-    return sums

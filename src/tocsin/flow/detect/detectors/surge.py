@@ -53,8 +53,7 @@ def _record(series: Series) -> Floats:
     until, weeks = series.end - int(width_s), series.graded.history.weeks
     hours = weeks.hours(series.rule.signal, series.rows, until, _WEEK_HOURS)
     ranked = np.sort(or_zero(hours), axis=1)
-    record: Floats = ranked[:, -2] * width_s / HOUR_S
-    return record
+    return ranked[:, -2] * width_s / HOUR_S
 
 
 def _expected(series: Series) -> Expected:
@@ -92,8 +91,7 @@ def _verdicts(series: Series, value: Floats, n: Floats, record: Floats) -> Verdi
 
     def usual(parts: Series) -> Floats:
         """A window of each, as its own width has it."""
-        mean: Floats = _expected(parts).high / windows_of(parts.graded, rule.effect["width_s"])
-        return mean
+        return _expected(parts).high / windows_of(parts.graded, rule.effect["width_s"])
 
     return Verdicts(
         series.rows,

@@ -49,8 +49,7 @@ def shapes(runs: Rings, reader: Reader) -> Shapes:
 
 def called_before(runs: Rings) -> Bools:
     """[runs]: whether a model was called before each ring begins, as `usage.has_called`."""
-    called: Bools = runs.rolled & (runs.totals["tokens"] > runs.sums("tokens"))
-    return called
+    return runs.rolled & (runs.totals["tokens"] > runs.sums("tokens"))
 
 
 def _nested(runs: Rings, agents: Ints, reader: Reader) -> Ints:
@@ -84,8 +83,7 @@ def _parents(steps: Steps, owner: Ints) -> Ints:
     ranked = spans[order]
     found = np.searchsorted(ranked, parents).clip(max=len(ranked) - 1)
     known = (ranked[found] == parents) & (steps["parent"] != 0)
-    above: Ints = np.where(known, order[found], _NOWHERE)
-    return above
+    return np.where(known, order[found], _NOWHERE)
 
 
 def _chained(runs: Rings, reader: Reader) -> Ints:
@@ -143,8 +141,7 @@ def _agents(labels: Hashes, reader: Reader) -> Ints:
     known, place = np.unique(labels, return_inverse=True)
     numbers: dict[str, int] = {}
     of = [numbers.setdefault(reader.name(label).agent, len(numbers)) for label in known.tolist()]
-    agent: Ints = np.array(of, np.int64)[place]
-    return agent
+    return np.array(of, np.int64)[place]
 
 
 def _turns(owner: Ints, agent: Ints, asks: Bools) -> Ints:
@@ -164,8 +161,7 @@ def _distinct(batch: Ints, symbols: Hashes, known: Bools) -> Ints:
     batch, symbols, known = batch[order], symbols[order], known[order]
     again = np.zeros(len(batch), bool)
     again[1:] = (batch[1:] == batch[:-1]) & (symbols[1:] == symbols[:-1]) & known[1:]
-    counts: Ints = np.bincount(batch[~again])
-    return counts
+    return np.bincount(batch[~again])
 
 
 def _changes(*columns: Ints | Hashes) -> Ints:

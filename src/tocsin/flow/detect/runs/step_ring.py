@@ -107,20 +107,17 @@ class Rings:
     def count(self, chosen: Bools) -> Ints:
         """[runs]: how many of the chosen steps (of all steps) each run has."""
         before = np.concatenate(([0], np.cumsum(chosen)))
-        counts: Ints = before[self.first[1:]] - before[self.first[:-1]]
-        return counts
+        return before[self.first[1:]] - before[self.first[:-1]]
 
     def sums(self, column: str) -> Ints:
         """[runs]: the sum of an integer column over the steps in each ring."""
         before = np.concatenate(([0], np.cumsum(self.steps[column], dtype=np.int64)))
-        sums: Ints = before[self.first[1:]] - before[self.first[:-1]]
-        return sums
+        return before[self.first[1:]] - before[self.first[:-1]]
 
     @property
     def rolled(self) -> Bools:
         """[runs]: whether older steps of each run have left its ring."""
-        rolled: Bools = self.totals["spans"] > self.held
-        return rolled
+        return self.totals["spans"] > self.held
 
 
 def read_rings(runs: Sequence[ChangedRun]) -> Rings:
