@@ -156,13 +156,9 @@ class Series:
 
     def expected(self, signal: str | None = None) -> Expected:
         """What the window should hold of the rule's signal (or of `signal`)."""
+        graded, signal = self.graded, signal or self.rule.signal
         return expect(
-            self.graded.history,
-            signal or self.rule.signal,
-            self.rows,
-            at=self.graded.at,
-            warmup=self.graded.warmup,
-            skip=self.graded.skip,
+            graded.history, signal, self.rows, at=graded.at, warmup=graded.warmup, skip=graded.skip
         )
 
     def expected_since(self, quiet_s: Ints) -> Expected:
@@ -170,13 +166,9 @@ class Series:
 
         The past is taken up to there only: a silence under judgement is no evidence of itself.
         """
+        graded, signal = self.graded, self.rule.signal
         return expect(
-            self.graded.history,
-            self.rule.signal,
-            self.rows,
-            at=self.graded.at,
-            warmup=self.graded.warmup,
-            quiet=quiet_s,
+            graded.history, signal, self.rows, at=graded.at, warmup=graded.warmup, quiet=quiet_s
         )
 
     def observations(self, signal: str | None = None) -> Observations:

@@ -57,16 +57,13 @@ def judge(series: Series) -> Verdicts:
     if kind == "day":
         bills = list(_expensive_days(series))
     else:
-        held = _budgeted(series) if series.graded.ledger.budgets else ()
+        ledger = series.graded.ledger
+        names = enumerate(series.names) if ledger.budgets else ()
+        held = [
+            (series.only(np.array([i])), budget) for i, name in names for budget in ledger.of(name)
+        ]
         bills = [bill for one, budget in held if (bill := _KINDS[kind](one, budget))]
     return _verdicts(series, bills) if bills else NOTHING
-
-
-def _budgeted(series: Series) -> Iterator[tuple[Series, CostBudget]]:
-    """Each series that has a budget, alone, with each of its budgets."""
-    for i, name in enumerate(series.names):
-        for budget in series.graded.ledger.of(name):
-            yield series.only(np.array([i])), budget
 
 
 def _spent(one: Series, since: int) -> float:

@@ -70,8 +70,8 @@ def judge(series: Series) -> Verdicts:
         some = np.flatnonzero(breach)
         usual_rate, of_some = _usual_rate(series.only(some)), counts.only(some)
         usual[some] = usual_rate.rate
-        observed = of_some.observed(threshold, width[some])
-        breach[some] = sure[some] & is_unusual(rule, usual_rate, observed)
+        k, n, _ = of_some.observed(threshold, width[some])
+        breach[some] = sure[some] & is_unusual(rule, usual_rate, k, n)
         breach[some] |= risen(rule, of_some, usual_rate, width[some])
     return _verdicts(series, counts, width, usual, breach)
 
@@ -111,14 +111,13 @@ def _verdicts(
     series: Series, counts: Counts, width: Ints, usual: Floats, breach: Bools
 ) -> Verdicts:
     rule, threshold = series.rule, series.rule.effect["rate"]
-    observed = counts.observed(threshold, width)
-    k, n = observed.k, observed.n
+    k, n, stretch = counts.observed(threshold, width)
     rate = np.divide(k, n, out=np.zeros(len(n)), where=n > 0)
     is_critical = exceeds(rule, counts, rule.effect["critical"])
     severity: tuple[Severity, ...] = tuple("critical" if c else rule.severity for c in is_critical)
 
     def calls(i: int) -> str:
-        match Stretch(observed.stretch[i]):
+        match Stretch(stretch[i]):
             case Stretch.LAST_CALLS:
                 return f"last {n[i]:,.0f} calls"
             case Stretch.HOUR:

@@ -10,9 +10,9 @@ exceed 1 - q.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betaincinv, ndtri
+from scipy.special import ndtri
 
-from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.baseline.stats import sketch, tails
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.distribution import Distribution
 from tocsin.flow.detect.measure import measure_of
@@ -71,9 +71,7 @@ def _least_share_beyond(rule: RuleSpec, now: Distribution) -> Floats:
     highest = np.minimum(0.5 - ndtri(p) * 0.5 / np.sqrt(np.maximum(n, 1)), 1.0)
     limit = now.quantile(highest) * rule.effect["ratio"]
     beyond = now.above(np.ceil(np.log(limit) / sketch.LOG_GAMMA).astype(np.int64))
-    with np.errstate(invalid="ignore"):
-        least = betaincinv(beyond, n - beyond + 1, p)
-    return np.where(beyond > 0, least, 0.0)
+    return tails.share_lower(beyond, n, p)
 
 
 DETECTOR = WindowDetector(

@@ -92,7 +92,7 @@ def _chained(runs: Rings, reader: Reader) -> Ints:
     hands = np.flatnonzero(HANDOFFS[runs.steps["kind"]])
     owner, labels = runs.owner[hands], runs.steps["label"][hands]
     first = _changes(owner)
-    ends = first + _sizes(first, len(hands))
+    ends = first + np.diff(first, append=len(hands))
     known: dict[bytes, int] = {}  # runs of one agent mostly have the same hand-offs
     for run, begin, end in zip(owner[first], first, ends, strict=True):
         chain = labels[begin:end]
@@ -110,7 +110,7 @@ def _agents_at_once(runs: Rings) -> Ints:
     owner, parent = runs.owner[rows], runs.steps["parent"][rows]
     order = np.lexsort((parent, owner))
     starts = _changes(owner[order], parent[order])
-    return _most(len(runs.traces), owner[order][starts], _sizes(starts, len(order)))
+    return _most(len(runs.traces), owner[order][starts], np.diff(starts, append=len(order)))
 
 
 def _calls_at_once(runs: Rings, reader: Reader) -> Ints:
@@ -128,7 +128,7 @@ def _calls_at_once(runs: Rings, reader: Reader) -> Ints:
     rows = np.flatnonzero(is_call)
     rows = rows[np.lexsort((rows, steps["parent"][rows], owner[rows]))]
     batch = _changes(owner[rows], steps["parent"][rows], turn[rows])
-    number = np.repeat(np.arange(len(batch)), _sizes(batch, len(rows)))
+    number = np.repeat(np.arange(len(batch)), np.diff(batch, append=len(rows)))
     return _most(
         len(runs.traces),
         owner[rows[batch]],
@@ -149,7 +149,7 @@ def _turns(owner: Ints, agent: Ints, asks: Bools) -> Ints:
     order = np.lexsort((agent, owner))  # stable: within an agent the steps stay in order
     starts = _changes(owner[order], agent[order])
     asked: Ints = np.cumsum(asks[order])
-    before: Ints = np.repeat((asked - asks[order])[starts], _sizes(starts, len(order)))
+    before: Ints = np.repeat((asked - asks[order])[starts], np.diff(starts, append=len(order)))
     turns = np.empty(len(owner), np.int64)
     turns[order] = asked - before
     return turns
@@ -171,11 +171,6 @@ def _changes(*columns: Ints | Hashes) -> Ints:
     new = np.ones(len(columns[0]), bool)
     new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
     return np.flatnonzero(new)
-
-
-def _sizes(starts: Ints, rows: int) -> Ints:
-    """How long each stretch is, the last one up to the end."""
-    return np.diff(starts, append=rows)
 
 
 def _most(runs: int, owner: Ints, counts: Ints) -> Ints:
