@@ -80,6 +80,18 @@ def test_the_headline_rules_are_there() -> None:
             "detector: surge\neffect: {width_s: 14400}",
             "effect.width_s is 14400; windows are kept for 10800",
         ),
+        (
+            "detector: unexpected\noptions: {reason: frist_seen}",
+            "options.reason 'frist_seen' is unknown; known: not_allowed, first_seen, substituted",
+        ),
+        (
+            "detector: error_class\noptions: {reason: news}",
+            "options.reason 'news' is unknown; known: new, spike",
+        ),
+        (
+            "detector: budget\noptions: {kind: brun}",
+            "options.kind 'brun' is unknown; known: burn, share, forecast, call, day",
+        ),
         ("tests: [{name: a, expect: explodes}]", "tests.0.expect: "),
         (": :", "not YAML"),
     ],

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from tocsin.flow.detect.runs import pauses
 from tocsin.flow.detect.runs.names import Reader
 from tocsin.flow.detect.runs.shapes import shapes
-from tocsin.flow.detect.runs.step_ring import closing, read_rings
+from tocsin.flow.detect.runs.step_ring import closing, has_called, read_rings
 from tocsin.flow.detect.runs.tree import agents, depths, fan_outs
-from tocsin.flow.detect.runs.usage import has_called
 from tocsin.types import RUN_HEADER, RUN_VERSION, SEP, STEP, STEP_HAS_ARGS, ChangedRun, Kind
 
 KINDS = list(Kind)

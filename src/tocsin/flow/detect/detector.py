@@ -32,15 +32,6 @@ class Configured(Protocol):
     def slos(self) -> tuple[Slo, ...]: ...
 
 
-def _nothing_to_check(rule: RuleSpec) -> None:
-    del rule
-
-
-def _nothing_to_add(settings: Configured) -> Mapping[str, Sequence[Any]]:
-    del settings
-    return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detector:
     """What all detectors have.
@@ -61,8 +52,8 @@ class Detector:
     evidence: Mapping[str, float] = field(default_factory=dict)
     volume: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    check: Callable[[RuleSpec], None] = _nothing_to_check
-    configured: Callable[[Configured], Mapping[str, Sequence[Any]]] = _nothing_to_add
+    check: Callable[[RuleSpec], object] = lambda _: None
+    configured: Callable[[Configured], Mapping[str, Sequence[Any]]] = lambda _: {}
 
 
 class Excludes:

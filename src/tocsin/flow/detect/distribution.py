@@ -39,21 +39,9 @@ class Distribution:
         return sketch.above(self.sketches, self.rows, bucket)
 
     @property
-    def total(self) -> Ints:
-        """Sum of what was observed, within 1 %."""
-        return sketch.total(self.sketches, self.rows)
-
-    @property
     def moments(self) -> sketch.Moments:
         """Mean and variance of the logarithm; NaN where nothing was observed."""
         return sketch.moments(self.sketches, self.rows)
-
-    @property
-    def filled_buckets(self) -> Ints:
-        """How many buckets hold observations: of the cells of traces, at least so many traces."""
-        first, last = self.sketches.rows(self.rows)
-        several: Ints = last - first
-        return several
 
     def alone(self) -> Distribution:
         """The same without other series' buckets: cheaper where much is asked of few series."""

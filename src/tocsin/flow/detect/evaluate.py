@@ -95,9 +95,9 @@ def judge(
     catalog, alerting = graded.history.catalog, alerting or {}
     for rule in rules:
         detector = rule.judged_by
-        if not isinstance(detector, WindowDetector):
+        if not isinstance(detector, WindowDetector) or number % rule.every:
             continue
-        if number % rule.every or not catalog.has(rule.views):
+        if not catalog.has(rule.views):
             continue
         series = Series.of(rule, graded, frozenset(alerting.get(rule.id, ())))
         verdicts = detector.judge(series)

@@ -13,8 +13,7 @@ import numpy as np
 from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import Verdicts
-from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Baseline, Finding, Ints, Severity, join_series, split_series
+from tocsin.types import Baseline, Finding, Ints, join_series, split_series
 
 
 def fold(series: Series, verdicts: Verdicts) -> list[Finding]:
@@ -60,6 +59,9 @@ def _finding(judged: Series, verdicts: Verdicts, i: int, group: Group, *, clear:
     is_statistical = bool(np.isfinite(verdicts.p[i]) and verdicts.baseline[i])
     is_young = bool(judged.only(np.array([i])).age_s[0] < graded.young_s)
     in_doubt = is_statistical and is_young
+    severity = verdicts.severity[i] if verdicts.severity else rule.severity
+    if in_doubt and severity == "critical":
+        severity = "warning"  # critical wakes people, and no young baseline may
     with_burn = rule.views[0].startswith("calls_") and not verdicts.at_least
     return Finding(
         rule=rule.id,
@@ -69,7 +71,7 @@ def _finding(judged: Series, verdicts: Verdicts, i: int, group: Group, *, clear:
         at_ms=graded.end * 1000,
         breach=breach,
         clear=clear,
-        severity=_severity(rule, verdicts, i, in_doubt=in_doubt),
+        severity=severity,
         signal=rule.signal,
         unit=verdicts.unit,
         observed=_number(verdicts.observed[i]),
@@ -86,12 +88,6 @@ def _finding(judged: Series, verdicts: Verdicts, i: int, group: Group, *, clear:
         cost_burnt_nano=_in_window(judged, "cost", i) if with_burn else None,
         top=verdicts.top(i) if verdicts.top and breach else (),
     )
-
-
-def _severity(rule: RuleSpec, verdicts: Verdicts, i: int, *, in_doubt: bool) -> Severity:
-    """The verdict's own, else the rule's; critical wakes people, and no young baseline may."""
-    severity = verdicts.severity[i] if verdicts.severity else rule.severity
-    return "warning" if in_doubt and severity == "critical" else severity
 
 
 def _number(value: float) -> float | None:

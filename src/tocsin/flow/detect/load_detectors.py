@@ -8,7 +8,7 @@ code that runs in Tocsin's process: whoever may write there may run anything (SE
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ def _of_packages() -> Iterator[tuple[str, Detector]]:
 
 
 def _of_folder(folder: Path | None) -> Iterator[tuple[str, Detector]]:
-    for path in _files(folder):
+    files = sorted(folder.glob("[!_]*.py")) if folder is not None else ()
+    for path in files:
         spec = importlib.util.spec_from_file_location(f"tocsin_rules_{path.stem}", path)
         assert spec is not None  # the path ends in .py
         assert spec.loader is not None
@@ -55,12 +56,6 @@ def _of_folder(folder: Path | None) -> Iterator[tuple[str, Detector]]:
         except Exception as error:
             raise _unloadable(str(path), error) from error
         yield str(path), _checked(str(path), getattr(module, "DETECTOR", None))
-
-
-def _files(folder: Path | None) -> Iterable[Path]:
-    if folder is None:
-        return ()
-    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
 
 
 def _unloadable(source: str, error: Exception) -> RuleError:

@@ -62,8 +62,7 @@ class Observations:
 
     def last_day_quantile(self, q: float) -> Floats:
         """The q-quantile of `last_day`; kept, so cheap for all series. NaN if nothing is known."""
-        found: Floats = self.past.usual(q)[self.rows]
-        return found
+        return self.past.usual(q)[self.rows]
 
     @property
     def yesterday(self) -> Distribution:
@@ -91,5 +90,4 @@ class Observations:
         hours = np.sort(weeks.same_hour(name, self.rows, self.graded.at, weeks=4), axis=1)
         known = np.isfinite(hours).sum(axis=1)  # NaN are sorted to the end
         middle = np.take_along_axis(hours, np.maximum(known - 1, 0)[:, None] // 2, axis=1)
-        found: Floats = middle[:, 0]
-        return found
+        return middle[:, 0]

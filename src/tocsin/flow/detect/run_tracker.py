@@ -21,8 +21,6 @@ from tocsin.flow.detect.runs.step_ring import ROOTS, Rings, read_rings
 from tocsin.flow.detect.runs.waiting import WaitingRuns
 from tocsin.types import ChangedRun, Finding
 
-_Judged = tuple[Rule, RunDetector]
-
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
@@ -33,21 +31,6 @@ class _Snapshot:
     reader: Reader
     loops: Mapping[str, list[Finding]]  # rule id -> its findings of all runs
     pauses: Sequence[RunPauses]  # aligned with the traces of `rings`
-
-
-def _read(
-    runs: Sequence[ChangedRun], labels: Mapping[str, str], loops: Sequence[_Judged], stats: RunStats
-) -> _Snapshot:
-    """Raises ValueError: a run's state is not a RUN_HEADER and whole STEPs."""
-    rings, reader = read_rings(runs), Reader(labels)
-    found = {
-        rule.id: detector.judge(rule, rings, reader, stats) if rings.traces else []
-        for rule, detector in loops
-    }
-    ended = rings.count(ROOTS[rings.steps["kind"]]) > 0
-    looped = {f.traces[0] for findings in found.values() for f in findings if f.breach}
-    looped &= {rings.traces[i] for i in np.flatnonzero(ended).tolist()} if looped else set()
-    return _Snapshot(runs, rings, reader, found, pauses_of(rings, reader, looped))
 
 
 class RunTracker:
@@ -102,8 +85,17 @@ class RunTracker:
 
     def _read(self, runs: Sequence[ChangedRun], labels: Mapping[str, str]) -> _Snapshot:
         """The same runs are seen, then judged when windows have closed: they are read once."""
-        if self._snapshot is None or self._snapshot.runs is not runs:
-            self._snapshot = _read(runs, labels, self._loops, self.stats)
+        if self._snapshot is not None and self._snapshot.runs is runs:
+            return self._snapshot
+        rings, reader = read_rings(runs), Reader(labels)
+        found = {
+            rule.id: detector.judge(rule, rings, reader, self.stats) if rings.traces else []
+            for rule, detector in self._loops
+        }
+        ended = rings.count(ROOTS[rings.steps["kind"]]) > 0
+        looped = {f.traces[0] for findings in found.values() for f in findings if f.breach}
+        looped &= {rings.traces[i] for i in np.flatnonzero(ended).tolist()} if looped else set()
+        self._snapshot = _Snapshot(runs, rings, reader, found, pauses_of(rings, reader, looped))
         return self._snapshot
 
     def close(self, end_ms: int) -> list[Finding]:

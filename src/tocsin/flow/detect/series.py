@@ -13,7 +13,7 @@ import numpy as np
 
 from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect.counts import DAY_S, Expected, expect
-from tocsin.flow.baseline.expect.recent import last_calls, recent, windows_of
+from tocsin.flow.baseline.expect.recent import recent, windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.seasonal import SeasonalRates
 from tocsin.flow.detect.observations import Observations
@@ -69,8 +69,7 @@ class Series:
 
     def current(self, signal: str) -> Floats:
         """A count signal in this window."""
-        values: Floats = self.graded.current[signal][self.rows]
-        return values
+        return self.graded.current[signal][self.rows]
 
     @property
     def window_s(self) -> int:
@@ -143,8 +142,7 @@ class Series:
 
     def total_before(self, signal: str, windows: int) -> Floats:
         """A count signal over so many windows before this one; what is not known adds nothing."""
-        total: Floats = self.totals_before(signal, windows, 1)[:, 0]
-        return total
+        return self.totals_before(signal, windows, 1)[:, 0]
 
     def quarters(self, signal: str, lag_s: int = 0, *, raw: bool = False, mark: str = "") -> Floats:
         """[series, quarter-hours]: a count signal up to `lag_s` before the window, newest last.
@@ -158,13 +156,9 @@ class Series:
 
     def expected(self, signal: str | None = None) -> Expected:
         """What the window should hold of the rule's signal (or of `signal`)."""
+        graded, signal = self.graded, signal or self.rule.signal
         return expect(
-            self.graded.history,
-            signal or self.rule.signal,
-            self.rows,
-            at=self.graded.at,
-            warmup=self.graded.warmup,
-            skip=self.graded.skip,
+            graded.history, signal, self.rows, at=graded.at, warmup=graded.warmup, skip=graded.skip
         )
 
     def expected_since(self, quiet_s: Ints) -> Expected:
@@ -172,35 +166,14 @@ class Series:
 
         The past is taken up to there only: a silence under judgement is no evidence of itself.
         """
+        graded, signal = self.graded, self.rule.signal
         return expect(
-            self.graded.history,
-            self.rule.signal,
-            self.rows,
-            at=self.graded.at,
-            warmup=self.graded.warmup,
-            quiet=quiet_s,
+            graded.history, signal, self.rows, at=graded.at, warmup=graded.warmup, quiet=quiet_s
         )
 
     def observations(self, signal: str | None = None) -> Observations:
         """The distributions of the rule's signal (or of `signal`): now, of late, and before."""
         return Observations(self.graded, signal or self.rule.signal, self.rows)
-
-    # ---- more of their past ------------------------------------------------------------
-
-    @property
-    def is_record(self) -> Bools:
-        """Whether `now` is above all windows that may be learned from but one, of three hours.
-
-        Cheap, and so a first look.
-        """
-        counts, skip = self.graded.history.counts, self.graded.skip
-        return counts.is_record(self.rule.signal, self.rows, self.now, skip)
-
-    @property
-    def residual_p(self) -> Floats:
-        """How often each is as odd as in this window, by the residual bank; NaN if not known."""
-        p = self.graded.residuals.get(self.rule.signal)
-        return np.full(len(self.rows), np.nan) if p is None else p[self.rows]
 
     def windows_before(self, signal: str, windows: int) -> Floats:
         """[series, windows]: a count signal in so many windows before this one, newest last.
@@ -216,34 +189,6 @@ class Series:
         """
         return self.graded.history.counts.sums(signal, self.rows, windows, parts)
 
-    def learned(self, signal: str) -> Floats:
-        """[series, windows]: a count signal in the three hours before this window, newest last.
-
-        NaN where nothing is known, or where it is not to be learned from.
-        """
-        return self.graded.history.counts.minutes(signal, self.rows)
-
-    def day_total(self, signal: str) -> Floats:
-        """A count signal over the 24 hours before this window."""
-        return self.graded.history.counts.day_total(signal, self.rows)
-
-    def hours(self, signal: str, until: int, count: int) -> Floats:
-        """[series, hours]: those that ended at or before `until` (epoch s), newest last."""
-        return self.graded.history.weeks.hours(signal, self.rows, until, count)
-
-    def days(self, signal: str, until: int, count: int) -> Floats:
-        """[series, days]: totals of 24 hours each, back from `until` (epoch s), newest last.
-
-        NaN where fewer than 18 hours of a day are known.
-        """
-        return self.graded.history.weeks.days(signal, self.rows, until, count)
-
-    def same_time(self, signal: str, days: int) -> Floats:
-        """[series, days, 3]: the hour of this window, with one before and one after, on the last
-        `days` days, oldest first.
-        """
-        return self.graded.history.weeks.same_time(signal, self.rows, self.graded.at, days)
-
     def seasonal(self, times: Ints) -> SeasonalRates:
         """What the time of day or week says of the rule's signal at `times`.
 
@@ -252,22 +197,10 @@ class Series:
         return self.graded.history.seasonal.rates(self.rule.signal, self.rows, times)
 
     @property
-    def typical_rate(self) -> Floats:
-        """The rule's signal a second in the median hour of the last week; NaN if not known."""
-        return self.graded.history.seasonal.typical(self.rule.signal, self.rows, self.graded.at)
-
-    @property
     def is_quiet_time(self) -> bool:
         """Whether the window begins in configured quiet hours or on a holiday."""
         calendar = self.graded.history.weeks.calendar
         return calendar.is_quiet(self.graded.at) or calendar.is_holiday(self.graded.at)
-
-    def last_calls(self, calls: float) -> tuple[Floats, Floats]:
-        """The rule's signal, and events, over the newest windows that hold so many events.
-
-        Over a day where that holds fewer.
-        """
-        return last_calls(self.graded, self.rule.signal, self.rows, calls)
 
     def in_view(self, view: str) -> Bools:
         """Which are series of a view."""

@@ -21,6 +21,11 @@ def is_service_warm(graded: Graded, series: str) -> bool:
     return service_age_s(graded, series) >= min(graded.warmup * graded.history.window_s, DAY_S)
 
 
+def is_new(graded: Graded, series: str) -> bool:
+    """Whether a series (its key) was never met before, in a service past its warm-up."""
+    return graded.known.is_new(series, graded.at, lambda name: is_service_warm(graded, name))
+
+
 def service_age_s(graded: Graded, series: str) -> int:
     """Seconds since the service of a series was first heard of, as `History.age` counts them."""
     env, service = split_series(series)[1][:2]

@@ -104,13 +104,8 @@ class ShardDetector:
     ) -> None:
         self._rules, self._settings, self._observer = tuple(rules), settings, observer
         self._runs = RunTracker(self._rules)
-        self.history = History(
-            settings.window_s,
-            signals(self._rules),
-            sketches(self._rules),
-            settings.calendar,
-            weekly(self._rules),
-        )
+        read, views, by_hour = signals(self._rules), sketches(self._rules), weekly(self._rules)
+        self.history = History(settings.window_s, read, views, settings.calendar, by_hour)
         self._names = seen_names.SeenNames()
         self._ledger = CostLedger(settings.cost_budgets)
         self._residuals = ResidualHistory(settings.window_s, residuals(self._rules))
@@ -176,12 +171,9 @@ class ShardDetector:
         findings, excluded = judge(self._rules, graded, watched)
         breached = {finding.rule for finding in findings if finding.breach}
         rows = self.history.rows(frame.series)
-        early = judge_open(
-            [rule for rule in self._rules if rule.id in breached],
-            graded,
-            rows,
-            {signal: column[rows] for signal, column in graded.current.items()},
-        )
+        columns = {signal: column[rows] for signal, column in graded.current.items()}
+        may_be_early = [rule for rule in self._rules if rule.id in breached]
+        early = judge_open(may_be_early, graded, rows, columns)
         still = self._runs.close((frame.start + frame.seconds) * 1_000)
         found = (*_without_alert(early, alerting), *findings, *still)
         return DetectedWindow(found, {**self._runs.blobs(), **passed}, frame, graded, excluded)
@@ -197,14 +189,10 @@ class ShardDetector:
             explained: says so of a new level that a change explains.
         """
         graded, excluded = window.graded, window.excluded
-        blobs: dict[str, bytes | None] = {}
         names = self._update_names(graded)
-        if names is not None:
-            blobs[seen_names.BLOB] = names
-        blobs |= new_level.note(
-            graded, excluded, self._accepts_at_once(graded, acknowledged, explained)
-        )
-        blobs |= self._residuals.learn(excluded)
+        blobs: dict[str, bytes | None] = {} if names is None else {seen_names.BLOB: names}
+        accepts = self._accepts_at_once(graded, acknowledged, explained)
+        blobs |= new_level.note(graded, excluded, accepts) | self._residuals.learn(excluded)
         blobs |= self.history.learn(window.frame, excluded) | self._ledger.learn(window.frame)
         return blobs
 
@@ -246,15 +234,10 @@ class ShardDetector:
         series, counts = [one.series for one in early], [one.counts for one in early]
         rows = self.history.rows(series)
         empty = np.zeros(len(self.history.catalog))
+        warmup, allowed = self._settings.warmup_windows, self._settings.allowed_models
+        silent = dict.fromkeys(self.history.signals, empty)
         graded = Graded(
-            window,
-            self.history,
-            self._names,
-            self._settings.warmup_windows,
-            self._settings.allowed_models,
-            dict.fromkeys(self.history.signals, empty),
-            {},
-            self._young_s,
+            window, self.history, self._names, warmup, allowed, silent, {}, self._young_s
         )
         columns = {
             signal: np.array(

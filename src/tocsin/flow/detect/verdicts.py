@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
 
@@ -13,16 +12,27 @@ from tocsin.flow.baseline.history.sketch_history import contaminated
 from tocsin.types import Baseline, Bools, Contributor, Floats, Ints, Severity, Unit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _unknown() -> Floats:
+    return np.array(np.nan)
+
+
+def _no_baseline() -> Ints:
+    return np.array(Baseline.NONE)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Columns, one entry a judged series. Made by `Verdicts.of`.
+    """Columns of a closed window, one entry a judged series; what is left out is not known.
+
+    One value (an array without dimensions) stands for a whole column of `expected`, `bound`,
+    `p` and `baseline`.
 
     Attributes:
         rows: the series, as rows of the catalog.
         breach: effect, evidence and volume all hold.
         clear: the clear condition holds.
         observed: the value judged, in `unit`.
-        expected: what was expected of it; NaN = nothing is.
+        expected: what was expected of it; NaN = nothing is, or it is not known.
         bound: the value from which on it breaches; NaN = not known.
         n: events that the value is made of.
         p: calibrated tail probability; NaN for structural rules.
@@ -39,67 +49,29 @@ class Verdicts:
     """
 
     rows: Ints
+    _: KW_ONLY
     breach: Bools
     clear: Bools
     observed: Floats
-    expected: Floats
-    bound: Floats
+    expected: Floats = field(default_factory=_unknown)
+    bound: Floats = field(default_factory=_unknown)
     n: Ints
-    p: Floats
+    p: Floats = field(default_factory=_unknown)
     score: Floats
-    baseline: Ints
+    baseline: Ints = field(default_factory=_no_baseline)
     unit: str
     sentence: Callable[[int], str]
-    severity: tuple[Severity, ...] | None
-    top: Callable[[int], tuple[Contributor, ...]] | None
+    severity: tuple[Severity, ...] | None = None
+    top: Callable[[int], tuple[Contributor, ...]] | None = None
     at_least: bool = False
-    reach_s: Ints | None
-    suspect: Bools | None
-    unlearnable: Ints | None
+    reach_s: Ints | None = None
+    suspect: Bools | None = None
+    unlearnable: Ints | None = None
 
-    @classmethod
-    def of(
-        cls,
-        rows: Ints,
-        *,
-        breach: Bools,
-        clear: Bools,
-        observed: Floats,
-        unit: str,
-        sentence: Callable[[int], str],
-        score: Floats,
-        n: Ints,
-        expected: Floats | None = None,
-        bound: Floats | None = None,
-        p: Floats | None = None,
-        baseline: Ints | Baseline = Baseline.NONE,
-        severity: tuple[Severity, ...] | None = None,
-        top: Callable[[int], tuple[Contributor, ...]] | None = None,
-        reach_s: Ints | None = None,
-        suspect: Bools | None = None,
-        unlearnable: Ints | None = None,
-    ) -> Self:
-        """Verdicts of a closed window; what is left out is not known (NaN), or not asked."""
-        unknown = np.full(len(rows), np.nan)
-        return cls(
-            rows=rows,
-            breach=breach,
-            clear=clear,
-            observed=observed,
-            expected=unknown if expected is None else expected,
-            bound=unknown if bound is None else bound,
-            n=n,
-            p=unknown if p is None else p,
-            score=score,
-            baseline=np.broadcast_to(np.asarray(baseline, np.int64), len(rows)),
-            unit=unit,
-            sentence=sentence,
-            severity=severity,
-            top=top,
-            reach_s=reach_s,
-            suspect=suspect,
-            unlearnable=unlearnable,
-        )
+    def __post_init__(self) -> None:
+        for name in ("expected", "bound", "p", "baseline"):
+            column = np.broadcast_to(getattr(self, name), len(self.rows))
+            object.__setattr__(self, name, column)
 
     def early(self) -> Verdicts:
         """The same of an open window: only what no later flush can change."""
@@ -121,7 +93,7 @@ class Verdicts:
 
 
 #: Of no series at all: most rules of a calm window.
-NOTHING = Verdicts.of(
+NOTHING = Verdicts(
     np.empty(0, np.int64),
     breach=np.empty(0, bool),
     clear=np.empty(0, bool),

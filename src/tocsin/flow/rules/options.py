@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -40,6 +40,13 @@ def equivalence_of(options: Mapping[str, Any]) -> Equivalence | None:
         message = f"equivalence.signal {equivalence.signal!r} is no distribution; known: {known}"
         raise ValueError(message)
     return equivalence
+
+
+def one_of(options: Mapping[str, Any], name: str, known: Collection[str]) -> None:
+    """Refuse an option that is none of the known words. Raises ValueError."""
+    if options[name] not in known:
+        message = f"options.{name} {options[name]!r} is unknown; known: {', '.join(known)}"
+        raise ValueError(message)
 
 
 def strata_of(options: Mapping[str, Any]) -> Mapping[str, str]:

@@ -71,6 +71,10 @@ class Clear(_Closed):
     windows: Annotated[int, Field(ge=1)] = 5
     level: float | None = None
 
+    def at(self, default: float) -> float:
+        """The level, or what a detector takes for it where the rule names none."""
+        return default if self.level is None else self.level
+
 
 class RuleTest(_Closed):
     """An inline test: series in the language of `rule_tests/series.py`, and the expected result."""

@@ -21,6 +21,14 @@ def or_zero(values: Floats) -> Floats:
     return np.where(np.isnan(values), 0.0, values)
 
 
+def sums_in_blocks(quarters: Floats, each: int) -> Floats:
+    """Sums of `each` quarter-hours, the newest last; NaN where one is unknown."""
+    whole = quarters.shape[1] // each * each
+    kept = quarters[:, quarters.shape[1] - whole :]
+    sums: Floats = kept.reshape(len(quarters), whole // each, each).sum(axis=2)
+    return sums
+
+
 class Columns:
     """See the module. `marks` are further keys of exclusions, beside the signals."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaln, gammaincc, gammaln
+from scipy.special import betainc, betaincc, betaincinv, betaln, gammaincc, gammaln
 
 from tocsin.types import Floats
 
@@ -76,3 +76,10 @@ def _beta_binomial(hits: float, trials: float, mean: float, rho: float) -> float
         return 0.0
     top = log_pmf.max()
     return min(1.0, float(np.exp(top) * np.exp(log_pmf - top).sum()))
+
+
+def share_lower(k: np.ndarray, n: np.ndarray, p: float) -> Floats:
+    """Lower confidence limit of the share that k of n are: Clopper and Pearson 1934."""
+    with np.errstate(invalid="ignore"):
+        least = betaincinv(k, n - k + 1, p)
+    return np.where(k > 0, least, 0.0)

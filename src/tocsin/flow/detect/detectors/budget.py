@@ -21,6 +21,7 @@ from tocsin.flow.detect.contributors import drivers
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.flow.rules.options import one_of
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Baseline, CostBudget, Floats, Severity, Unit
 
@@ -56,16 +57,13 @@ def judge(series: Series) -> Verdicts:
     if kind == "day":
         bills = list(_expensive_days(series))
     else:
-        held = _budgeted(series) if series.graded.ledger.budgets else ()
+        ledger = series.graded.ledger
+        names = enumerate(series.names) if ledger.budgets else ()
+        held = [
+            (series.only(np.array([i])), budget) for i, name in names for budget in ledger.of(name)
+        ]
         bills = [bill for one, budget in held if (bill := _KINDS[kind](one, budget))]
     return _verdicts(series, bills) if bills else NOTHING
-
-
-def _budgeted(series: Series) -> Iterator[tuple[Series, CostBudget]]:
-    """Each series that has a budget, alone, with each of its budgets."""
-    for i, name in enumerate(series.names):
-        for budget in series.graded.ledger.of(name):
-            yield series.only(np.array([i])), budget
 
 
 def _spent(one: Series, since: int) -> float:
@@ -92,9 +90,8 @@ def _burn(one: Series, budget: CostBudget) -> Bill | None:
     fastest = int(np.argmax(burning)) if burning.any() else 0
     times, long_s, _ = BURNS[fastest]
     now = longs[fastest] / (rate * long_s)
-    clear_at = rule.clear.level if rule.clear.level is not None else 1.0
     usd, hours = longs[fastest] / NANO, long_s / HOUR_S
-    calm = shorts <= clear_at * rate * np.array([short_s for _, _, short_s in BURNS])
+    calm = shorts <= rule.clear.at(1.0) * rate * np.array([short_s for _, _, short_s in BURNS])
     return Bill(
         int(one.rows[0]),
         breach=bool(burning.any()),
@@ -142,11 +139,10 @@ def _forecast(one: Series, budget: CostBudget) -> Bill | None:
     mean, high = budgets.forecast(days, (end - until) / DAY_S)
     spent = _spent(one, budgets.month_start(budget, one.at))
     likely, most = (spent + mean) / NANO, (spent + high) / NANO
-    clear_at = rule.clear.level if rule.clear.level is not None else 1.0
     return Bill(
         int(one.rows[0]),
         breach=bool(most > budget.monthly_usd),
-        clear=bool(most <= clear_at * budget.monthly_usd),
+        clear=bool(most <= rule.clear.at(1.0) * budget.monthly_usd),
         # Info: within the budget by expectation, and over it in one case of ten.
         severity=rule.severity if likely > budget.monthly_usd else "info",
         observed=most,
@@ -165,11 +161,10 @@ def _call(one: Series, budget: CostBudget) -> Bill | None:
     cost, n, unknown = (float(one.total(s, HOUR_S)[0]) for s in ("cost", "n", "unknown"))
     calls = n - unknown
     price = cost / NANO / calls if calls else 0.0
-    clear_at = rule.clear.level if rule.clear.level is not None else 1.0
     return Bill(
         int(one.rows[0]),
         breach=calls >= rule.volume["n"] and price > budget.per_call_usd,
-        clear=price <= clear_at * budget.per_call_usd,
+        clear=price <= rule.clear.at(1.0) * budget.per_call_usd,
         severity=rule.severity,
         observed=price,
         expected=float("nan"),
@@ -183,12 +178,12 @@ def _expensive_days(series: Series) -> Iterator[Bill]:
     rule, ledger = series.rule, series.graded.ledger
     limits = [[b.daily_usd or b.monthly_usd for b in ledger.of(name)] for name in series.names]
     series = series.only(np.array([not any(found) for found in limits], bool))
-    now = series.day_total("cost") + series.current("cost")
+    now = series.graded.history.counts.day_total("cost", series.rows) + series.current("cost")
     kept = (now >= rule.volume["usd"] * NANO) | series.is_alerting
     series, now = series.only(kept), now[kept]
     if not len(series):
         return
-    past = series.days("cost", series.at - DAY_S, _DAYS)
+    past = series.graded.history.weeks.days("cost", series.rows, series.at - DAY_S, _DAYS)
     usual, bound, p = budgets.expensive_day(now, past, rule.evidence["p"], _MIN_DAYS)
     bound = np.maximum(bound, rule.effect["ratio"] * usual)
     for i, row in enumerate(series.rows):
@@ -231,7 +226,7 @@ def _verdicts(series: Series, bills: list[Bill]) -> Verdicts:
             return text
         return f"{text}; {part:.0%} of its calls have no known cost"
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=column("breach").astype(bool),
         clear=column("clear").astype(bool),
@@ -241,7 +236,7 @@ def _verdicts(series: Series, bills: list[Bill]) -> Verdicts:
         n=calls.astype(np.int64),
         p=column("p"),
         score=column("observed") / np.maximum(column("bound"), 1e-12),
-        baseline=Baseline.HOUR_OF_WEEK if is_day else Baseline.NONE,
+        baseline=np.array(Baseline.HOUR_OF_WEEK if is_day else Baseline.NONE),
         unit=Unit.USD,
         sentence=sentence,
         severity=tuple(bill.severity for bill in bills),
@@ -262,5 +257,6 @@ DETECTOR = WindowDetector(
     },
     options={"kind": "burn"},  # or share, forecast, call, day
     judge=judge,
+    check=lambda rule: one_of(rule.options, "kind", (*_KINDS, "day")),
     reads=reads,
 )

@@ -14,8 +14,7 @@ from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats, kn
 from tocsin.flow.detect.detector import RunDetector
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.run_findings import LimitCheck, at_each, breaches
-from tocsin.flow.detect.runs.step_ring import ROOTS, Rings, Steps
-from tocsin.flow.detect.runs.usage import used_by_step
+from tocsin.flow.detect.runs.step_ring import ROOTS, Rings, Steps, used_by_step
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Finding, Floats, Ints
 

@@ -9,7 +9,7 @@ has less than a fifth of the median hour's traffic, in configured quiet hours, o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Self
 
 import numpy as np
@@ -56,12 +56,8 @@ class _Compared:
     def take(self, where: Ints, other: _Compared) -> None:
         """Take over the series at `where` from `other`, those of them that are ready there."""
         ready = where[other.ready]
-        self.ready[ready] = True
-        self.count[ready] = other.count[other.ready]
-        self.mean[ready] = other.mean[other.ready]
-        self.p[ready] = other.p[other.ready]
-        self.width_s[ready] = other.width_s[other.ready]
-        self.baseline[ready] = other.baseline[other.ready]
+        for column in fields(self):
+            getattr(self, column.name)[ready] = getattr(other, column.name)[other.ready]
 
 
 def judge(series: Series) -> Verdicts:
@@ -91,8 +87,9 @@ def _is_quiet(series: Series) -> Bools:
         return np.ones(len(series), bool)
     usual = series.seasonal(np.array([series.at + series.window_s // 2]))
     rate = np.minimum(usual.rate[:, 0], usual.step[:, 0])
-    quiet: Bools = rate < series.rule.effect["quiet"] * series.typical_rate
-    return quiet
+    seasonal = series.graded.history.seasonal
+    typical = seasonal.typical(series.rule.signal, series.rows, series.at)
+    return rate < series.rule.effect["quiet"] * typical
 
 
 def _may_have_fallen(series: Series) -> Bools:
@@ -114,8 +111,8 @@ def _may_have_fallen(series: Series) -> Bools:
     by_clock = or_zero(by_clock) * level
     most = np.maximum(busiest, by_clock) * _BLOCKS * _block(series)
     fell = or_zero(count) <= _SCREEN * series.rule.effect["part"] * most
-    found: Bools = fell & (most > 0)
-    return found
+    fallen: Bools = fell & (most > 0)
+    return fallen
 
 
 def _compare(series: Series, windows: int) -> _Compared:
@@ -167,7 +164,7 @@ def _size(series: Series, windows: int, expected: Expected) -> Floats:
 
     The trend over them is taken out first: a ramp is the clock's, and no sign that traffic varies.
     """
-    values = series.learned(series.rule.signal)
+    values = series.graded.history.counts.minutes(series.rule.signal, series.rows)
     values = values[:, : values.shape[1] - (_BLOCKS * windows - 1)]
     blocks = values.shape[1] // windows
     if blocks < _MIN_PAST_BLOCKS:
@@ -199,8 +196,7 @@ def _verdicts(series: Series, found: _Compared, alerting: Bools) -> Verdicts:
     joint = np.exp(np.log(ranked[:, :_NEEDED]).sum(axis=1))
     breach = awake & low[:, -1] & (low.sum(axis=1) >= _NEEDED)
     breach &= joint <= rule.evidence["joint"]
-    clear_at = rule.clear.level if rule.clear.level is not None else (1 + rule.effect["part"]) / 2
-    clear = found.ready & (part[:, -1] >= clear_at)
+    clear = found.ready & (part[:, -1] >= rule.clear.at((1 + rule.effect["part"]) / 2))
     now, mean = found.count[:, -1], found.mean[:, -1]
 
     def sentence(i: int) -> str:
@@ -210,7 +206,7 @@ def _verdicts(series: Series, found: _Compared, alerting: Bools) -> Verdicts:
             f"{found.width_s[i] / 60:.0f} min, {left:.0%} of the expected {mean[i]:,.0f}"
         )
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=clear | (found.ready & ~awake),

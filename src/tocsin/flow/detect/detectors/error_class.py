@@ -26,18 +26,11 @@ from tocsin.flow.baseline.stats import rates, tails
 from tocsin.flow.detect.contributors import drivers, parts_of
 from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.service_age import is_service_warm, service_age_s
+from tocsin.flow.detect.service_age import is_new, is_service_warm, service_age_s
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.flow.rules.options import one_of
 from tocsin.flow.rules.spec import DIMS, RuleSpec
-from tocsin.types import (
-    Baseline,
-    Bools,
-    Floats,
-    Ints,
-    Unit,
-    join_series,
-    split_series,
-)
+from tocsin.types import Baseline, Bools, Floats, Ints, Unit, join_series, split_series
 
 _WIDTH_S: Final = 600
 _LAG_S: Final = 1800  # the baseline ends so long before now
@@ -58,16 +51,6 @@ class _Reason(StrEnum):
 
     NEW = "new"
     SPIKE = "spike"
-
-
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """What ten minutes of each series should hold, a column each."""
-
-    mean: Floats
-    size: Floats  # of a negative binomial
-    record: Floats  # the second-worst quarter-hour of the last day
-    quarters: Ints  # how many of the day's are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +81,21 @@ def judge(series: Series) -> Verdicts:
     if not kept.any():
         return NOTHING
     series, k = series.only(kept), k[kept]
-    usual = _usual(series)
+    mean, size, record, quarters = _usual(series)
     p, bound = np.full(len(k), np.nan), np.full(len(k), rule.volume["k"])
     breach = np.zeros(len(k), bool)
     enough = np.flatnonzero((k >= rule.volume["k"]) & (series.n > 0))
     if rule.options["reason"] == _Reason.NEW:
-        breach[enough] = _is_new(series.only(enough))
+        breach[enough] = [is_new(series.graded, name) for name in series.only(enough).names]
     else:
-        warm = _is_warm(series.only(enough), usual.quarters[enough])
-        p[enough] = np.where(warm, tails.nb_upper(k, usual.mean, usual.size)[enough], np.nan)
-        bound = np.maximum(rule.effect["ratio"] * usual.mean, usual.record + 1)
+        warm = _is_warm(series.only(enough), quarters[enough])
+        p[enough] = np.where(warm, tails.nb_upper(k, mean, size)[enough], np.nan)
+        bound = np.maximum(rule.effect["ratio"] * mean, record + 1)
         bound = np.maximum(rule.volume["k"], bound)
         breach[enough] = warm & (k >= bound)[enough] & (p[enough] <= rule.evidence["p"])
     traces = _traces(series)
     breach &= traces >= rule.volume["traces"]
-    return _verdicts(series, _Errors(k, usual.mean, bound, p, traces), breach)
-
-
-def _is_new(series: Series) -> Bools:
-    """Which classes were not met in fourteen days."""
-    graded = series.graded
-
-    def is_warm(name: str) -> bool:
-        return is_service_warm(graded, name)
-
-    return np.array([graded.known.is_new(name, graded.at, is_warm) for name in series.names], bool)
+    return _verdicts(series, _Errors(k, mean, bound, p, traces), breach)
 
 
 def _is_warm(series: Series, quarters: Ints) -> Bools:
@@ -140,11 +113,15 @@ def _traces(series: Series) -> Ints:
     """From how many traces, at least, the errors of ten minutes are; 0 where nobody asks."""
     if not series.rule.volume["traces"]:
         return np.zeros(len(series), np.int64)
-    return series.observations(TRACES).over(np.full(len(series), _WIDTH_S)).filled_buckets
+    cells = series.observations(TRACES).over(np.full(len(series), _WIDTH_S))
+    first, last = cells.sketches.rows(cells.rows)  # each cell is of one trace at least
+    least: Ints = last - first
+    return least
 
 
-def _usual(series: Series) -> _Usual:
-    """What ten minutes should hold, from the quarter-hours of the last day and their traffic.
+def _usual(series: Series) -> tuple[Floats, Floats, Floats, Ints]:
+    """What ten minutes should hold, from the quarter-hours of the last day and their traffic:
+    mean and size (negative binomial), the second-worst quarter-hour, how many are known.
 
     Of fewer than four known quarter-hours: half an error a day.
     """
@@ -156,7 +133,7 @@ def _usual(series: Series) -> _Usual:
     mean = np.where(few, _WIDTH_S / QUARTER_S / _DAY_QUARTERS / 2, mean)
     ranked = np.sort(np.nan_to_num(past), axis=1)
     record = ranked[:, -2] if ranked.shape[1] > 1 else np.zeros(len(series))
-    return _Usual(mean, np.where(few, 1.0, size), record, quarters)
+    return mean, np.where(few, 1.0, size), record, quarters
 
 
 def _traffic(series: Series, quarters: int) -> tuple[Floats, Floats]:
@@ -207,33 +184,32 @@ def _values(series: Series, dim: str) -> list[str]:
 
 def _verdicts(series: Series, errors: _Errors, breach: Bools) -> Verdicts:
     rule, k = series.rule, errors.k
-    is_new = rule.options["reason"] == _Reason.NEW
-    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
-    calm = np.maximum(rule.volume["k"] / 2, 0.0 if is_new else clear_at * errors.mean)
+    of_new = rule.options["reason"] == _Reason.NEW
+    usual = 0.0 if of_new else rule.clear.at(rule.effect["ratio"] / 2) * errors.mean
 
     def sentence(i: int) -> str:
-        usual = "never met here before" if is_new else f"expected {errors.mean[i]:.2g}"
+        expected = "never met here before" if of_new else f"expected {errors.mean[i]:.2g}"
         of = f" of {errors.traces[i]} runs or more" if errors.traces[i] else ""
-        what = f"{series.name(i)}: {k[i]:,.0f} errors in {_WIDTH_S // 60} min{of}, {usual}"
+        what = f"{series.name(i)}: {k[i]:,.0f} errors in {_WIDTH_S // 60} min{of}, {expected}"
         lifted = _lifted(series, i)
         if not lifted:
             return what
         return f"{what}; {lifted[0]} {lifted[1]} has {lifted[2]:.0f} times its part"
 
     def excess(parts: Series) -> Floats:
-        return parts.total("n", _WIDTH_S) - _usual(parts).mean
+        return parts.total("n", _WIDTH_S) - _usual(parts)[0]
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
-        clear=k <= calm,
+        clear=k <= np.maximum(rule.volume["k"] / 2, usual),
         observed=k,
-        expected=np.where(is_new, 0.0, errors.mean),
+        expected=np.where(of_new, 0.0, errors.mean),
         bound=errors.bound,
         n=k.astype(np.int64),
         p=errors.p,
         score=k / errors.bound,
-        baseline=Baseline.NONE if is_new else Baseline.LAST_24_HOURS,
+        baseline=np.array(Baseline.NONE if of_new else Baseline.LAST_24_HOURS),
         unit=Unit.ERRORS_IN_10_MIN,
         sentence=sentence,
         top=lambda i: drivers(series, i, excess),
@@ -253,6 +229,7 @@ DETECTOR = WindowDetector(
     },
     options={"reason": "spike"},  # or new
     judge=judge,
+    check=lambda rule: one_of(rule.options, "reason", tuple(_Reason)),
     excludes=Excludes.its_signal,
     reads=reads,
 )

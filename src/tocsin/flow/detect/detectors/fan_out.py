@@ -12,9 +12,15 @@ from tocsin.flow.baseline.history.run_stats import Level, Quantity, RunStats
 from tocsin.flow.detect.detector import RunDetector
 from tocsin.flow.detect.runs.names import Names, Reader
 from tocsin.flow.detect.runs.run_findings import LimitCheck, at_each, breaches
-from tocsin.flow.detect.runs.step_ring import CALLED, ROOTS, Rings, Steps, runs_repeating
+from tocsin.flow.detect.runs.step_ring import (
+    CALLED,
+    ROOTS,
+    Rings,
+    Steps,
+    has_called,
+    runs_repeating,
+)
 from tocsin.flow.detect.runs.tree import agents, fan_outs
-from tocsin.flow.detect.runs.usage import has_called
 from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Finding, Ints, Unit
 

@@ -57,7 +57,7 @@ def judge(series: Series) -> Verdicts:
             f"expected {mean[i]:.0f} events by now"
         )
 
-    return Verdicts.of(
+    return Verdicts(
         rows,
         breach=breach,
         clear=now > 0,

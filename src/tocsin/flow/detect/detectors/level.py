@@ -10,7 +10,6 @@ list may move either way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Final
@@ -19,6 +18,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from tocsin.flow.baseline.expect import lookback
+from tocsin.flow.baseline.history.columns import or_zero, sums_in_blocks
 from tocsin.flow.baseline.history.sketch_history import LONGEST_S, QUARTER_S
 from tocsin.flow.baseline.stats.e_values import FITTED
 from tocsin.flow.detect.detector import Excludes, WindowDetector
@@ -39,54 +39,36 @@ class Worse(IntEnum):
     EITHER = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Means:
-    """Columns, one entry a series: the mean over its look-back."""
-
-    width_s: Ints
-    n: Floats  # scores
-    mean: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Usual:
-    """Columns, one entry a series: what its mean was."""
-
-    mean: Floats  # of the last day; NaN while it is not known
-    error: Floats  # standard error of a further block of as many scores as there are now
-    blocks: Floats  # how many there are
-
-
 def judge(series: Series) -> Verdicts:
     """Every score with volume and a baseline, and those that have an alert."""
     rule = series.rule
-    series, now = _means(series)
+    series, width, n, mean = _means(series)
     if not len(series):
         return NOTHING
-    usual, direction = _usual(series, now), _directions(series)
-    move, either = now.mean - usual.mean, direction == Worse.EITHER
+    usual, error, blocks = _usual(series, width, n)
+    direction = _directions(series)
+    move, either = mean - usual, direction == Worse.EITHER
     worse = np.where(either, np.abs(move), move * direction)
-    least = np.fmax(rule.effect["add"], (rule.effect["ratio"] - 1) * np.abs(usual.mean))
-    known = np.isfinite(usual.mean)
-    p = stdtr(np.maximum(usual.blocks - 1, 1), -worse / usual.error)
+    least = np.fmax(rule.effect["add"], (rule.effect["ratio"] - 1) * np.abs(usual))
+    known = np.isfinite(usual)
+    p = stdtr(np.maximum(blocks - 1, 1), -worse / error)
     p = np.where(either, np.minimum(2 * p, 1.0), p)
-    back = rule.clear.level if rule.clear.level is not None else 0.5
-    bound = usual.mean + np.where(either, np.sign(move), direction) * least
+    bound = usual + np.where(either, np.sign(move), direction) * least
 
     def sentence(i: int) -> str:
-        text = f"{series.name(i)}: mean {now.mean[i]:.3g} over {now.width_s[i] / 60:.0f} min"
+        text = f"{series.name(i)}: mean {mean[i]:.3g} over {width[i] / 60:.0f} min"
         if known[i]:
-            text += f", {move[i]:+.3g} on {usual.mean[i]:.3g} over the last day"
-        return f"{text} (n = {now.n[i]:,.0f})"
+            text += f", {move[i]:+.3g} on {usual[i]:.3g} over the last day"
+        return f"{text} (n = {n[i]:,.0f})"
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=known & (worse >= least) & (p <= rule.evidence["p"]),
-        clear=known & (worse <= back * least),
-        observed=now.mean,
-        expected=usual.mean,
+        clear=known & (worse <= rule.clear.at(0.5) * least),
+        observed=mean,
+        expected=usual,
         bound=bound,
-        n=now.n.astype(np.int64),
+        n=n.astype(np.int64),
         p=np.where(known, p, np.nan),
         score=np.nan_to_num(worse / least),
         baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
@@ -95,8 +77,8 @@ def judge(series: Series) -> Verdicts:
     )
 
 
-def _means(series: Series) -> tuple[Series, _Means]:
-    """Those with volume, or with an alert and a score, and the mean of each."""
+def _means(series: Series) -> tuple[Series, Ints, Floats, Floats]:
+    """Those with volume, or with an alert and a score; look-back (s), scores and mean of each."""
     rule = series.rule
     width = np.zeros(len(series), np.int64)
     n, total = np.zeros(len(series)), np.zeros(len(series))
@@ -109,19 +91,25 @@ def _means(series: Series) -> tuple[Series, _Means]:
         width[short] = seconds
     kept = (n >= rule.volume["n"]) | (series.is_alerting & (n > 0))
     series, width, n, total = series.only(kept), width[kept], n[kept], total[kept]
-    return series, _Means(width, n, total / np.maximum(n, 1) / _SCALE)
+    return series, width, n, total / np.maximum(n, 1) / _SCALE
 
 
-def _usual(series: Series, now: _Means) -> _Usual:
-    """What the mean was over the last day, in blocks as long as each look-back."""
+def _usual(series: Series, width: Ints, n_now: Floats) -> tuple[Floats, Floats, Floats]:
+    """What the mean was over the last day (NaN while not known), in blocks as long as each
+    look-back; the standard error of a further block of as many scores as now; how many blocks.
+    """
     rule, is_warm = series.rule, series.is_warm
     mean, error = np.full(len(series), np.nan), np.ones(len(series))
     blocks = np.zeros(len(series))
     lag_s = LONGEST_S - series.window_s  # the day ends where the longest look-back begins
-    for seconds in np.unique(now.width_s).tolist():
-        these = np.flatnonzero(now.width_s == seconds)
+    for seconds in np.unique(width).tolist():
+        these = np.flatnonzero(width == seconds)
+        some = series.only(these)
         score, n = (
-            _blocks(series.only(these).quarters(signal, lag_s, mark=rule.signal), seconds)
+            sums_in_blocks(
+                or_zero(some.quarters(signal, lag_s, mark=rule.signal)[:, -_DAY_QUARTERS:]),
+                seconds // QUARTER_S,
+            )
             for signal in (rule.signal, "n")
         )
         enough = n >= rule.volume["n"] / 2
@@ -136,19 +124,10 @@ def _usual(series: Series, now: _Means) -> _Usual:
         known = is_warm[these] & (count >= FITTED) & (whole >= rule.volume["baseline"])
         mean[these] = np.where(known, middle, np.nan)
         # A block of fewer scores than theirs varies more: at most as 1 / sqrt(n) does.
-        fewer = np.maximum(whole / np.maximum(count, 1) / np.maximum(now.n[these], 1), 1.0)
+        fewer = np.maximum(whole / np.maximum(count, 1) / np.maximum(n_now[these], 1), 1.0)
         error[these] = spread * np.sqrt(fewer + 1 / np.maximum(count, 1))
         blocks[these] = count
-    return _Usual(mean, error, blocks)
-
-
-def _blocks(quarters: Floats, seconds: int) -> Floats:
-    """Sums over blocks of so many seconds, newest last; an unknown quarter counts nothing."""
-    each = seconds // QUARTER_S
-    known = np.nan_to_num(quarters[:, -_DAY_QUARTERS:])
-    known = known[:, known.shape[1] % each :]
-    summed: Floats = known.reshape(len(known), -1, each).sum(axis=2)
-    return summed
+    return mean, error, blocks
 
 
 def _directions(series: Series) -> Ints:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
@@ -30,13 +30,13 @@ from tocsin.flow.detect.runs.lanes import (
     may_loop,
     side_by_side,
 )
-from tocsin.flow.detect.runs.loop_settings import IDLE, loop_settings
 from tocsin.flow.detect.runs.names import Reader, joined
 from tocsin.flow.detect.runs.near_loops import find_near, turns
 from tocsin.flow.detect.runs.repetition import (
     Family,
     Loop,
     LoopLimits,
+    Mark,
     cautious,
     find_loops,
     progress_after,
@@ -50,28 +50,24 @@ from tocsin.flow.detect.runs.step_ring import (
     repeating_by_name,
     suspects,
 )
-from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import (
-    NONE,
-    STEP_COST_UNKNOWN,
-    STEP_ERROR,
-    Finding,
-    Unit,
-    join_series,
-)
+from tocsin.flow.rules.spec import RuleError, RuleSpec
+from tocsin.types import NONE, STEP_COST_UNKNOWN, STEP_ERROR, Finding, Unit, join_series
 
 _UNITS: Final[Mapping[Family, Unit]] = {
     "cycle": Unit.CYCLES,
     "ping_pong": Unit.CYCLES,
     "near": Unit.TURNS,
 }
+#: Seconds without a step after which a loop's alert expires; read by lifecycle.
+IDLE: Final = "idle_s"
+_LIMITS: Final = tuple(field.name for field in fields(LoopLimits))
 
 
-def judge(rule: RuleSpec, rings: Rings, reader: Reader) -> list[Finding]:
+def judge(rule: RuleSpec, rings: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
     """Findings of the runs that moved, those of a loop in order of event time."""
-    settings = loop_settings(rule)
-    limits = settings.limits
-    polls = _matcher(settings.poll_tools)
+    del stats  # whether a run loops does not depend on other runs
+    limits = loop_limits(rule)
+    polls = _matcher(tuple(rule.options.get("poll_tools", ())))
     findings: list[Finding] = []
     repeating = suspects(rings, min(limits.repeat, limits.cycle), limits.repeat_any)
     by_name = repeating_by_name(rings, limits.near)
@@ -83,6 +79,19 @@ def judge(rule: RuleSpec, rings: Rings, reader: Reader) -> list[Finding]:
         for where, loop in loops:
             findings += [_of_rule(rule, found) for found in _findings(run, where, loop, limits)]
     return findings
+
+
+def loop_limits(rule: RuleSpec) -> LoopLimits:
+    """The thresholds under `effect`.
+
+    Raises:
+        RuleError: a count so low that every call would be a loop.
+    """
+    limits = LoopLimits(**{key: int(rule.effect[key]) for key in _LIMITS if key in rule.effect})
+    low = min(limits.repeat, limits.repeat_any, limits.cycle, limits.cycle_blind)
+    if low < 2 or limits.max_period < 1 or limits.progress < 1:
+        raise RuleError("effect: counts of a loop start at 2, progress and max_period at 1")
+    return limits
 
 
 def _loops(run: Run, polls: re.Pattern[str], limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
@@ -122,8 +131,7 @@ def _near(run: Run, limits: LoopLimits) -> Iterator[tuple[Lane, Loop]]:
 
 def _findings(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> list[Finding]:
     """Of the loop's thresholds, of steps between them while it goes on, and of its end."""
-    findings = [_breach(run, lane, loop, mark.index, mark.count, critical=mark.critical)
-            for mark in loop.marks]  # fmt: skip
+    findings = [_breach(run, lane, loop, mark.index, mark) for mark in loop.marks]
     findings.extend(_renewals(run, lane, loop))
     end = _end(run, lane, loop, limits)
     if end is not None:
@@ -145,7 +153,7 @@ def _renewals(run: Run, lane: Lane, loop: Loop) -> Iterator[Finding]:
         recent = loop.stop - i <= RECENT
         pause = recent or lane.actions[i + 1].at_ms - at_ms >= RENEW_MS
         if i not in marks and (pause or at_ms - last >= RENEW_MS):
-            yield _breach(run, lane, loop, i, mark.count, critical=mark.critical)
+            yield _breach(run, lane, loop, i, mark)
             last = at_ms
 
 
@@ -161,7 +169,8 @@ def _end(run: Run, lane: Lane, loop: Loop, limits: LoopLimits) -> int | None:
     return min(ends, default=None)
 
 
-def _breach(run: Run, lane: Lane, loop: Loop, i: int, count: int, *, critical: bool) -> Finding:
+def _breach(run: Run, lane: Lane, loop: Loop, i: int, mark: Mark) -> Finding:
+    count, critical = mark.count, mark.critical
     return _finding(run, lane, loop, lane.at[i], breach=True, count=count, critical=critical)
 
 
@@ -239,23 +248,14 @@ def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)) or r"(?!)", re.IGNORECASE)
 
 
-def _judge(rule: RuleSpec, rings: Rings, reader: Reader, stats: RunStats) -> list[Finding]:
-    del stats  # whether a run loops does not depend on other runs
-    return judge(rule, rings, reader)
-
-
-def _check(rule: RuleSpec) -> None:
-    loop_settings(rule)
-
-
 DETECTOR = RunDetector(
     name="loop",
     # The thresholds of LoopLimits: counts of calls or cycles, but poll_s in seconds; and the
     # seconds without a step after which the alert expires.
     effect={**{name: float(value) for name, value in asdict(LoopLimits()).items()}, IDLE: 900.0},
     options={"poll_tools": []},  # shell patterns of tools that are meant to be polled
-    judge=_judge,
+    judge=judge,
     finds_loops=True,
-    check=_check,
+    check=loop_limits,
     configured=lambda settings: {"poll_tools": settings.poll_tools},
 )

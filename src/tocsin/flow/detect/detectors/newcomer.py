@@ -33,7 +33,7 @@ def judge(series: Series) -> Verdicts:
     def sentence(i: int) -> str:
         return f"{series.name(i)} is new here, and begins with {n[i]:.0f} events in {minutes:g} min"
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=~breach,

@@ -43,10 +43,10 @@ def judge(
         silent_ms = limit_ms(rule, pause, stats)
         if not pause.lasts(silent_ms) or not _usually_end(rule, pause, stats):
             continue
-        if since_ms < pause.since_ms + silent_ms <= upto_ms:
-            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, stats, breach=True))
-        if since_ms < pause.until_ms <= upto_ms:
-            findings.append(_finding(rule, trace, pause, upto_ms, silent_ms, stats, breach=False))
+        for at_ms, breach in ((pause.since_ms + silent_ms, True), (pause.until_ms, False)):
+            if since_ms < at_ms <= upto_ms:
+                found = _finding(rule, trace, pause, upto_ms, silent_ms, stats, breach=breach)
+                findings.append(found)
     return findings
 
 

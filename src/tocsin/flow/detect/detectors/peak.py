@@ -18,7 +18,6 @@ from tocsin.flow.detect.measure import measure_of
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.options import max_ms_of
-from tocsin.flow.rules.spec import RuleSpec
 from tocsin.types import Baseline, Bools, Floats, split_series
 
 _HIGH_Q: Final = 0.999
@@ -44,7 +43,7 @@ def judge(series: Series) -> Verdicts:
             f"{by} is {measure.amount(limit[i])}"
         )
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=~breach,
@@ -76,11 +75,6 @@ def _limits(series: Series) -> tuple[Floats, Bools]:
     return limit, is_configured
 
 
-def check(rule: RuleSpec) -> None:
-    """Refuse limits that cannot be read. Raises ValueError."""
-    max_ms_of(rule.options)
-
-
 DETECTOR = WindowDetector(
     name="peak",
     effect={
@@ -93,5 +87,5 @@ DETECTOR = WindowDetector(
     },
     options={"max_ms": {}},  # shell pattern of the last dimension's value -> limit, ms
     judge=judge,
-    check=check,
+    check=lambda rule: max_ms_of(rule.options),
 )

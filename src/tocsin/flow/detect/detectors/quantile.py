@@ -91,7 +91,7 @@ def _verdicts(series: Series, found: Comparison) -> Verdicts:
         )
         return f"{text}; {_volume_needed(rule, found, i)}" if found.breach[i] else text
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=found.breach,
         clear=found.clear,
@@ -114,12 +114,6 @@ def _volume_needed(rule: RuleSpec, found: Comparison, i: int) -> str:
     if not np.isfinite(found.needed[i]):
         return f"n = {found.n[i]:,}, and it varies too much for {effect} alone to be sure"
     return f"n = {found.n[i]:,} where {effect} takes {found.needed[i]:,.0f}"
-
-
-def check(rule: RuleSpec) -> None:
-    """Refuse what `equivalence` or `strata` cannot be read as. Raises ValueError."""
-    equivalence_of(rule.options)
-    strata_of(rule.options)
 
 
 DETECTOR = WindowDetector(
@@ -146,5 +140,5 @@ DETECTOR = WindowDetector(
     judge=judge,
     excludes=Excludes.its_signal,
     reads=reads,
-    check=check,
+    check=lambda rule: (equivalence_of(rule.options), strata_of(rule.options)),
 )

@@ -54,7 +54,6 @@ def compare(series: Series, width_s: Ints) -> Comparison:
     effect = ready & (value >= bound) & _is_tail(rule, samples, value / day)
     effect[effect] = is_equivalent(series.only(effect), width_s[effect])
     p, needed = evidence(series, samples, np.where(effect, usual, np.nan))
-    level = rule.clear.level if rule.clear.level is not None else 1 + (rule.effect["ratio"] - 1) / 2
     return Comparison(
         width_s=width_s,
         n=samples.n,
@@ -66,15 +65,14 @@ def compare(series: Series, width_s: Ints) -> Comparison:
         p=np.where(ready, p, np.nan),
         needed=needed,
         breach=effect & (p <= rule.evidence["p"]),
-        clear=ready & (ratio <= level),
+        clear=ready & (ratio <= rule.clear.at(1 + (rule.effect["ratio"] - 1) / 2)),
     )
 
 
 def least_bound(rule: RuleSpec, usual: Floats) -> Floats:
     """The least value that has the effect."""
     add = rule.effect["add"] * measure_of(rule.signal).scale
-    bound: Floats = np.fmax(usual * rule.effect["ratio"], usual + add)
-    return bound
+    return np.fmax(usual * rule.effect["ratio"], usual + add)
 
 
 def _highest_usual(series: Series, day: Floats) -> tuple[Floats, Ints]:
@@ -107,5 +105,4 @@ def _is_tail(rule: RuleSpec, samples: Samples, ratio: Floats) -> Bools | bool:
     if not rule.effect["tail"]:
         return True
     median_ratio = samples.now.quantile(0.5) / samples.day.quantile(0.5)
-    grew: Bools = ratio / median_ratio >= rule.effect["tail"]
-    return grew
+    return ratio / median_ratio >= rule.effect["tail"]

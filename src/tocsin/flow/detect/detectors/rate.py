@@ -27,7 +27,7 @@ from typing import Final
 
 import numpy as np
 
-from tocsin.flow.baseline.expect.recent import windows_of
+from tocsin.flow.baseline.expect.recent import last_calls, windows_of
 from tocsin.flow.baseline.stats import rates
 from tocsin.flow.detect.contributors import drivers
 from tocsin.flow.detect.detector import Excludes, WindowDetector
@@ -61,7 +61,8 @@ def judge(series: Series) -> Verdicts:
     if not len(series):
         return NOTHING
     counts, threshold = _counts(series), rule.effect["rate"]
-    sure, width = exceeds(rule, counts, threshold), shortest(rule, counts, _widths(series))
+    widths = tuple(dict.fromkeys(windows_of(series.graded, seconds) for seconds in _RISEN_S))
+    sure, width = exceeds(rule, counts, threshold), shortest(rule, counts, widths)
     breach = (sure | (width > 0)) & (series.now > 0)
     width = np.where(width > 0, width, counts.short)
     usual = np.full(len(series), np.nan)
@@ -69,8 +70,8 @@ def judge(series: Series) -> Verdicts:
         some = np.flatnonzero(breach)
         usual_rate, of_some = _usual_rate(series.only(some)), counts.only(some)
         usual[some] = usual_rate.rate
-        observed = of_some.observed(threshold, width[some])
-        breach[some] = sure[some] & is_unusual(rule, usual_rate, observed)
+        k, n, _ = of_some.observed(threshold, width[some])
+        breach[some] = sure[some] & is_unusual(rule, usual_rate, k, n)
         breach[some] |= risen(rule, of_some, usual_rate, width[some])
     return _verdicts(series, counts, width, usual, breach)
 
@@ -81,13 +82,11 @@ def _counts(series: Series) -> Counts:
     few = n.sum(axis=1) < rule.volume["n"]
     last_k, last_n = np.zeros(len(series)), np.zeros(len(series))
     if few.any():
-        last_k[few], last_n[few] = series.only(few).last_calls(rule.volume["last"])
+        last_k[few], last_n[few] = last_calls(
+            series.graded, rule.signal, series.rows[few], rule.volume["last"]
+        )
     short = windows_of(series.graded, rule.effect["short_s"])
     return Counts(k, n, short, last_k, last_n, few)
-
-
-def _widths(series: Series) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(windows_of(series.graded, seconds) for seconds in _RISEN_S))
 
 
 def _usual_rate(series: Series) -> UsualRate:
@@ -101,26 +100,24 @@ def _usual_rate(series: Series) -> UsualRate:
 def _is_clear(series: Series, counts: Counts) -> Bools:
     """Whether the newest calls are back below the clear level."""
     rule = series.rule
-    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["rate"] / 2
-    k, n = counts.newest(counts.short)
-    if counts.few.any():
+    (k, n), few = counts.newest(counts.short), counts.few
+    if few.any():
         newest = max(1.0, rule.volume["last"] // _CLEAR_PART)
-        k[counts.few], n[counts.few] = series.only(counts.few).last_calls(newest)
-    return k <= clear_at * n
+        k[few], n[few] = last_calls(series.graded, rule.signal, series.rows[few], newest)
+    return k <= rule.clear.at(rule.effect["rate"] / 2) * n
 
 
 def _verdicts(
     series: Series, counts: Counts, width: Ints, usual: Floats, breach: Bools
 ) -> Verdicts:
     rule, threshold = series.rule, series.rule.effect["rate"]
-    observed = counts.observed(threshold, width)
-    k, n = observed.k, observed.n
+    k, n, stretch = counts.observed(threshold, width)
     rate = np.divide(k, n, out=np.zeros(len(n)), where=n > 0)
     is_critical = exceeds(rule, counts, rule.effect["critical"])
     severity: tuple[Severity, ...] = tuple("critical" if c else rule.severity for c in is_critical)
 
     def calls(i: int) -> str:
-        match Stretch(observed.stretch[i]):
+        match Stretch(stretch[i]):
             case Stretch.LAST_CALLS:
                 return f"last {n[i]:,.0f} calls"
             case Stretch.HOUR:
@@ -141,7 +138,7 @@ def _verdicts(
 
         return drivers(series, i, excess)
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=_is_clear(series, counts),

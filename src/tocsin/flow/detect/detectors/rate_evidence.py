@@ -30,15 +30,6 @@ class Stretch(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What to tell a person of each series."""
-
-    k: Floats  # failures
-    n: Floats  # calls
-    stretch: Ints  # that they are of: a `Stretch` each
-
-
-@dataclass(frozen=True, slots=True)
 class Counts:
     """Failures and calls of each series: single windows of the last hour, and the last calls."""
 
@@ -65,14 +56,15 @@ class Counts:
         newest = np.arange(self.k.shape[1])[::-1] < width[:, None]
         return (self.k * newest).sum(axis=1), (self.n * newest).sum(axis=1)
 
-    def observed(self, threshold: float, width: Ints) -> Observed:
-        """The last calls where the hour has few; else the hour, or, where that as a whole is
-        still below the threshold, the newest `width` windows.
+    def observed(self, threshold: float, width: Ints) -> tuple[Floats, Floats, Ints]:
+        """Failures and calls to tell of, and the `Stretch` they are of: the last calls where the
+        hour has few; else the hour, or, where that as a whole is still below the threshold, the
+        newest `width` windows.
         """
         k, n = self.k.sum(axis=1), self.n.sum(axis=1)
         newest_k, newest_n = self.each_newest(width)
         cases = [self.few, ~self.few & (k <= threshold * n)]
-        return Observed(
+        return (
             np.select(cases, [self.last_k, newest_k], k),
             np.select(cases, [self.last_n, newest_n], n),
             np.select(cases, [Stretch.LAST_CALLS, Stretch.NEWEST], Stretch.HOUR),
@@ -148,12 +140,12 @@ def risen(rule: RuleSpec, counts: Counts, usual_rate: UsualRate, width: Ints) ->
     return found
 
 
-def is_unusual(rule: RuleSpec, usual_rate: UsualRate, observed: Observed) -> Bools:
+def is_unusual(rule: RuleSpec, usual_rate: UsualRate, k: Floats, n: Floats) -> Bools:
     """Which are beyond their usual rate; all, where `times` is not set or the usual not known."""
-    unusual = np.ones(len(observed.k), bool)
+    unusual = np.ones(len(k), bool)
     some = np.flatnonzero(usual_rate.known & (rule.effect["times"] > 0))
     if len(some):
-        usual, k, n = usual_rate.rate[some], observed.k[some], observed.n[some]
+        usual, k, n = usual_rate.rate[some], k[some], n[some]
         p = tails.beta_binomial_upper(k, n, usual, usual_rate.rho[some])
         often = k >= _times(rule, usual) * usual * np.maximum(n, 1.0)
         unusual[some] = often & (p <= rule.evidence["usual_p"])
@@ -162,5 +154,4 @@ def is_unusual(rule: RuleSpec, usual_rate: UsualRate, observed: Observed) -> Boo
 
 def _times(rule: RuleSpec, usual: Floats) -> Floats:
     """How many times its usual rate a series must fail; 0 where that is too low to be asked."""
-    asked: Floats = np.where(usual > rule.effect["usual"], rule.effect["times"], 0.0)
-    return asked
+    return np.where(usual > rule.effect["usual"], rule.effect["times"], 0.0)

@@ -89,11 +89,8 @@ def judge(series: Series) -> Verdicts:
     weekly = _same_hour_of_weeks(now)
     is_weekly = weekly > found.usual  # False where unknown
     rise = np.where(is_weekly, found.shift.rise + found.usual - weekly, found.shift.rise)
-    found = _Comparison(
-        found.value,
-        np.where(is_weekly, weekly, found.usual),
-        replace(found.shift, rise=rise),
-    )
+    usual = np.where(is_weekly, weekly, found.usual)
+    found = _Comparison(found.value, usual, replace(found.shift, rise=rise))
     return _verdicts(now, found, is_weekly)
 
 
@@ -156,7 +153,6 @@ def _verdicts(now: Sums, found: _Comparison, is_weekly: Bools) -> Verdicts:
         bound = np.minimum(bound, usual + effect["points"])
     if effect["denominator_rise"]:
         breach &= _denominator_has_not_risen(now)
-    level = rule.clear.level if rule.clear.level is not None else effect["ratio"] ** 0.5
     baseline = np.where(is_weekly, Baseline.HOUR_OF_WEEK, Baseline.LAST_24_HOURS)
     words = words_of(rule)
 
@@ -166,10 +162,11 @@ def _verdicts(now: Sums, found: _Comparison, is_weekly: Bools) -> Verdicts:
     def top(i: int) -> tuple[Contributor, ...]:
         return drivers(series, i, lambda parts: _excess(parts, usual[i]))
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
-        clear=has_traffic & ((shift.rise <= np.log(level)) | (now.above == 0)),
+        clear=has_traffic
+        & ((shift.rise <= np.log(rule.clear.at(effect["ratio"] ** 0.5))) | (now.above == 0)),
         observed=value / words.scale,
         expected=np.where(ready, usual / words.scale, np.nan),
         bound=np.where(ready, bound / words.scale, np.nan),

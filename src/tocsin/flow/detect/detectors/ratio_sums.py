@@ -9,6 +9,7 @@ import numpy as np
 
 from tocsin.flow.baseline.expect.recent import windows_of
 from tocsin.flow.baseline.graded import Graded
+from tocsin.flow.baseline.history.columns import sums_in_blocks
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.baseline.stats import ratios
 from tocsin.flow.detect.series import Series
@@ -109,15 +110,7 @@ def last_day(sums: Sums) -> ratios.RatioBaseline:
     rule = sums.series.rule
     each = max(1, int(rule.effect["width_s"]) // QUARTER_S)
     above, below = (
-        _blocks(series.quarters(signal, LAG_S)[:, -_DAY_QUARTERS:], each)
+        sums_in_blocks(series.quarters(signal, LAG_S)[:, -_DAY_QUARTERS:], each)
         for signal, series in ((numerator(rule), sums.series), ("n", sums.per))
     )
     return ratios.ratio_baseline(above, below, rule.volume["n"] / 2, is_count=is_count(rule))
-
-
-def _blocks(quarters: Floats, each: int) -> Floats:
-    """Sums of `each` quarter-hours, the newest last; NaN where one is unknown."""
-    whole = quarters.shape[1] // each * each
-    kept = quarters[:, quarters.shape[1] - whole :]
-    blocks: Floats = kept.reshape(len(quarters), whole // each, each).sum(axis=2)
-    return blocks

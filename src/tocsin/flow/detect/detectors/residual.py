@@ -23,7 +23,8 @@ _USUAL_WINDOWS = 30
 
 def judge(series: Series) -> Verdicts:
     """Every odd series of the signal, and those whose group has an alert."""
-    p = series.residual_p
+    scored = series.graded.residuals.get(series.rule.signal)
+    p = np.full(len(series), np.nan) if scored is None else scored[series.rows]
     kept = (p <= series.rule.evidence["p"]) | series.is_alerting
     return _verdicts(series.only(kept), p[kept]) if kept.any() else NOTHING
 
@@ -56,7 +57,7 @@ def _verdicts(series: Series, p: Floats) -> Verdicts:
             return ()
         return drivers_of_rise(series, i, lambda parts: parts.expected().high)
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=odd & enough & (times >= ratio),
         clear=known & ((p > rule.evidence["p"]) | (times < ratio)),

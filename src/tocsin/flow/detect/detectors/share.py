@@ -53,18 +53,6 @@ class _Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class _Past:
-    """Counts of each series: by quarter-hours of the last day, and at this time of each day."""
-
-    quarters: Floats  # [series, 96]; NaN where unknown or not to learn from
-    days: Floats  # [series, 7, 3 hours]
-    age_s: Ints
-
-    def only(self, which: Ints) -> _Past:
-        return _Past(self.quarters[which], self.days[which], self.age_s[which])
-
-
-@dataclass(frozen=True, slots=True)
 class _Usual:
     """What one whole was made of: shares, out of how many events, how much they wander."""
 
@@ -80,13 +68,14 @@ def judge(series: Series) -> Verdicts:
     wholes = _wholes(series)
     now, n = _recent(series, wholes)
     quarters = series.quarters("n", _LAG_S, mark=SHARE)[:, -_DAY_QUARTERS:]
-    past = _Past(quarters, series.same_time("n", _DAYS), series.age_s)
-    alerting = series.is_alerting
+    days = series.graded.history.weeks.same_time("n", series.rows, series.at, _DAYS)
+    age_s, alerting = series.age_s, series.is_alerting
     mixes = []
     for parts in wholes:
         if n[parts[0]] < rule.volume["n"]:
             continue
-        mix = _mix(series.only(parts), now[parts], past.only(parts))
+        past = (quarters[parts], days[parts], age_s[parts])
+        mix = _mix(series.only(parts), now[parts], *past)
         if mix.shift >= rule.effect["points"] / 2 or alerting[parts].any():
             mixes.append(mix)
     return _verdicts(series, mixes) if mixes else NOTHING
@@ -115,17 +104,19 @@ def _recent(series: Series, wholes: list[Ints]) -> tuple[Floats, Floats]:
     return now, n
 
 
-def _mix(parts: Series, now: Floats, past: _Past) -> _Mix:
-    """One whole, from the recent counts of its parts and their past."""
+def _mix(parts: Series, now: Floats, quarters: Floats, days: Floats, age_s: Ints) -> _Mix:
+    """One whole, from counts of its parts: recent ones [parts], by quarter-hours of the last day
+    [parts, 96] (NaN where unknown or not to learn from), at this time of each day [parts, 7, 3].
+    """
     rule = parts.rule
     n = now.sum()
     share = now / max(n, 1.0)
-    usual = _usual(rule, past, share)
+    usual = _usual(rule, age_s, share, quarters, days)
     gains = share - usual.share
     # The greatest gain leads; of equal ones the first by name.
     lead = int(np.argmax(np.round(gains, 12)))
     shift = float(gains[lead])
-    ready = bool(usual.m >= rule.volume["baseline"] and past.age_s.max() >= parts.warmup_s)
+    ready = bool(usual.m >= rule.volume["baseline"] and age_s.max() >= parts.warmup_s)
     bound, p, distance = float("nan"), 1.0, 0.0
     if ready and shift >= rule.effect["points"] / 2:
         rho = over_dispersion(usual.counts[lead], usual.counts.sum(axis=0))
@@ -137,14 +128,13 @@ def _mix(parts: Series, now: Floats, past: _Past) -> _Mix:
     )
 
 
-def _usual(rule: RuleSpec, past: _Past, share: Floats) -> _Usual:
+def _usual(rule: RuleSpec, age_s: Ints, share: Floats, quarters: Floats, hours: Floats) -> _Usual:
     """Of what is usual about this time, the nearest; the last day while too few days are known."""
     nearest: _Usual | None = None
-    if past.age_s.max() >= _LEAST_DAYS * DAY_S:
-        hours = past.days
+    if age_s.max() >= _LEAST_DAYS * DAY_S:
         this = hours.shape[2] // 2
         for days in (hours[:, :, this], hours.sum(axis=2), hours[:, :, 0], hours[:, :, -1]):
-            usual = _by_days(rule, past.age_s, days)
+            usual = _by_days(rule, age_s, days)
             if usual is None:
                 continue
             if nearest is None or _gain(share, usual) < _gain(share, nearest):
@@ -153,7 +143,7 @@ def _usual(rule: RuleSpec, past: _Past, share: Floats) -> _Usual:
                 break  # near enough: nothing has moved
     if nearest is not None:
         return nearest
-    counts = or_zero(past.quarters)
+    counts = or_zero(quarters)
     before = counts.sum(axis=1)
     return _Usual(before / max(before.sum(), 1.0), before.sum(), counts, Baseline.LAST_24_HOURS)
 
@@ -180,7 +170,7 @@ def _by_days(rule: RuleSpec, age_s: Ints, days: Floats) -> _Usual | None:
 
 def _verdicts(series: Series, mixes: list[_Mix]) -> Verdicts:
     rule, dim = series.rule, DIMS[series.rule.views[0]][-1]
-    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["points"] / 2
+    clear_at = rule.clear.at(rule.effect["points"] / 2)
     leads = np.array([mix.parts.rows[mix.lead] for mix in mixes], np.int64)
     breach = [_has_moved(rule, mix) for mix in mixes]
 
@@ -195,7 +185,7 @@ def _verdicts(series: Series, mixes: list[_Mix]) -> Verdicts:
     def column(values: list[float]) -> Floats:
         return np.array(values, float)
 
-    return Verdicts.of(
+    return Verdicts(
         leads,
         breach=np.array(breach, bool),
         clear=np.array([mix.ready and mix.shift <= clear_at for mix in mixes], bool),
@@ -205,9 +195,7 @@ def _verdicts(series: Series, mixes: list[_Mix]) -> Verdicts:
         n=np.array([round(mix.n) for mix in mixes], np.int64),
         p=column([mix.p if mix.ready else np.nan for mix in mixes]),
         score=column([mix.shift / rule.effect["points"] for mix in mixes]),
-        baseline=np.array(
-            [mix.baseline if mix.ready else Baseline.NONE for mix in mixes], np.int64
-        ),
+        baseline=np.array([mix.baseline if mix.ready else Baseline.NONE for mix in mixes]),
         unit=Unit.SHARE,
         sentence=sentence,
         top=lambda i: _gainers(mixes[i], dim),

@@ -15,10 +15,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from tocsin.flow.baseline.expect import lookback
-from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.baseline.stats import sketch, tails
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.measure import measure_of
 from tocsin.flow.detect.series import Series
@@ -68,9 +67,7 @@ def judge(series: Series) -> Verdicts:
         return NOTHING
     found, share = found.only(kept), share[kept]
     allowed = 1 - found.q
-    with np.errstate(invalid="ignore"):
-        least = betaincinv(found.beyond, found.n - found.beyond + 1, rule.evidence["p"])
-    least = np.where(found.beyond > 0, least, 0.0)
+    least = tails.share_lower(found.beyond, found.n, rule.evidence["p"])
     measure, value = measure_of(rule.signal), _quantiles(found)
     severity: tuple[Severity, ...] = tuple(found.severity.tolist())
 
@@ -81,7 +78,7 @@ def judge(series: Series) -> Verdicts:
             f"{least[i]:.1%}, where {allowed[i]:.0%} are allowed (n = {found.n[i]:,})"
         )
 
-    return Verdicts.of(
+    return Verdicts(
         found.series.rows,
         breach=least > allowed,
         clear=share <= allowed,
@@ -137,11 +134,6 @@ def _quantiles(found: _Objectives) -> Floats:
     return value
 
 
-def check(rule: RuleSpec) -> None:
-    """Refuse objectives that cannot be read. Raises ValueError."""
-    slos_of(rule.options)
-
-
 DETECTOR = WindowDetector(
     name="slo",
     evidence={"p": 1e-3},  # chance that the confidence limit is wrong
@@ -149,6 +141,6 @@ DETECTOR = WindowDetector(
     options={"slos": []},  # objectives, as the configuration writes them
     judge=judge,
     reads=reads,
-    check=check,
+    check=lambda rule: slos_of(rule.options),
     configured=lambda settings: {"slos": settings.slos},
 )

@@ -33,7 +33,10 @@ def judge(series: Series) -> Verdicts:
     with_volume = np.flatnonzero(series.n >= series.rule.volume["n"])
     kept = alerting.copy()
     # The bound is above the record, so in a calm shard hardly any series is judged in full.
-    kept[with_volume] |= series.only(with_volume).is_record
+    some, counts = series.only(with_volume), series.graded.history.counts
+    kept[with_volume] |= counts.is_record(
+        series.rule.signal, some.rows, some.now, series.graded.skip
+    )
     if not kept.any():
         return NOTHING
     series = series.only(kept)
@@ -58,7 +61,7 @@ def judge_open(series: Series, value: Floats, n: Floats) -> Verdicts:
 def _verdicts(series: Series, value: Floats, n: Floats) -> Verdicts:
     rule = series.rule
     expected, bound = _bound(series)
-    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
+    clear_at = rule.clear.at(rule.effect["ratio"] / 2)
     minutes, unit = series.window_s / 60, counter_unit(rule.signal)
 
     def sentence(i: int) -> str:
@@ -69,7 +72,7 @@ def _verdicts(series: Series, value: Floats, n: Floats) -> Verdicts:
             f"{series.name(i)}: {what} in {minutes:g} min, {times:.0f} times the expected {usual}"
         )
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=expected.ready & (value >= bound) & (n >= rule.volume["n"]),
         clear=expected.ready & (value <= clear_at * np.maximum(expected.high, 1.0)),

@@ -10,7 +10,6 @@ quarter-hour to another. Without a baseline the finding is `info` only.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -32,19 +31,6 @@ _QUARTER_RUNS: Final = 5
 _DURATION: Final = "duration"
 
 
-@dataclass(frozen=True, slots=True)
-class _Stages:
-    """Stages, and the runs of the service of each; columns are aligned."""
-
-    series: Series
-    runs: Series
-    width_s: Ints  # of the look-back
-    n: Ints  # runs
-    share: Floats  # of run time; stages inside stages may take more than 1
-    usual: Floats  # NaN while it is not known
-    p: Floats  # NaN while `usual` is
-
-
 def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
     """Durations of stages, and of the runs they are parts of."""
     return {_DURATION: {*rule.views, RUNS}}
@@ -52,43 +38,6 @@ def reads(rule: RuleSpec) -> Mapping[str, Collection[str]]:
 
 def judge(series: Series) -> Verdicts:
     """Every stage beyond the threshold, and those that have an alert."""
-    rule, stages = series.rule, _stages(series)
-    if not len(stages.series):
-        return NOTHING
-    share, known = stages.share, np.isfinite(stages.usual)
-    usual = np.where(known, stages.usual, 0.0)
-    bound = np.fmax(rule.effect["share"], usual + rule.effect["points"] * known)
-    breach = (share >= bound) & (~known | (stages.p <= rule.evidence["p"]))
-    level = rule.clear.level if rule.clear.level is not None else rule.effect["share"]
-    calm = (share <= level) | (known & (share <= usual + rule.effect["points"] / 2))
-
-    def sentence(i: int) -> str:
-        own = f"; {usual[i]:.0%} over the last day" if known[i] else ""
-        return (
-            f"{stages.series.name(i)}: {share[i]:.0%} of run time over "
-            f"{stages.width_s[i] / 60:.0f} min{own} (n = {stages.n[i]:,} runs)"
-        )
-
-    severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
-    return Verdicts.of(
-        stages.series.rows,
-        breach=breach,
-        clear=calm,
-        observed=share,
-        expected=stages.usual,
-        bound=bound,
-        n=stages.n,
-        p=stages.p,
-        score=share / bound,
-        baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
-        unit=Unit.OF_RUN_TIME,
-        sentence=sentence,
-        severity=severity,
-    )
-
-
-def _stages(series: Series) -> _Stages:
-    """Those of enough runs that take `effect.share` of them, or have an alert."""
     rule = series.rule
     series, runs = _with_runs(series)
     width = runs.observations(_DURATION).width_of(rule.volume["n"])
@@ -97,9 +46,41 @@ def _stages(series: Series) -> _Stages:
     of_runs = runs.at_rows(services).observations(_DURATION).over(width[first]).at_rows(runs.rows)
     share = _share(series.observations(_DURATION).over(width), of_runs)
     kept = (share >= rule.effect["share"]) | series.is_alerting
-    series, runs, share = series.only(kept), runs.only(kept), share[kept]
-    usual, p = _usual(series, runs, share)
-    return _Stages(series, runs, width[kept], of_runs.only(kept).n, share, usual, p)
+    if not kept.any():
+        return NOTHING
+    series, runs, width, share = series.only(kept), runs.only(kept), width[kept], share[kept]
+    n = of_runs.only(kept).n
+    expected, p = _usual(series, runs, share)
+    known = np.isfinite(expected)
+    usual = np.where(known, expected, 0.0)
+    bound = np.fmax(rule.effect["share"], usual + rule.effect["points"] * known)
+    breach = (share >= bound) & (~known | (p <= rule.evidence["p"]))
+    calm = share <= rule.clear.at(rule.effect["share"])
+    calm |= known & (share <= usual + rule.effect["points"] / 2)
+
+    def sentence(i: int) -> str:
+        own = f"; {usual[i]:.0%} over the last day" if known[i] else ""
+        return (
+            f"{series.name(i)}: {share[i]:.0%} of run time over "
+            f"{width[i] / 60:.0f} min{own} (n = {n[i]:,} runs)"
+        )
+
+    severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
+    return Verdicts(
+        series.rows,
+        breach=breach,
+        clear=calm,
+        observed=share,
+        expected=expected,
+        bound=bound,
+        n=n,
+        p=p,
+        score=share / bound,
+        baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
+        unit=Unit.OF_RUN_TIME,
+        sentence=sentence,
+        severity=severity,
+    )
 
 
 def _with_runs(series: Series) -> tuple[Series, Series]:
@@ -116,8 +97,8 @@ def _with_runs(series: Series) -> tuple[Series, Series]:
 
 def _share(stages: Distribution, runs: Distribution) -> Floats:
     """The time of each stage over that of its runs."""
-    share: Floats = stages.total / np.maximum(runs.total, 1)
-    return share
+    time, whole = (sketch.total(part.sketches, part.rows) for part in (stages, runs))
+    return time / np.maximum(whole, 1)
 
 
 def _usual(series: Series, runs: Series, share: Floats) -> tuple[Floats, Floats]:
@@ -127,8 +108,6 @@ def _usual(series: Series, runs: Series, share: Floats) -> tuple[Floats, Floats]
     time yesterday: a busy hour has shares of its own.
     """
     rule = series.rule
-    if not len(series):
-        return np.full(0, np.nan), np.full(0, np.nan)
     both = series.at_rows(np.unique(np.concatenate([series.rows, runs.rows])))
     past = both.observations(_DURATION)
 
@@ -144,10 +123,8 @@ def _usual(series: Series, runs: Series, share: Floats) -> tuple[Floats, Floats]
     p = np.ones(len(series))
     grown = ready & (share - usual >= rule.effect["points"])
     if grown.any():
-        quarters = past.quarters()
-        p[grown] = _chance(
-            quarters, series.only(grown), runs.only(grown), share[grown], usual[grown]
-        )
+        some, their_runs = series.only(grown), runs.only(grown)
+        p[grown] = _chance(past.quarters(), some, their_runs, share[grown], usual[grown])
     return np.where(ready, usual, np.nan), np.where(ready, p, np.nan)
 
 

@@ -10,7 +10,7 @@ came in lumps of six.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from tocsin.flow.detect.detector import Excludes, WindowDetector
 from tocsin.flow.detect.measure import counter_unit
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
-from tocsin.types import Baseline, Bools, Floats
+from tocsin.types import Baseline, Floats
 
 _LUMP_S: Final = 360.0  # minutes that rise and fall together
 _WEEK_HOURS: Final = 168
@@ -33,27 +33,15 @@ _WEEK_HOURS: Final = 168
 _SEASONAL: Final = (Baseline.HOUR_OF_DAY, Baseline.HOUR_OF_WEEK)
 
 
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    """Over the width of the rule, a column each."""
-
-    value: Floats  # of the rule's signal
-    n: Floats  # events
-    record: Floats  # the second largest of the last week, as a total of the width
-
-    def only(self, which: Bools) -> _Totals:
-        return _Totals(self.value[which], self.n[which], self.record[which])
-
-
 def judge(series: Series) -> Verdicts:
     """Every series whose hour is a record with volume, and those whose group has an alert."""
     rule, width_s = series.rule, series.rule.effect["width_s"]
-    totals = _Totals(
-        series.total(rule.signal, width_s), series.total("n", width_s), _record(series)
-    )
-    kept = (totals.n >= rule.volume["n"]) & (totals.value > totals.record)
-    kept |= series.is_alerting
-    return _verdicts(series.only(kept), totals.only(kept)) if kept.any() else NOTHING
+    value, n = series.total(rule.signal, width_s), series.total("n", width_s)
+    record = _record(series)
+    kept = (n >= rule.volume["n"]) & (value > record) | series.is_alerting
+    if not kept.any():
+        return NOTHING
+    return _verdicts(series.only(kept), value[kept], n[kept], record[kept])
 
 
 def _record(series: Series) -> Floats:
@@ -62,10 +50,10 @@ def _record(series: Series) -> Floats:
     The hours that the width itself lies in are left out.
     """
     width_s = series.rule.effect["width_s"]
-    hours = series.hours(series.rule.signal, series.end - int(width_s), _WEEK_HOURS)
+    until, weeks = series.end - int(width_s), series.graded.history.weeks
+    hours = weeks.hours(series.rule.signal, series.rows, until, _WEEK_HOURS)
     ranked = np.sort(or_zero(hours), axis=1)
-    record: Floats = ranked[:, -2] * width_s / HOUR_S
-    return record
+    return ranked[:, -2] * width_s / HOUR_S
 
 
 def _expected(series: Series) -> Expected:
@@ -85,15 +73,14 @@ def _expected(series: Series) -> Expected:
     )
 
 
-def _verdicts(series: Series, totals: _Totals) -> Verdicts:
-    rule, expected, value = series.rule, _expected(series), totals.value
+def _verdicts(series: Series, value: Floats, n: Floats, record: Floats) -> Verdicts:
+    rule, expected = series.rule, _expected(series)
     high = np.maximum(expected.high, 1e-9)
     tail = tails.nb_upper if rule.signal == "n" else tails.gamma_upper
     p = tail(value, high, expected.size)
-    breach = expected.ready & (value >= rule.effect["ratio"] * high) & (value > totals.record)
-    breach &= (p <= rule.evidence["p"]) & (totals.n >= rule.volume["n"])
-    clear_at = rule.clear.level if rule.clear.level is not None else rule.effect["ratio"] / 2
-    clear = expected.ready & (value <= clear_at * high)
+    breach = expected.ready & (value >= rule.effect["ratio"] * high) & (value > record)
+    breach &= (p <= rule.evidence["p"]) & (n >= rule.volume["n"])
+    clear = expected.ready & (value <= rule.clear.at(rule.effect["ratio"] / 2) * high)
     hours, unit = rule.effect["width_s"] / HOUR_S, counter_unit(rule.signal)
 
     def sentence(i: int) -> str:
@@ -104,21 +91,18 @@ def _verdicts(series: Series, totals: _Totals) -> Verdicts:
 
     def usual(parts: Series) -> Floats:
         """A window of each, as its own width has it."""
-        mean: Floats = _expected(parts).high / windows_of(parts.graded, rule.effect["width_s"])
-        return mean
+        return _expected(parts).high / windows_of(parts.graded, rule.effect["width_s"])
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=clear,
         observed=value,
         expected=np.where(expected.ready, expected.high, np.nan),
-        bound=np.where(
-            expected.ready, np.maximum(rule.effect["ratio"] * high, totals.record), np.nan
-        ),
-        n=totals.n.astype(np.int64),
+        bound=np.where(expected.ready, np.maximum(rule.effect["ratio"] * high, record), np.nan),
+        n=n.astype(np.int64),
         p=np.where(expected.ready, p, np.nan),
-        score=value / np.maximum(rule.effect["ratio"] * high, totals.record + 1),
+        score=value / np.maximum(rule.effect["ratio"] * high, record + 1),
         baseline=expected.baseline,
         unit=unit,
         sentence=sentence,

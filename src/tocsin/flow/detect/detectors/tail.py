@@ -10,9 +10,9 @@ exceed 1 - q.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betaincinv, ndtri
+from scipy.special import ndtri
 
-from tocsin.flow.baseline.stats import sketch
+from tocsin.flow.baseline.stats import sketch, tails
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.distribution import Distribution
 from tocsin.flow.detect.measure import measure_of
@@ -38,8 +38,7 @@ def judge(series: Series) -> Verdicts:
     times = value / now.quantile(0.5)
     grown = ~known | (times >= growth * usual)
     breach = (times >= ratio) & grown & (_least_share_beyond(rule, now) > 1 - q)
-    level = rule.clear.level if rule.clear.level is not None else ratio
-    calm = (times <= level) | (known & (times <= (1 + growth) / 2 * usual))
+    calm = (times <= rule.clear.at(ratio)) | (known & (times <= (1 + growth) / 2 * usual))
     measure = measure_of(rule.signal)
 
     def sentence(i: int) -> str:
@@ -50,7 +49,7 @@ def judge(series: Series) -> Verdicts:
         )
 
     severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=calm,
@@ -72,9 +71,7 @@ def _least_share_beyond(rule: RuleSpec, now: Distribution) -> Floats:
     highest = np.minimum(0.5 - ndtri(p) * 0.5 / np.sqrt(np.maximum(n, 1)), 1.0)
     limit = now.quantile(highest) * rule.effect["ratio"]
     beyond = now.above(np.ceil(np.log(limit) / sketch.LOG_GAMMA).astype(np.int64))
-    with np.errstate(invalid="ignore"):
-        least = betaincinv(beyond, n - beyond + 1, p)
-    return np.where(beyond > 0, least, 0.0)
+    return tails.share_lower(beyond, n, p)
 
 
 DETECTOR = WindowDetector(

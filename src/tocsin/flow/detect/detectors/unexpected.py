@@ -21,8 +21,9 @@ from tocsin.flow.baseline.history.calendars import HOUR_S
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
 from tocsin.flow.detect.detector import WindowDetector
 from tocsin.flow.detect.series import Series
-from tocsin.flow.detect.service_age import is_service_warm
+from tocsin.flow.detect.service_age import is_new
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
+from tocsin.flow.rules.options import one_of
 from tocsin.types import (
     NONE,
     OVERFLOW,
@@ -99,7 +100,7 @@ def _verdicts(series: Series, n: Floats) -> Verdicts:
             return f"{answers} where {dims['substituted']} was asked for"
         return f"{series.name(i)} {_WHY[reason]}"
 
-    return Verdicts.of(
+    return Verdicts(
         series.rows,
         breach=breach,
         clear=~unexpected | (n == 0),
@@ -119,24 +120,16 @@ def _is_unexpected(series: Series, n: Floats) -> Bools:
     reason, names = series.rule.options["reason"], series.names
     models = [name.rpartition(SEP)[2] for name in names]
     if reason == _Reason.NOT_ALLOWED:
-        found = [not _is_allowed(series, model) for model in models]
+        allowed = series.graded.allowed_models
+        is_allowed = [any(fnmatchcase(model, one) for one in allowed) for model in models]
+        found = [bool(allowed) and not one for one in is_allowed]
     elif reason == _Reason.SUBSTITUTED:
         usual = _is_usual(series, n)
-        found = [not usual[i] or _is_new(series, name) for i, name in enumerate(names)]
+        found = [not usual[i] or is_new(series.graded, name) for i, name in enumerate(names)]
     else:
-        found = [_is_new(series, name) for name in names]
+        found = [is_new(series.graded, name) for name in names]
     named = [model not in {NONE, OVERFLOW} for model in models]
     return np.logical_and(found, named)
-
-
-def _is_allowed(series: Series, model: str) -> bool:
-    allowed = series.graded.allowed_models
-    return not allowed or any(fnmatchcase(model, pattern) for pattern in allowed)
-
-
-def _is_new(series: Series, name: str) -> bool:
-    graded = series.graded
-    return graded.known.is_new(name, graded.at, lambda one: is_service_warm(graded, one))
 
 
 def _is_usual(series: Series, n: Floats) -> Bools:
@@ -170,5 +163,6 @@ DETECTOR = WindowDetector(
     volume={"n": 1.0},  # requests in the window; of `substituted`, in the last hour
     options={"reason": "not_allowed"},  # or first_seen, substituted
     judge=judge,
+    check=lambda rule: one_of(rule.options, "reason", tuple(_Reason)),
     judge_open=judge_open,
 )

@@ -93,8 +93,7 @@ def lane(run: Run, at: Sequence[int], polls: re.Pattern[str], *, models: bool = 
 
 def acts(run: Run) -> list[int]:
     """The indices of the steps in ACTS."""
-    found: list[int] = np.flatnonzero(ACTS[run.steps["kind"]]).tolist()
-    return found
+    return np.flatnonzero(ACTS[run.steps["kind"]]).tolist()
 
 
 def by_agent(run: Run) -> dict[str, list[int]]:

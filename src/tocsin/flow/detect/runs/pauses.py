@@ -24,9 +24,10 @@ from tocsin.flow.detect.runs.step_ring import (
     Rings,
     Steps,
     closing,
+    has_called,
+    used_by_step,
 )
 from tocsin.flow.detect.runs.tree import depths, fan_outs
-from tocsin.flow.detect.runs.usage import has_called, used_by_step
 from tocsin.types import RUN_HEADER, Ints
 
 #: A run is over when no step has come for so long after what may be its end.
@@ -100,7 +101,9 @@ def _longer(
         if k in paused:
             yield _pauses(rings, i, reader, looped=is_looped)
         elif over[k]:
-            yield [_over(at_ms, reader.name(labels[k]), values, looped=is_looped)]
+            yield [
+                _pause(at_ms, reader.name(labels[k]), over=True, values=values, looped=is_looped)
+            ]
         else:
             yield [_pause(at_ms, reader.name(labels[k]))]
 
@@ -161,29 +164,25 @@ def _pauses(rings: Rings, i: int, reader: Reader, *, looped: bool) -> list[Pause
     pauses = []
     for at in [*gaps, len(steps) - 1]:
         until = 0 if at + 1 == len(steps) else int(ends[at + 1])
-        part = steps[: at + 1]
+        part, who = steps[: at + 1], reader.name(int(steps["label"][at]))
         if may_end[at]:
             totals = [int(total[at]) for total in used]
             shape = _shape(part, reader, models=has_called(rings, i, part))
             seconds = max(0, int(ends[at]) - int(rings.totals["first_ms"][i])) // 1_000
-            who = reader.name(int(steps["label"][at]))
             values = (*shape, *totals, seconds)
-            pauses.append(_over(int(ends[at]), who, values, looped=looped, until_ms=until))
+            pauses.append(
+                _pause(int(ends[at]), who, until, over=True, values=values, looped=looped)
+            )
         elif not until or until - ends[at] >= LEFT_MS:
-            pauses.append(_pause(int(ends[at]), reader.name(int(steps["label"][at])), until))
+            pauses.append(_pause(int(ends[at]), who, until))
     return pauses
 
 
-def _over(
-    since_ms: int, who: Names, values: tuple[int, ...], *, looped: bool, until_ms: int = 0
-) -> Pause:
-    """A pause after what may be the end of a run, with the values of the run."""
-    return Pause(since_ms, until_ms, True, who.env, who.service, who.agent, who.act, values, looped)
-
-
-def _pause(since_ms: int, who: Names, until_ms: int = 0) -> Pause:
-    """A pause after a step that is no end."""
-    return Pause(since_ms, until_ms, False, who.env, who.service, who.agent, who.act)
+def _pause(
+    since_ms: int, who: Names, until_ms: int = 0, *,
+    over: bool = False, values: tuple[int, ...] = (), looped: bool = False,
+) -> Pause:  # fmt: skip
+    return Pause(since_ms, until_ms, over, who.env, who.service, who.agent, who.act, values, looped)
 
 
 def _shape(part: Steps, reader: Reader, *, models: bool) -> tuple[int, int, int]:

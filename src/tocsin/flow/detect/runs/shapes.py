@@ -49,8 +49,7 @@ def shapes(runs: Rings, reader: Reader) -> Shapes:
 
 def called_before(runs: Rings) -> Bools:
     """[runs]: whether a model was called before each ring begins, as `usage.has_called`."""
-    called: Bools = runs.rolled & (runs.totals["tokens"] > runs.sums("tokens"))
-    return called
+    return runs.rolled & (runs.totals["tokens"] > runs.sums("tokens"))
 
 
 def _nested(runs: Rings, agents: Ints, reader: Reader) -> Ints:
@@ -84,8 +83,7 @@ def _parents(steps: Steps, owner: Ints) -> Ints:
     ranked = spans[order]
     found = np.searchsorted(ranked, parents).clip(max=len(ranked) - 1)
     known = (ranked[found] == parents) & (steps["parent"] != 0)
-    above: Ints = np.where(known, order[found], _NOWHERE)
-    return above
+    return np.where(known, order[found], _NOWHERE)
 
 
 def _chained(runs: Rings, reader: Reader) -> Ints:
@@ -94,7 +92,7 @@ def _chained(runs: Rings, reader: Reader) -> Ints:
     hands = np.flatnonzero(HANDOFFS[runs.steps["kind"]])
     owner, labels = runs.owner[hands], runs.steps["label"][hands]
     first = _changes(owner)
-    ends = first + _sizes(first, len(hands))
+    ends = first + np.diff(first, append=len(hands))
     known: dict[bytes, int] = {}  # runs of one agent mostly have the same hand-offs
     for run, begin, end in zip(owner[first], first, ends, strict=True):
         chain = labels[begin:end]
@@ -112,7 +110,7 @@ def _agents_at_once(runs: Rings) -> Ints:
     owner, parent = runs.owner[rows], runs.steps["parent"][rows]
     order = np.lexsort((parent, owner))
     starts = _changes(owner[order], parent[order])
-    return _most(len(runs.traces), owner[order][starts], _sizes(starts, len(order)))
+    return _most(len(runs.traces), owner[order][starts], np.diff(starts, append=len(order)))
 
 
 def _calls_at_once(runs: Rings, reader: Reader) -> Ints:
@@ -130,7 +128,7 @@ def _calls_at_once(runs: Rings, reader: Reader) -> Ints:
     rows = np.flatnonzero(is_call)
     rows = rows[np.lexsort((rows, steps["parent"][rows], owner[rows]))]
     batch = _changes(owner[rows], steps["parent"][rows], turn[rows])
-    number = np.repeat(np.arange(len(batch)), _sizes(batch, len(rows)))
+    number = np.repeat(np.arange(len(batch)), np.diff(batch, append=len(rows)))
     return _most(
         len(runs.traces),
         owner[rows[batch]],
@@ -143,8 +141,7 @@ def _agents(labels: Hashes, reader: Reader) -> Ints:
     known, place = np.unique(labels, return_inverse=True)
     numbers: dict[str, int] = {}
     of = [numbers.setdefault(reader.name(label).agent, len(numbers)) for label in known.tolist()]
-    agent: Ints = np.array(of, np.int64)[place]
-    return agent
+    return np.array(of, np.int64)[place]
 
 
 def _turns(owner: Ints, agent: Ints, asks: Bools) -> Ints:
@@ -152,7 +149,7 @@ def _turns(owner: Ints, agent: Ints, asks: Bools) -> Ints:
     order = np.lexsort((agent, owner))  # stable: within an agent the steps stay in order
     starts = _changes(owner[order], agent[order])
     asked: Ints = np.cumsum(asks[order])
-    before: Ints = np.repeat((asked - asks[order])[starts], _sizes(starts, len(order)))
+    before: Ints = np.repeat((asked - asks[order])[starts], np.diff(starts, append=len(order)))
     turns = np.empty(len(owner), np.int64)
     turns[order] = asked - before
     return turns
@@ -164,8 +161,7 @@ def _distinct(batch: Ints, symbols: Hashes, known: Bools) -> Ints:
     batch, symbols, known = batch[order], symbols[order], known[order]
     again = np.zeros(len(batch), bool)
     again[1:] = (batch[1:] == batch[:-1]) & (symbols[1:] == symbols[:-1]) & known[1:]
-    counts: Ints = np.bincount(batch[~again])
-    return counts
+    return np.bincount(batch[~again])
 
 
 def _changes(*columns: Ints | Hashes) -> Ints:
@@ -175,11 +171,6 @@ def _changes(*columns: Ints | Hashes) -> Ints:
     new = np.ones(len(columns[0]), bool)
     new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
     return np.flatnonzero(new)
-
-
-def _sizes(starts: Ints, rows: int) -> Ints:
-    """How long each stretch is, the last one up to the end."""
-    return np.diff(starts, append=rows)
 
 
 def _most(runs: int, owner: Ints, counts: Ints) -> Ints:

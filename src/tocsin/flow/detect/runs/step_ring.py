@@ -101,33 +101,23 @@ class Rings:
         if again.any():
             steps, owner = steps[~again], owner[~again]
         first = np.searchsorted(owner, np.arange(len(runs) + 1))
-        kept = runs.tolist()
-        return Rings(
-            [self.traces[i] for i in kept],
-            self.totals[runs],
-            steps,
-            first,
-            self.held[runs],
-            owner,
-        )
+        traces = [self.traces[i] for i in runs.tolist()]
+        return Rings(traces, self.totals[runs], steps, first, self.held[runs], owner)
 
     def count(self, chosen: Bools) -> Ints:
         """[runs]: how many of the chosen steps (of all steps) each run has."""
         before = np.concatenate(([0], np.cumsum(chosen)))
-        counts: Ints = before[self.first[1:]] - before[self.first[:-1]]
-        return counts
+        return before[self.first[1:]] - before[self.first[:-1]]
 
     def sums(self, column: str) -> Ints:
         """[runs]: the sum of an integer column over the steps in each ring."""
         before = np.concatenate(([0], np.cumsum(self.steps[column], dtype=np.int64)))
-        sums: Ints = before[self.first[1:]] - before[self.first[:-1]]
-        return sums
+        return before[self.first[1:]] - before[self.first[:-1]]
 
     @property
     def rolled(self) -> Bools:
         """[runs]: whether older steps of each run have left its ring."""
-        rolled: Bools = self.totals["spans"] > self.held
-        return rolled
+        return self.totals["spans"] > self.held
 
 
 def read_rings(runs: Sequence[ChangedRun]) -> Rings:
@@ -193,3 +183,25 @@ def _repeated(spans: Hashes, owner: Ints) -> Bools:
         same = (spans[order][1:] == spans[order][:-1]) & (owner[order][1:] == owner[order][:-1])
         again[order[1:][same]] = True
     return again
+
+
+def used_by_step(rings: Rings, i: int, steps: Steps) -> tuple[Ints, Ints, Ints]:
+    """Steps, tokens and nano-USD of run `i` up to each step of its ring.
+
+    Steps that have left the ring are counted, by the totals of the run.
+    """
+    total = rings.totals[i]
+    count = np.arange(1, len(steps) + 1)
+    tokens = np.cumsum(steps["tokens"], dtype=np.int64)
+    cost = np.cumsum(steps["cost_nano"], dtype=np.int64)
+    if rings.rolled[i]:
+        count += int(total["spans"]) - int(rings.held[i])
+        tokens += int(total["tokens"]) - int(tokens[-1])
+        cost += max(0, int(total["cost_nano"]) - int(cost[-1]))
+    return count, tokens, cost
+
+
+def has_called(rings: Rings, run: int, steps: Steps) -> bool:
+    """Whether a model was called before the run's ring begins: its tokens exceed the ring's."""
+    rolled = bool(rings.rolled[run])
+    return rolled and bool(rings.totals["tokens"][run] > steps["tokens"].sum(dtype=np.int64))
