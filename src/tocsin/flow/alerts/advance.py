@@ -17,7 +17,7 @@ from tocsin.flow.alerts.contract import AlertEvent, AlertReason, AlertStatus, di
 from tocsin.flow.alerts.event import event_of
 from tocsin.flow.alerts.member import after_finding
 from tocsin.flow.alerts.policy import Policy, depths
-from tocsin.flow.alerts.state import AlertState, Member, due_ms, pruned
+from tocsin.flow.alerts.state import AlertState, due_ms, pruned
 from tocsin.types import SEVERITIES, Finding, split_series
 
 #: Openings an alert remembers; more than enough to see that it flaps.
@@ -140,7 +140,8 @@ class _Tick:
         member = after_finding(before, finding, policy)
         if member is None or member is before:
             return
-        state = _with(state or _pending(key, finding), finding.series, member)
+        state = state or _pending(key, finding)
+        state = replace(state, members=pruned({**state.members, finding.series: member}))
         if finding.series not in state.members:  # dropped: the alert has MEMBERS others
             return
         if state.is_open():
@@ -305,7 +306,3 @@ def _pending(key: str, finding: Finding) -> AlertState:
     env, service, *_ = (*values, "", "")
     fields: dict[str, Any] = {"rule": finding.rule, "group": finding.group, "last": finding}
     return AlertState(fingerprint=key, env=env, service=service, **fields)
-
-
-def _with(state: AlertState, series: str, member: Member) -> AlertState:
-    return replace(state, members=pruned({**state.members, series: member}))

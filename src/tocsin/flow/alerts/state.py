@@ -13,7 +13,6 @@ from tocsin.types import Finding, Severity, Status
 STATE_VERSION: Final = 1
 #: Series or runs one alert remembers; beyond it those without a finding for longest are dropped.
 MEMBERS: Final = 256
-NEVER: Final = 2**63 - 1
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):

@@ -72,12 +72,7 @@ class AlertTable:
             self._governor.restore(blobs[governor.BLOB])
 
     def advance(
-        self,
-        findings: Sequence[Finding],
-        now_ms: int,
-        *,
-        closed_ms: int | None,
-        runs_judged: bool,
+        self, findings: Sequence[Finding], now_ms: int, *, closed_ms: int | None, runs_judged: bool
     ) -> tuple[tuple[AlertEvent, ...], dict[str, bytes | None]]:
         """Move the alerts by findings, and by time up to `now_ms` (event time).
 

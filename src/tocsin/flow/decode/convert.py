@@ -92,27 +92,22 @@ def model(value: Any) -> str | None:
 
 def member(*names: str) -> Convert:
     """One name out of a JSON object of which nothing else is wanted: the first there is."""
-
-    def convert(value: Any) -> str | None:
-        return next((name for name in map(text, _members(value, names)) if name), None)
-
-    return convert
+    return _first(text, names)
 
 
 def counted(*names: str) -> Convert:
     """A count out of a JSON object of counts. Raises RefusedError, as `count`."""
-
-    def convert(value: Any) -> int | None:
-        return next((n for n in map(count, _members(value, names)) if n is not None), None)
-
-    return convert
+    return _first(count, names)
 
 
 def paid(*names: str) -> Convert:
     """Nano-USD out of a JSON object of costs. Raises RefusedError, as `usd`."""
+    return _first(usd, names)
 
-    def convert(value: Any) -> int | None:
-        return next((n for n in map(usd, _members(value, names)) if n is not None), None)
+
+def _first(read: Convert, names: Sequence[str]) -> Convert:
+    def convert(value: Any) -> Any:
+        return next((v for v in map(read, _members(value, names)) if v is not None), None)
 
     return convert
 

@@ -10,13 +10,7 @@ from tocsin.flow.decode.canonical import TRANSFER_UNNAMED
 from tocsin.flow.decode.convert import vercel_kind
 from tocsin.flow.decode.fingerprint import fingerprint, parse, unwrapped
 from tocsin.flow.decode.limits import Limits, RefusedError
-from tocsin.flow.decode.semantics import (
-    EVALUATION,
-    EXCEPTION,
-    FIRST_TOKEN,
-    Offer,
-    resolve,
-)
+from tocsin.flow.decode.semantics import EVALUATION, EXCEPTION, FIRST_TOKEN, Offer, resolve
 from tocsin.types import MODEL_CALL_KINDS, Kind, Reason
 
 Row = dict[str, Any]

@@ -62,8 +62,7 @@ _OWN = tuple(name for name, info in SpanV1.model_fields.items() if info.is_requi
 _ABSENT = Raw(b"")
 # Every key's value is skipped, not read: reading the keys costs one scan of the message.
 _Keys: Any = msgspec.defstruct(
-    "_Keys",
-    [(name, Raw, _ABSENT) for name in ("resourceSpans", _CLOUDEVENT, *_FOREIGN, *_OWN)],
+    "_Keys", [(name, Raw, _ABSENT) for name in ("resourceSpans", _CLOUDEVENT, *_FOREIGN, *_OWN)]
 )
 _decode_keys = msgspec.json.Decoder(_Keys).decode
 _decode_many_keys = msgspec.json.Decoder(list[_Keys]).decode

@@ -102,12 +102,7 @@ def fold_run_parts(
     """
     work = (
         spans.filter(pl.col("kind") != Kind.OTHER.value)
-        .select(
-            "trace_id",
-            part=part,
-            start_ms=pl.col("start_ns") // (NANO // 1_000),
-            **_steps(),
-        )
+        .select("trace_id", part=part, start_ms=pl.col("start_ns") // (NANO // 1_000), **_steps())
         .sort("part", "trace_id", "end_ms", maintain_order=True)
     )
     if work.is_empty():

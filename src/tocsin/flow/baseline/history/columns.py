@@ -58,12 +58,7 @@ class Columns:
         return summed
 
     def learned(
-        self,
-        signal: str,
-        rows: Ints,
-        columns: int | None = None,
-        skip: int = 0,
-        mark: str = "",
+        self, signal: str, rows: Ints, columns: int | None = None, skip: int = 0, mark: str = ""
     ) -> Floats:
         """The same, NaN where it is excluded (under `mark`, else of the signal itself)."""
         values = self.raw(signal, rows, columns, skip)

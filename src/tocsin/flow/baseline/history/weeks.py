@@ -104,7 +104,7 @@ class Weeks:
 
     def age(self, rows: Ints, at: int) -> Ints:
         """Seconds from the first known hour of each row to `at`, five weeks at most; 0 if none."""
-        mine = self._mine(rows)
+        mine = self.own_rows(rows)
         first = np.full(len(rows), at // HOUR_S)
         first[mine >= 0] = self._first[mine[mine >= 0]]
         # First hours fall out of the six weeks kept; nothing asks for more than five.
@@ -113,20 +113,20 @@ class Weeks:
 
     def _read(self, name: str, rows: Ints, hours: Ints) -> Floats:
         block = self._blocks[name]
-        out = np.full((len(rows), len(hours)), np.nan)
-        if self.last is None or not self._row:
+        if not self._row:
+            return np.full((len(rows), len(hours)), np.nan)
+        mine = self.own_rows(rows)
+        return self._decoded(block, np.where(mine >= 0, block.of[mine], -1), hours)
+
+    def _decoded(self, block: HourBlock, row: Ints, hours: Ints) -> Floats:
+        out = np.full((len(row), len(hours)), np.nan)
+        if self.last is None:
             return out
-        mine = self._mine(rows)
-        row = np.where(mine >= 0, block.of[mine], -1)
         here = np.flatnonzero(row >= 0)
         there = np.flatnonzero((hours <= self.last) & (hours > self.last - HOURS))
         codes = block.data[row[here, None], hours[there] % HOURS]
         out[here[:, None], there] = block.decode(codes)
         return out
-
-    def own_rows(self, rows: Ints) -> Ints:
-        """The own row of each row of the catalog; -1 = not known."""
-        return self._mine(rows)
 
     def own_row(self, series: str) -> int:
         """The own row of a series; -1 = not known."""
@@ -135,20 +135,14 @@ class Weeks:
     def own(self, name: str, hours: Ints) -> Floats:
         """float64 [own rows, len(hours)]: some hours (since the epoch) of every series."""
         block = self._blocks[name]
-        size = len(self._row) + len(self._free)
-        out = np.full((size, len(hours)), np.nan)
-        if self.last is not None and size:
-            here = np.flatnonzero(block.of[:size] >= 0)
-            there = np.flatnonzero((hours <= self.last) & (hours > self.last - HOURS))
-            codes = block.data[block.of[here, None], hours[there] % HOURS]
-            out[here[:, None], there] = block.decode(codes)
-        return out
+        return self._decoded(block, block.of[: len(self._row) + len(self._free)], hours)
 
     def own_first(self) -> Ints:
         """The first known hour of every series, by own row."""
         return self._first[: len(self._row) + len(self._free)]
 
-    def _mine(self, rows: Ints) -> Ints:
+    def own_rows(self, rows: Ints) -> Ints:
+        """The own row of each row of the catalog; -1 = not known."""
         state = (self._catalog.changes, self._changes)
         if state != self._map_of:
             find = self._row.get
@@ -195,7 +189,7 @@ class Weeks:
         for name in (self._catalog.names[row] for row in seen):
             if views is None or split_series(name)[0] in views:
                 self._enter(name, hour)
-        mine = self._mine(np.arange(len(events)))
+        mine = self.own_rows(np.arange(len(events)))
         own = mine[seen]
         self._seen[own[own >= 0]] = hour
         for name, block in self._blocks.items():

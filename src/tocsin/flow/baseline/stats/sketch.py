@@ -255,11 +255,7 @@ def moments(sketches: Sketches, rows: Ints) -> Moments:
     bucket = sketches.key % WIDTH
     n, sum_1, sum_2 = (
         (total := _cumulative(part))[last] - total[first]
-        for part in (
-            sketches.count,
-            sketches.count * bucket,
-            sketches.count * bucket * bucket,
-        )
+        for part in (sketches.count, sketches.count * bucket, sketches.count * bucket * bucket)
     )
     safe = np.where(n > 0, n, 1).astype(float)
     mean = sum_1 / safe
