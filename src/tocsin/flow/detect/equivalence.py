@@ -44,10 +44,7 @@ def log_ratio(now: Distribution, before: Distribution, q: float, z: float) -> tu
     """
     (a, a_low, a_high), (b, b_low, b_high) = (_log_interval(part, q, z) for part in (now, before))
     middle = a - b
-    return (
-        middle - np.hypot(a - a_low, b_high - b),
-        middle + np.hypot(a_high - a, b - b_low),
-    )
+    return middle - np.hypot(a - a_low, b_high - b), middle + np.hypot(a_high - a, b - b_low)
 
 
 def _log_interval(given: Distribution, q: float, z: float) -> list[Floats]:

@@ -79,17 +79,13 @@ class Verdicts:
 
     def excluded(self, signal: str, graded: Graded) -> dict[str, Ints]:
         """The rows that must not be learned from, by the key they are excluded under."""
-        if self.unlearnable is not None:
-            return {signal: self.unlearnable} if len(self.unlearnable) else {}
-        if self.suspect is not None:
-            rows = self.rows[self.breach | self.suspect]
-            return {signal: rows} if len(rows) else {}
-        rows = self.rows[self.breach]
-        if self.reach_s is None or not len(rows):
-            return {signal: rows} if len(rows) else {}
-        return contaminated(
-            signal, rows, self.reach_s[self.breach], graded.at, graded.history.window_s
-        )
+        bad = self.breach if self.suspect is None else self.breach | self.suspect
+        rows = self.rows[bad] if self.unlearnable is None else self.unlearnable
+        if not len(rows):
+            return {}
+        if self.reach_s is None or rows is self.unlearnable or self.suspect is not None:
+            return {signal: rows}
+        return contaminated(signal, rows, self.reach_s[bad], graded.at, graded.history.window_s)
 
 
 #: Of no series at all: most rules of a calm window.

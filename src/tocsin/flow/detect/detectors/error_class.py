@@ -166,8 +166,7 @@ def _lifted(series: Series, i: int) -> tuple[str, str, float] | None:
             continue
         parts = parts_of(series, view, dims)
         traffic = parts_of(series, _TRAFFIC[view], {dim: dims[dim] for dim in _HOME})
-        counted = zip(_values(traffic, extra[0]), traffic.total("n", _WIDTH_S), strict=True)
-        calls = dict(counted)
+        calls = dict(zip(_values(traffic, extra[0]), traffic.total("n", _WIDTH_S), strict=True))
         values, errors = _values(parts, extra[0]), parts.total("n", _WIDTH_S)
         of_value = np.array([calls.get(value, 0.0) for value in values])
         lifts = rates.lift(errors, of_value, sum(calls.values()))

@@ -46,11 +46,8 @@ def judge(rule: RuleSpec, rings: Rings, reader: Reader, stats: RunStats) -> list
         steps = rings.of(i)
         names = reader.names(steps)
         widest = fan_outs(steps, names, models=has_called(rings, i, steps))
-        shapes: tuple[tuple[Quantity, Ints], ...] = (
-            ("fan_out", widest),
-            ("agents", agents(steps)),
-        )
-        for quantity, observed in shapes:
+        shapes: dict[Quantity, Ints] = {"fan_out": widest, "agents": agents(steps)}
+        for quantity, observed in shapes.items():
             if observed[-1] > effect[_FLOORS[quantity]]:
                 check = _check(effect, quantity, observed, steps, names, stats)
                 findings += breaches(rule, rings.traces[i], steps, names, check)

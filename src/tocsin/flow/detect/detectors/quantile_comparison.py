@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tocsin.flow.detect.detectors.quantile_evidence import Samples, evidence, samples_of
+from tocsin.flow.detect.detectors.quantile_evidence import evidence, samples_of
 from tocsin.flow.detect.equivalence import is_equivalent
 from tocsin.flow.detect.measure import measure_of
 from tocsin.flow.detect.series import Series
@@ -51,7 +51,10 @@ def compare(series: Series, width_s: Ints) -> Comparison:
     usual = np.where(ready, usual, np.nan)
     ratio = np.where(ready, value / usual, 0.0)
     bound = least_bound(rule, usual)
-    effect = ready & (value >= bound) & _is_tail(rule, samples, value / day)
+    effect = ready & (value >= bound)
+    if rule.effect["tail"]:  # the quantile must have risen so many times as much as the median
+        median_ratio = samples.now.quantile(0.5) / samples.day.quantile(0.5)
+        effect &= value / day / median_ratio >= rule.effect["tail"]
     effect[effect] = is_equivalent(series.only(effect), width_s[effect])
     p, needed = evidence(series, samples, np.where(effect, usual, np.nan))
     return Comparison(
@@ -98,11 +101,3 @@ def _highest_usual(series: Series, day: Floats) -> tuple[Floats, Ints]:
         higher = value > usual
         usual, which = np.where(higher, value, usual), np.where(higher, baseline, which)
     return usual, which
-
-
-def _is_tail(rule: RuleSpec, samples: Samples, ratio: Floats) -> Bools | bool:
-    """Whether the quantile rose `tail` times as much as the median did."""
-    if not rule.effect["tail"]:
-        return True
-    median_ratio = samples.now.quantile(0.5) / samples.day.quantile(0.5)
-    return ratio / median_ratio >= rule.effect["tail"]

@@ -42,7 +42,7 @@ from tocsin.flow.detect.detectors.rate_evidence import (
 )
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
-from tocsin.types import Baseline, Bools, Contributor, Floats, Ints, Severity, Unit
+from tocsin.types import Baseline, Bools, Contributor, Floats, Ints, Unit
 
 _LONG_S: Final = 3600
 _LAG_S: Final = 3600  # the usual rate ends so long before now
@@ -114,7 +114,6 @@ def _verdicts(
     k, n, stretch = counts.observed(threshold, width)
     rate = np.divide(k, n, out=np.zeros(len(n)), where=n > 0)
     is_critical = exceeds(rule, counts, rule.effect["critical"])
-    severity: tuple[Severity, ...] = tuple("critical" if c else rule.severity for c in is_critical)
 
     def calls(i: int) -> str:
         match Stretch(stretch[i]):
@@ -150,7 +149,7 @@ def _verdicts(
         baseline=np.where(np.isfinite(usual), Baseline.LAST_24_HOURS, Baseline.NONE),
         unit=_UNITS[rule.signal],
         sentence=sentence,
-        severity=severity,
+        severity=tuple("critical" if c else rule.severity for c in is_critical),
         top=top,
     )
 

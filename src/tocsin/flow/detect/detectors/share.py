@@ -182,19 +182,16 @@ def _verdicts(series: Series, mixes: list[_Mix]) -> Verdicts:
             f"was {mix.before[mix.lead]:.0%} ({mix.shift * 100:+.0f} points)"
         )
 
-    def column(values: list[float]) -> Floats:
-        return np.array(values, float)
-
     return Verdicts(
         leads,
         breach=np.array(breach, bool),
         clear=np.array([mix.ready and mix.shift <= clear_at for mix in mixes], bool),
-        observed=column([mix.now[mix.lead] for mix in mixes]),
-        expected=column([mix.before[mix.lead] if mix.ready else np.nan for mix in mixes]),
-        bound=column([mix.before[mix.lead] + rule.effect["points"] for mix in mixes]),
+        observed=np.array([mix.now[mix.lead] for mix in mixes], float),
+        expected=np.array([mix.before[mix.lead] if mix.ready else np.nan for mix in mixes], float),
+        bound=np.array([mix.before[mix.lead] + rule.effect["points"] for mix in mixes], float),
         n=np.array([round(mix.n) for mix in mixes], np.int64),
-        p=column([mix.p if mix.ready else np.nan for mix in mixes]),
-        score=column([mix.shift / rule.effect["points"] for mix in mixes]),
+        p=np.array([mix.p if mix.ready else np.nan for mix in mixes], float),
+        score=np.array([mix.shift / rule.effect["points"] for mix in mixes], float),
         baseline=np.array([mix.baseline if mix.ready else Baseline.NONE for mix in mixes]),
         unit=Unit.SHARE,
         sentence=sentence,

@@ -24,7 +24,7 @@ from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.options import slos_of
 from tocsin.flow.rules.spec import DIMS, RuleSpec
-from tocsin.types import Bools, Floats, Ints, Severity, Slo
+from tocsin.types import Bools, Floats, Ints, Slo
 
 #: Look-backs, s: a broken promise of five minutes is one.
 WIDTHS_S: Final = (300, *lookback.WIDTHS_S)
@@ -69,7 +69,6 @@ def judge(series: Series) -> Verdicts:
     allowed = 1 - found.q
     least = tails.share_lower(found.beyond, found.n, rule.evidence["p"])
     measure, value = measure_of(rule.signal), _quantiles(found)
-    severity: tuple[Severity, ...] = tuple(found.severity.tolist())
 
     def sentence(i: int) -> str:
         return (
@@ -88,7 +87,7 @@ def judge(series: Series) -> Verdicts:
         score=value / found.limit,
         unit=measure.unit,
         sentence=sentence,
-        severity=severity,
+        severity=tuple(found.severity.tolist()),
     )
 
 

@@ -22,7 +22,7 @@ from tocsin.flow.detect.distribution import Distribution
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Baseline, Floats, Ints, Severity, Unit
+from tocsin.types import Baseline, Floats, Ints, Unit
 
 #: The whole that stages are parts of.
 RUNS: Final = "runs_by_service"
@@ -65,7 +65,6 @@ def judge(series: Series) -> Verdicts:
             f"{width[i] / 60:.0f} min{own} (n = {n[i]:,} runs)"
         )
 
-    severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
     return Verdicts(
         series.rows,
         breach=breach,
@@ -79,7 +78,7 @@ def judge(series: Series) -> Verdicts:
         baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
         unit=Unit.OF_RUN_TIME,
         sentence=sentence,
-        severity=severity,
+        severity=tuple(rule.severity if k else "info" for k in known),
     )
 
 

@@ -19,7 +19,7 @@ from tocsin.flow.detect.measure import measure_of
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING, Verdicts
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Baseline, Floats, Severity, Unit
+from tocsin.types import Baseline, Floats, Unit
 
 
 def judge(series: Series) -> Verdicts:
@@ -48,7 +48,6 @@ def judge(series: Series) -> Verdicts:
             f"{times[i]:.1f} times the median over {width[i] / 60:.0f} min{own}"
         )
 
-    severity: tuple[Severity, ...] = tuple(rule.severity if k else "info" for k in known.tolist())
     return Verdicts(
         series.rows,
         breach=breach,
@@ -61,7 +60,7 @@ def judge(series: Series) -> Verdicts:
         baseline=np.where(known, Baseline.LAST_24_HOURS, Baseline.NONE),
         unit=Unit.TIMES,
         sentence=sentence,
-        severity=severity,
+        severity=tuple(rule.severity if k else "info" for k in known),
     )
 
 

@@ -111,7 +111,9 @@ def side_by_side(run: Run, at: Sequence[int]) -> Iterator[list[int]]:
         yield list(at)
         return
     ended = {span: i for i, span in enumerate(run.steps["span"].tolist())}
-    works = _workers(run)
+    # Spans with model calls under them -> the index of the first of those calls.
+    asks = np.flatnonzero(MODEL_CALLS[run.steps["kind"]])[::-1]
+    works = dict(zip(run.steps["parent"][asks].tolist(), asks.tolist(), strict=True))
     lanes: list[list[int]] = []
     last: list[int] = []  # the parent of each lane's newest act
     of: dict[int, int] = {}
@@ -130,15 +132,6 @@ def side_by_side(run: Run, at: Sequence[int]) -> Iterator[list[int]]:
         of[parent], last[number] = number, parent
         lanes[number].append(i)
     yield from lanes
-
-
-def _workers(run: Run) -> dict[int, int]:
-    """Spans with model calls under them -> the index of the first of those calls."""
-    workers: dict[int, int] = {}
-    parents = run.steps["parent"].tolist()
-    for i in np.flatnonzero(MODEL_CALLS[run.steps["kind"]]).tolist():
-        workers.setdefault(parents[i], i)
-    return workers
 
 
 def apart(run: Run, at: Sequence[int]) -> list[int]:

@@ -87,7 +87,10 @@ class Rings:
 
     def of(self, run: int) -> Steps:
         """The steps of one run by end, then arrival, each span once (its first end counts)."""
-        return in_order(self.steps[self.first[run] : self.first[run + 1]])
+        steps = self.steps[self.first[run] : self.first[run + 1]]
+        steps = steps[np.argsort(steps["end_ms"], kind="stable")]
+        _, first = np.unique(steps["span"], return_index=True)
+        return steps if len(first) == len(steps) else steps[np.sort(first)]
 
     def tidy(self, runs: Ints) -> Rings:
         """These runs alone (ascending), the steps of each as `of` gives them."""
@@ -163,13 +166,6 @@ def runs_repeating(rings: Rings, chosen: Bools, symbol: str, times: int) -> set[
     gap = times - 1
     hits = np.unique(keys[gap:][keys[gap:] == keys[: -gap or None]] >> np.uint64(40))
     return set(hits.tolist())
-
-
-def in_order(steps: Steps) -> Steps:
-    """Steps by end, then arrival, each span once (its first end counts)."""
-    steps = steps[np.argsort(steps["end_ms"], kind="stable")]
-    _, first = np.unique(steps["span"], return_index=True)
-    return steps if len(first) == len(steps) else steps[np.sort(first)]
 
 
 def _repeated(spans: Hashes, owner: Ints) -> Bools:
