@@ -32,7 +32,7 @@ def judge(series: Series) -> Verdicts:
     if not kept.any():
         return NOTHING
     series, silent = series.only(kept), silent[kept]
-    day = series.day_total("n")
+    day = history.counts.day_total("n", series.rows)
     usual, day_size = _usual_day(series)
     rare = (silent >= rule.effect["rare_s"]) & (day < rule.volume["day_n"]) & (usual >= _RARE_DAY)
     kept = (day >= rule.volume["day_n"]) | rare | series.is_alerting
@@ -78,7 +78,7 @@ def _usual_day(series: Series) -> tuple[Floats, Floats]:
     """Events in the median day of the week before the last day (0 where fewer than 3 are known),
     and the negative-binomial size of a day.
     """
-    days = series.days("n", series.end - DAY_S, 7)
+    days = series.graded.history.weeks.days("n", series.rows, series.end - DAY_S, 7)
     ranked = np.sort(days, axis=1)  # NaN goes to the end
     known = np.isfinite(days).sum(axis=1)
     middle = ranked[np.arange(len(series)), np.maximum((known - 1) // 2, 0)]
