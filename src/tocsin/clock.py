@@ -1,7 +1,5 @@
 """The one place that reads the time. Everyone else is given a Clock, or `now` as a parameter."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from typing import Protocol

@@ -4,8 +4,6 @@
 that names a file to read it from. A wrong setting is one sentence with the remedy.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import difflib
 import os

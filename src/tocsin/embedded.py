@@ -5,8 +5,6 @@ keep nothing when they stop, and stop when the process that started them ends, e
 Tansu has no idempotent producer and no LogAppendTime, so it is not for production.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os

@@ -4,8 +4,6 @@ Events are stable names (`flush_refused`), everything else is a field. stdout st
 what the user asked for (alerts of the stdout sink, reports), so it can be piped.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 from typing import Literal

@@ -5,8 +5,6 @@ a value that a producer of spans chooses freely (model, tool, agent): it could m
 of time series.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ languages and editors. `check` gives the files that differ from the models.
 `asyncapi.yaml` beside them is written by hand.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

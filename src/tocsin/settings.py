@@ -1,7 +1,5 @@
 """The sections of the configuration tree, each with its bounds. `config.py` puts them together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self

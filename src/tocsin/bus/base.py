@@ -4,8 +4,6 @@ A consumer reads ONE topic. It belongs to a group, which shares the topic's part
 its members, or to none (`group=None`), and then it reads them all and cannot commit.
 """
 
-from __future__ import annotations
-
 from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager

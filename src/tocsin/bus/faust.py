@@ -6,8 +6,6 @@ exception stops the worker, where a restarted agent would skip the event that ra
 The settings are for faust-streaming 0.15.3 and mode-streaming 0.7.1.
 """
 
-from __future__ import annotations
-
 import asyncio
 import tempfile
 import warnings

@@ -1,7 +1,5 @@
 """A producer that keeps nothing: for a replay, whose events go to the caller, not to a topic."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, NamedTuple
 

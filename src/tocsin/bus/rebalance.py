@@ -1,7 +1,5 @@
 """A consumer's rebalance callbacks: running them, what may be read, and their failure."""
 
-from __future__ import annotations
-
 import asyncio
 
 from tocsin.bus.base import OnRebalance

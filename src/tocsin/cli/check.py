@@ -1,7 +1,5 @@
 """`tocsin check`: validate a folder of rules and run the tests they carry."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`tocsin config`: print the settings in force, or check them with the rules and the prices."""
 
-from __future__ import annotations
-
 import click
 
 

@@ -1,7 +1,5 @@
 """`tocsin decode`: what Tocsin understands of a file. Its body is in `decode_report.py`."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

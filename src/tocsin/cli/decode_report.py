@@ -4,8 +4,6 @@ A file is one message, or one message a line. It goes through the same decode an
 topic does, under the same limits; only lateness is not judged, for a file has no clock.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """`tocsin demo`: its body is in the package `tocsin.demo`."""
 
-from __future__ import annotations
-
 import sys
 import time
 

@@ -1,7 +1,5 @@
 """What `tocsin dlq show` and `tocsin dlq replay` print of DLQ records."""
 
-from __future__ import annotations
-
 import base64
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """`tocsin explain`: why an alert was raised. Its body is in `explain_alert.py`."""
 
-from __future__ import annotations
-
 import click
 
 from tocsin.cli.running import load_config

@@ -1,7 +1,5 @@
 """Find the events of one alert on the alerts topic, and print what they say of it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The command line: the group, its commands, and how an error the user can mend is printed."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`tocsin replay`: recorded spans under the rules. Its body is in `replay_report.py`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

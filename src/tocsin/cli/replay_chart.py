@@ -3,8 +3,6 @@
 One HTML file with inline SVG, so that it opens anywhere and needs nothing.
 """
 
-from __future__ import annotations
-
 import html
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Replay a source under one or two sets of rules; print the events, the report and the diff."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator

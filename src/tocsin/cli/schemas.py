@@ -1,7 +1,5 @@
 """`tocsin schemas`: write the contracts to files, or say which files are stale."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -5,8 +5,6 @@ a gap and the time of day is known. Nothing is said of the first rows (more than
 scores of a prefix are the prefix of the scores.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """`tocsin send`: example spans onto the topic, to see that they arrive and that an alert comes."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 from uuid import uuid4

@@ -1,7 +1,5 @@
 """Times and counts as commands read and print them."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """`tocsin topics`: create the topics that are missing."""
 
-from __future__ import annotations
-
 import asyncio
 
 import click

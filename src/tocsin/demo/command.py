@@ -1,7 +1,5 @@
 """The body of `tocsin demo`: servers, a scenario, a player, a view, and a verdict."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

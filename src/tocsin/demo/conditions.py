@@ -10,8 +10,6 @@ Minute `i` depends on (seed, i) alone, so minutes can be asked for in any order,
 one service moves nothing of another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ How many numbers are drawn depends on how many runs there are, and on nothing el
 changes: of two fleets with the same runs, the one with a fault differs only in what it touches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

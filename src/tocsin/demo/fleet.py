@@ -3,8 +3,6 @@
 The same seed gives the same spans, however time is cut into calls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

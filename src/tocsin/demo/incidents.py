@@ -1,7 +1,5 @@
 """Labelled incidents as data: what goes wrong, where, and when; and the demo's scenario of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args

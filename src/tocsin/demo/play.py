@@ -3,8 +3,6 @@
 Event time is driven from here: what the publisher has published is `now`, for every stage.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Coroutine

@@ -1,7 +1,5 @@
 """The services of the synthetic fleet, as data: agents, models, tools, routes, and their speeds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tocsin.demo.conditions import Service

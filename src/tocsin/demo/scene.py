@@ -1,7 +1,5 @@
 """The state of the demo: `play.py` updates it, `view.py` draws it."""
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """Attribute alarms to the labelled incidents: which were caught, which alarms are false. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal

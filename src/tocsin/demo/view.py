@@ -1,7 +1,5 @@
 """How the demo looks: a live picture on a terminal, plain lines anywhere else. 80 columns do."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Self
 

@@ -1,7 +1,5 @@
 """What each rule states of its alerts' life, as the policies that `alerts` goes by."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from tocsin.flow.alerts.policy import STALE_S, Policy

@@ -3,8 +3,6 @@
 Each is delivered at least once; of the last 50,000 ids none twice by one process.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence

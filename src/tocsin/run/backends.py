@@ -1,7 +1,5 @@
 """Opens the bus (Kafka) and the store (Redis) that the configuration names."""
 
-from __future__ import annotations
-
 from tocsin.bus.base import Bus
 from tocsin.bus.kafka import KafkaBus
 from tocsin.config import Config

@@ -3,8 +3,6 @@
 A `Batch` says what each shard is to merge; `read_batch` makes one of what was polled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final

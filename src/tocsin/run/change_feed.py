@@ -6,8 +6,6 @@ that after a restart an alert names the same changes. What cannot be read is dea
 once: for that the workers share a group, and one of them reads on where the last one stopped.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Final

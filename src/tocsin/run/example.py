@@ -1,7 +1,5 @@
 """Example spans: one run that goes in a circle, as a service would publish it, in native JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The parts of the configuration that each stage's pure code reads, as its own values."""
 
-from __future__ import annotations
-
 from tocsin.config import Config
 from tocsin.flow.alerts import Budget
 from tocsin.flow.baseline.history.calendars import Calendar

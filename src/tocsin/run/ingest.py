@@ -4,8 +4,6 @@ poll -> decode, place, fold (a thread) -> DLQ records -> one merge a shard -> no
 While a batch is merged the next one is polled and folded.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Mapping, Sequence

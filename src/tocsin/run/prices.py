@@ -6,8 +6,6 @@
 A model named here is priced by it, whatever its provider; all others by the list prices.
 """
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 from typing import Annotated

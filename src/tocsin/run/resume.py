@@ -1,7 +1,5 @@
 """Where to read on after an assignment, by the position that each shard has stored."""
 
-from __future__ import annotations
-
 import asyncio
 
 from tocsin import metrics as m

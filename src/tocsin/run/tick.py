@@ -4,8 +4,6 @@ Nothing is published that was not saved first, in the same step as the state it 
 So whatever instant a worker dies at, an event id never carries two contents.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field

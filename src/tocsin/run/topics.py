@@ -1,7 +1,5 @@
 """The topics Tocsin reads and writes: their settings, creating and checking them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tocsin.bus.base import Admin, TopicMissing, TopicSpec

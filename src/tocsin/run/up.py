@@ -1,7 +1,5 @@
 """up: run one or more stages in this process, and stop all when one fails or `stop` is set."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Literal

@@ -4,8 +4,6 @@ A flush notice or the clock makes a shard due; every due shard gets one tick (`t
 A notice carries no data, so a lost or a repeated one is harmless.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 

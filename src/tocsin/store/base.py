@@ -7,8 +7,6 @@ ingest is fenced by source offsets (`merge`), watch by an epoch (`save`, `trim`)
 Every method either takes effect whole or not at all, per shard.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """What the Lua files are given and what they answer, as values. Schemas: the heads of *.lua."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import msgspec

@@ -4,8 +4,6 @@ It has one owner and ends with its process. Nothing here awaits, so every method
 atomic. Time to live runs on the clock it is given; a clock that stands still keeps everything.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest

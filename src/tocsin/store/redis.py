@@ -4,8 +4,6 @@ One EVALSHA is one atomic step on one shard; all shards of a call travel in one 
 Keys are `<prefix>:{NN}:...`, NN the shard: the hash tag keeps a shard within one slot.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

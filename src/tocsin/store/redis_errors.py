@@ -1,7 +1,5 @@
 """What Redis can refuse, as one sentence with what to do about it."""
 
-from __future__ import annotations
-
 from redis import exceptions as errors
 
 from tocsin.store.base import StoreFull, StoreUnavailable

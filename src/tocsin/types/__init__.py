@@ -5,8 +5,6 @@ Units, everywhere: `*_ns` and `*_ms` are nanoseconds and milliseconds since the 
 nano-USD. `at` is event time, `now` is the clock. The event time of a span is its END.
 """
 
-from __future__ import annotations
-
 from tocsin.types.arrays import Bools, Floats, Ints
 from tocsin.types.baselines import Baseline
 from tocsin.types.changes import EVERY, Change, ChangeKind

@@ -1,7 +1,5 @@
 """Aliases of numpy arrays by kind, so that mypy finds floats given for row indices."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

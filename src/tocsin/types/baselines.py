@@ -1,7 +1,5 @@
 """Which part of its own history a series is compared with."""
 
-from __future__ import annotations
-
 from enum import IntEnum, auto, unique
 from typing import Final
 

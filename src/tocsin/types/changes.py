@@ -1,7 +1,5 @@
 """What somebody changed about a running service."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """What detection hands to alerts: findings, and how severe they are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

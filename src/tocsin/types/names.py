@@ -1,7 +1,5 @@
 """How series and shards are named, and the numbers everything is counted in."""
 
-from __future__ import annotations
-
 import zlib
 
 NANO = 1_000_000_000

@@ -1,7 +1,5 @@
 """Latency objectives, and cost budgets of model calls."""
 
-from __future__ import annotations
-
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass

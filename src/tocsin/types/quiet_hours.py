@@ -1,7 +1,5 @@
 """Configured quiet hours: ranges of the wall clock with little expected traffic."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Self

@@ -1,7 +1,5 @@
 """Runs between fold, store and watch: totals, and a ring of steps. 64-bit fields are hashes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Shards between fold, store and watch: what a flush adds, and what a snapshot shows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

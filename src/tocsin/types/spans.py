@@ -1,7 +1,5 @@
 """What decode gives: canonical spans, and records that were refused. And what it is given."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The units that findings are in, and how a person reads an amount of each."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Final
 

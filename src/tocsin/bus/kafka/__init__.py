@@ -1,7 +1,5 @@
 """Kafka through aiokafka."""
 
-from __future__ import annotations
-
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from tocsin.bus.base import BrokerUnavailable, OnRebalance, nothing

@@ -1,7 +1,5 @@
 """Creating and describing topics."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Connecting to a broker within a bounded time, and one sentence when that fails."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Writing to topics."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import cast
 

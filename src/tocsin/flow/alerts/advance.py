@@ -5,8 +5,6 @@ instant is done. So the same findings give the same events however they are cut 
 a replay gives the events of the live run. A state is a value: it is replaced, never edited.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterable, Mapping
 from typing import Any, cast

@@ -7,8 +7,6 @@ replay, it has the same content. What is reported too late is in the alert's nex
 something was changed is no proof that it is the cause.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final

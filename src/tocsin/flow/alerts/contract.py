@@ -6,8 +6,6 @@ last event of each key holds the full picture. `id` names a change for good: the
 replayed, gives the same bytes under the same id, which is why no field holds wall-clock time.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from datetime import UTC, datetime

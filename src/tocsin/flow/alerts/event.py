@@ -1,7 +1,5 @@
 """An alert event from a state that has just changed."""
 
-from __future__ import annotations
-
 import math
 from typing import Final, cast
 

@@ -13,8 +13,6 @@ An acknowledged opening was no false alarm and does not count. Only openings bef
 window count, so the cut of a log into ticks changes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final

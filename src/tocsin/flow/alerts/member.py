@@ -5,8 +5,6 @@ before (`at_least`). A run is judged anew, as a whole, whenever it moves. A find
 neither newer nor worse than what is known changes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from msgspec.structs import replace

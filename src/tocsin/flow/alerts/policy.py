@@ -1,7 +1,5 @@
 """How one rule's alerts open, end, flap and are inhibited."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache

@@ -5,8 +5,6 @@ alert reports it. Shard 0 alone judges it, against the clock. A log does not say
 behind the clock, so a replay never raises this alert.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from tocsin.flow.alerts.policy import Policy

@@ -5,8 +5,6 @@ What outlasts a call is in blobs, by key; `restore` takes them up again:
     a:<fingerprint>  an alert's state       g:governor  openings of groups and services, some days
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 from tocsin.flow.alerts import governor, self_alert

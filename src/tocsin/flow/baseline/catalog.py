@@ -4,8 +4,6 @@ Rows are assigned in order of appearance and reused after a series is forgotten,
 means nothing: results are ordered by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 

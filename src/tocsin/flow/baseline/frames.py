@@ -4,8 +4,6 @@
 counters equal arrays, so that they have equal bytes.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A window beside the history of its shard: the input of detectors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

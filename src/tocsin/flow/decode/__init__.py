@@ -6,8 +6,6 @@ Content (prompts, answers, tool arguments and results) ends here: formats read w
 allow-list names and nothing else, and tool content leaves as a keyed fingerprint.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import polars as pl

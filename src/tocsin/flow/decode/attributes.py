@@ -6,8 +6,6 @@ LangSmith, Langfuse, pydantic-ai, any-agent, Google ADK, Strands, Semantic Kerne
 LiteLLM, OpenLIT.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from tocsin.flow.decode import convert as c

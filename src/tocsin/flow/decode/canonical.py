@@ -3,8 +3,6 @@
 All rules that hold whatever the wire format live here, once, on whole columns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import polars as pl

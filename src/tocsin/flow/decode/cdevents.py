@@ -5,8 +5,6 @@ prompt, configuration or route. The version at the end of a type is not looked a
 specification's `continuous-deployment.md`, `custom/README.md` and conformance examples.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

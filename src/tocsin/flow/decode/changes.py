@@ -13,8 +13,6 @@ not refused. Only the fields named here are read, and a name that holds content 
 redacted as in spans (`redact.py`), so none goes further.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

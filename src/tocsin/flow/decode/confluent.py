@@ -8,8 +8,6 @@ are. Avro does not, and is refused. Newer serializers put the id in the header
 `__value_schema_id` instead, and leave the value alone.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from tocsin.flow.decode.limits import RefusedError

@@ -4,8 +4,6 @@ Every converter gives None for what it cannot read ("take the first present and 
 number that reads well and cannot be is refused later, on the column.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Sequence

@@ -5,8 +5,6 @@ whatever the values that change with every attempt. HMAC-SHA256, because argumen
 often guessable (an e-mail address, a city) and a plain hash could be looked up.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Instants as producers write them: integer nanoseconds, or ISO 8601 text."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from tocsin.types import NANO

@@ -4,8 +4,6 @@ A message of the collector is one span with its process; an export is traces who
 their process. Tags carry what attributes do, a process' tags what a resource does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -4,8 +4,6 @@ Observations that came by OpenTelemetry keep their attributes under `metadata`, 
 best; what Langfuse made of them serves where they say nothing.
 """
 
-from __future__ import annotations
-
 import msgspec
 from msgspec import Raw, Struct
 

@@ -1,7 +1,5 @@
 """The limits of a message, and the exception that refuses one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tocsin.types import Reason

@@ -5,8 +5,6 @@ contract; columns are read off the structs. Polars' own JSON reader is not used:
 objects into strings without an error (content would pass) and one bad line fails the batch.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ put the service into the spans' `metadata` (`deploy/examples/openai_agents_servi
 the record's headers. Without either the workflow's name stands in.
 """
 
-from __future__ import annotations
-
 import msgspec
 from msgspec import Raw, Struct
 

@@ -3,8 +3,6 @@
 Every format but the native one comes this way, since all of them carry OTLP's attributes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter

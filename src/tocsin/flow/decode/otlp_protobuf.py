@@ -6,8 +6,6 @@ by their key alone. What the others say is remembered, by their bytes, unless it
 in a fleet's spans nearly every model, agent or tool name repeats.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any

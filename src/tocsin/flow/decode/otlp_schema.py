@@ -4,8 +4,6 @@ A message and a `bytes` field look the same on the wire, so the schema that pars
 as bytes is made of the published one by changing their type, and follows it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

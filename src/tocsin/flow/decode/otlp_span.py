@@ -1,7 +1,5 @@
 """One OTLP span -> one raw row: from its attributes, name and events."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What the JSON formats with plain attributes share: parts, ids, times, allow-listed values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -19,8 +19,6 @@ that breaks one becomes its keyed digest, because runs must stay apart. No rule 
 a person's own name as the name of an agent, or a sentence written as one word.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 import unicodedata

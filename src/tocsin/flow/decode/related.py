@@ -4,8 +4,6 @@ Only spans of one record are compared, so what a record gives depends on nothing
 however a consumer batches records. What arrives in another message stays as it is.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 

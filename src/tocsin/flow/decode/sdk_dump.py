@@ -3,8 +3,6 @@
 `any-agent` keeps the same objects with decimal ids and integer times under `spans`.
 """
 
-from __future__ import annotations
-
 import msgspec
 from msgspec import Raw, Struct
 

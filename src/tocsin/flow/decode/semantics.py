@@ -5,8 +5,6 @@ and events, and the fields of the formats that have no attributes. What is not n
 is not read, so content under an unknown name is not read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 

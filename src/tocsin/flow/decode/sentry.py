@@ -4,8 +4,6 @@ Attributes are `{"type": ..., "value": ...}` or null there; spans as the SDKs ma
 values under `data`, `op`, `description`, `timestamp`) are read as well.
 """
 
-from __future__ import annotations
-
 import msgspec
 from msgspec import Raw, Struct
 

@@ -1,7 +1,5 @@
 """Which wire format a message is in: by content type, first byte, then top-level keys."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from enum import Enum, auto

@@ -5,8 +5,6 @@ not named here are ignored and go no further. The decoder derives its own (faste
 from this model, so nothing is stated twice.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator

@@ -1,7 +1,5 @@
 """Zipkin v2 spans, as JSON (a list) and as protobuf (`ListOfSpans`). Tags are all text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

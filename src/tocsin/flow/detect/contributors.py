@@ -4,8 +4,6 @@ Parts are the series of the rule's `contributors` views that agree with the seri
 dimension it has, and have one more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Final
 

@@ -5,8 +5,6 @@ It states the keys a rule may set with their defaults, what it reads, and how it
 one see CONTRIBUTING.md; a user's own stands beside the rules that name it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol

@@ -8,8 +8,6 @@ each with that confidence (two one-sided tests; Schuirmann 1987). Without `sure`
 itself must lie inside.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtri
 

@@ -10,8 +10,6 @@ What a set of rules reads is told by `signals`, `sketches`, `residuals` and `wee
 keep no more than that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np

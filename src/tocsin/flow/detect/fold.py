@@ -6,8 +6,6 @@ series leads, so that an alert has one series for as long as it lasts; the sente
 leader.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.baseline.catalog import Group

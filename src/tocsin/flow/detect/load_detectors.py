@@ -5,8 +5,6 @@ read by itself. A package names its detectors under the entry point `tocsin.dete
 code that runs in Tocsin's process: whoever may write there may run anything (SECURITY.md).
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points

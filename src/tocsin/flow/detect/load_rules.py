@@ -1,7 +1,5 @@
 """Rule files to rules: each with its detector and its defaults, or one sentence why not."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import cache

@@ -1,7 +1,5 @@
 """How a distribution is spoken of: its sketch holds microseconds or tokens, people read ms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final

@@ -4,8 +4,6 @@ The signal is a distribution: durations, times to first token, tokens a call. Al
 aligned with the series; values are in the unit of the sketch (microseconds, tokens).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The shipped detectors by name: one line each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Final

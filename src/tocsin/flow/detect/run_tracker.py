@@ -6,8 +6,6 @@ of runs that stand still when a window closes. State that outlasts a call is in 
     r:o:<trace>   a run that stands still           r:b:<cell>   statistics of runs
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A detector is given a `Series` and gives verdicts. All of its arrays are aligned
 the same series in each. It never changes what it reads.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Self
 

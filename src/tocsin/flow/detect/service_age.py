@@ -1,7 +1,5 @@
 """How long a service is known: everything of a new service is new, and that is no news."""
 
-from __future__ import annotations
-
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.types import join_series, split_series

@@ -12,8 +12,6 @@ What outlasts a call is in blobs, by key; `restore` takes them up again:
     c:<day>      costs of series with a budget  z:residual   residual models, saved by the hour
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

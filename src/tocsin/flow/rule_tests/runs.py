@@ -1,7 +1,5 @@
 """Runs written by hand, for tests: `docs/rule-tests.md` describes the language."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator, Mapping

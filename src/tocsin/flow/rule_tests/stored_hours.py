@@ -5,8 +5,6 @@ day that repeats, 168 a week from Monday on, by the wall clock of the test's `ti
 fill the `weeks` before the first window and are restored like any other history.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,7 +1,5 @@
 """Options of rules with a schema of their own, validated when the rule is loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 

@@ -13,8 +13,6 @@ file leaves out come from its detector's defaults; keys that the detector does n
 refused where the file is loaded (`detect/load_rules.py`).
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NoReturn, Self

@@ -6,8 +6,6 @@ is known to be complete). Both are functions of the log, but for one case: a par
 is caught up and idle follows the clock, so that silence closes windows (`watermark`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

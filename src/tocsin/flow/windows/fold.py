@@ -6,8 +6,6 @@ dimensions at once (*cells*); every view is then a roll-up of the few cells, not
 many spans.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Decode has already replaced arguments and results by keyed fingerprints; names g
 label table.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

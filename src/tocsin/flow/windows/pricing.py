@@ -5,8 +5,6 @@ genai-prices (no network, ever). A model without a price in any of them has an u
 null, and counted as such, never 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -5,8 +5,6 @@ values of its dimensions name one *series*. Every view counts the same fields (`
 so adding a row here adds a family of series and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The topic is complete up to the least of its partitions' watermarks. A partition
 is gone or lags does not advance, so consumer lag is never judged as silence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from tocsin.types import Position

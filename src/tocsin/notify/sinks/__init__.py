@@ -1,7 +1,5 @@
 """Sinks: where the bridge delivers alerts. A module and a line of the table for each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final

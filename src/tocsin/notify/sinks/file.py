@@ -1,7 +1,5 @@
 """Alerts appended to a file, one JSON event a line, on disk before they count as delivered."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Alerts on standard output: a line for people, or the event as JSON for machines."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

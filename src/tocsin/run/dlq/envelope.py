@@ -9,8 +9,6 @@ record. `dlq.keep_original` keeps key, bytes and headers instead.
 Pure: published by `run/dlq/write.py`.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 from collections.abc import Sequence

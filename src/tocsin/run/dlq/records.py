@@ -3,8 +3,6 @@
 Pure: the topic is read and written in `run/dlq/resend.py`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Publish what could not be read to the dead-letter topic, with its reason and coordinates."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from itertools import groupby

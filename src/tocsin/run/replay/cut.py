@@ -6,8 +6,6 @@ brings more than `MOST` steps of a run. Windows are folded with the last part, a
 a part from which on run statistics of a later hour apply (`baseline/history/run_stats.py`).
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from typing import Final
 

@@ -4,8 +4,6 @@ The same log gives the same events as live, byte for byte. Several sets of rules
 at once: spans are decoded and folded once, and each set has a store and detectors of its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed

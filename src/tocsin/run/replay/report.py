@@ -1,7 +1,5 @@
 """What a replay says of its alerts: how many a day, which rules, how long, and a diff."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Where recorded spans come from: files with one record a line, or a range of the topic."""
 
-from __future__ import annotations
-
 import gzip
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Read only: no shard is claimed and nothing is written, so a live watch is not disturbed.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from tocsin.config import Config

@@ -5,8 +5,6 @@ to 0.5 .. 2: a day twice as busy is no anomaly, a day five times as busy is. Rat
 of five minutes; of rare events, of the sum of all sixty, since a median of few events is 0.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

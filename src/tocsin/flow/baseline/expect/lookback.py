@@ -5,8 +5,6 @@ further back than the two hours by which the baseline lags. Counting is cheap an
 rows; sketches are merged for the few rows that are judged in full.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

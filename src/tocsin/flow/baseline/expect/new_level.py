@@ -1,7 +1,5 @@
 """Updates of the level shifts (`history/level_shifts.py`) by each judged window."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np

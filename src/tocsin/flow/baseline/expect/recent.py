@@ -3,8 +3,6 @@
 They are counts as they came: what the baseline may not learn from is not left out.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.baseline.graded import Graded

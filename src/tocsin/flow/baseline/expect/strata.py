@@ -6,8 +6,6 @@ Its baseline is the sum of its strata's, each weighted to its present share (dir
 standardisation); strata without a history are left out on both sides.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

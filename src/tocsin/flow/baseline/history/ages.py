@@ -1,7 +1,5 @@
 """When each row of a shard was first and last seen: its age, and how long it is silent."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S

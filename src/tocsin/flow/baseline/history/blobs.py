@@ -4,8 +4,6 @@ The store holds a blob a window, `m:<start>`, and a blob a quarter-hour, `q:<sta
 its exclusions (signal -> series not to learn from). Cells of traces are in windows only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from tocsin.flow.baseline.frames import encode, merge, without

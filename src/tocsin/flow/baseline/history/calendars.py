@@ -5,8 +5,6 @@ hour last week" is found in local time and converted back to an instant; where d
 begins or ends in between, the two are 167 or 169 hours apart.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import zoneinfo
 from dataclasses import dataclass

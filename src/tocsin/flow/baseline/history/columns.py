@@ -3,8 +3,6 @@
 Each value has a flag *excluded*: it is kept and counted, but no baseline is computed from it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ The store holds a blob a day of UTC, `c:<day start>`, written anew as each hour 
 running hour is not in it: `restore` adds it up from the stored windows.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase

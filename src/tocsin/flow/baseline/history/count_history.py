@@ -5,8 +5,6 @@ evaluated) and 0 where the series was silent. Anomalous values are *excluded*, p
 signal: they are kept and counted, but no baseline is computed from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -12,8 +12,6 @@ A signal whose every window of the last day is excluded has no baseline and is *
 `level_shifts.py` says when exclusions end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 

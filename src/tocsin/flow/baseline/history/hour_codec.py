@@ -5,8 +5,6 @@ scores of either sign keep three digits; means and variances of logarithms are a
 and go in steps of 1/1200, as far as 27 either way.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The values of one hour that `Weeks` keeps: totals of counts, statistics of distributions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

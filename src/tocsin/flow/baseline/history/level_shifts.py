@@ -18,8 +18,6 @@ takes one value a call (mean and variance by EWMA of 10,000 series: 1.1 ms; nump
 stores its models as pickles only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 

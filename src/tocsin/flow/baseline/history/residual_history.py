@@ -9,8 +9,6 @@ The bank is updated, and then saved, at the full hour (at one-minute windows). `
 the stored windows after the newest save, which gives the same bits.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final

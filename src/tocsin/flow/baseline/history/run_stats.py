@@ -9,8 +9,6 @@ nor on a restart. That holds while the partitions of the topic are within an hou
 Runs that broke a limit are *held*: they count after seven days. Runs that looped never count.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

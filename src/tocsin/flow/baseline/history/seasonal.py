@@ -8,8 +8,6 @@ of the profile of other days. Between the middles of hours the profile is interp
 It uses hours that are at least a day old, so it is computed once an hour for all series.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 A name is a series key. It is forgotten once it was not met for KEEP_S of its view.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec

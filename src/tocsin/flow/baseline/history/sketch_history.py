@@ -9,8 +9,6 @@ looked back over, and they are excluded. A judgement looks back at most the two 
 baseline lags, so contaminated quarter-hours have not entered it yet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np

@@ -13,8 +13,6 @@ its history again on Monday. A series that was silent for six weeks is forgotten
 The store holds a blob a day of UTC, `d:<day start>`, written anew as each hour closes.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping
 from typing import Final

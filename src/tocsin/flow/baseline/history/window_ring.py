@@ -1,7 +1,5 @@
 """Dense sliding matrices: one row a series, one column a window, newest last."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

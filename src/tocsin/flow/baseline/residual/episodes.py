@@ -4,8 +4,6 @@ The surprise of a reported value is lowered by how often its series had such pea
 false-alarm governor of every series, fitted to itself.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.baseline.residual.shape import Shape

@@ -1,7 +1,5 @@
 """Causal filters over blocks; the result does not depend on where the blocks are cut."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.signal import lfilter
 

@@ -1,7 +1,5 @@
 """The state of a bank: named arrays with one row a series, and their versioned bytes."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping
 

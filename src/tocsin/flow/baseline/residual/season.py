@@ -6,8 +6,6 @@ regression of the series' moves on those of the profile; it is 0 for a series wi
 pattern.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.baseline.residual.model_state import State

@@ -8,8 +8,6 @@ incident counts with CLUSTER of its values (`declustered`: Ferro and Segers 2003
 excesses are clipped before the fit, and the fit starts from PRIOR excesses of a typical tail.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.types import Floats

@@ -1,7 +1,5 @@
 """Updates of the fitted parameters at the end of each chunk, from the values of the chunk."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.baseline.residual import episodes, season, tail_fit

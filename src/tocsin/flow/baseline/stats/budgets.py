@@ -5,8 +5,6 @@ chapter 5): 14.4 times over an hour is 2 % of thirty days' budget, 6 times over 
 once over three days 10 %; a short window beside each says that it still burns.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import zoneinfo
 from typing import Final

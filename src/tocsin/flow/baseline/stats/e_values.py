@@ -8,8 +8,6 @@
 - `needed`: how many observations a quantile test needs for an effect.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import log_ndtr, ndtri
 

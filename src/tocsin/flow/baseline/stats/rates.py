@@ -12,8 +12,6 @@ All functions are vectorised over series:
 - `dispersion`: variation of a rate between quarter-hours beyond sampling.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import betaincc, betaln, logsumexp, ndtri, xlog1py, xlogy
 

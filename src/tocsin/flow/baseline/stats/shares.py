@@ -1,7 +1,5 @@
 """Shares of a whole, now and before: size and significance of a change of the mix."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import chdtrc, rel_entr, xlogy
 from scipy.stats import norm

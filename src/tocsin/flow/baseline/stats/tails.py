@@ -1,7 +1,5 @@
 """Tail probabilities of counts, sums, silences and shares, vectorised."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import betainc, betaincc, betaincinv, betaln, gammaincc, gammaln
 

@@ -6,8 +6,6 @@ judges series without a budget only. Only calls whose cost is known are added up
 that is less than 95 % of them the sentence says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,5 @@
 """Burn: a run that goes in circles and costs far more than runs of its service, or breaks a cap."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

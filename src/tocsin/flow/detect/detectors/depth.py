@@ -1,7 +1,5 @@
 """Depth: agents nested in agents, or a chain of hand-offs from one agent to the next."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

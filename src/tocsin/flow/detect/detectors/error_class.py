@@ -11,8 +11,6 @@ The sentence names the value of another dimension that has far more than its par
 errors (its *lift*: part of the errors over part of the traffic).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Fan-out: one span with far too many children at a time, or a run with too many agents."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -7,8 +7,6 @@ A series with too few events for that within a day gives a finding of severity `
 whole day without one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.baseline.history.calendars import DAY_S

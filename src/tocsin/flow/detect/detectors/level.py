@@ -7,8 +7,6 @@ worse is known by the score's name (`worse_up`, `worse_down`: shell patterns); a
 list may move either way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase

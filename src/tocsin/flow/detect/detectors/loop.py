@@ -7,8 +7,6 @@ findings of all thresholds in its ring, at the event times at which they first h
 depend on the steps only, not on how many arrived at once; lifecycle ignores those it has had.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace

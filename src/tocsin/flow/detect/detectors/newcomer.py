@@ -5,8 +5,6 @@ warm-up is over. In a service past its own warm-up it is told of once it brings 
 minute. The alert ends when the series is quieter, or is past its warm-up.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.detect.detector import WindowDetector

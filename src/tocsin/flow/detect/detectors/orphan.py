@@ -4,8 +4,6 @@ Only runs of services nearly all of whose runs are known to end can be orphans: 
 end, or their ends are not recorded, silence shows nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from tocsin.flow.baseline.history.run_stats import KNOWN_P999, Level, RunStats

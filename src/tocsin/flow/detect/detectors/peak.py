@@ -6,8 +6,6 @@ times the day's 99.9 % quantile and `highest` times its longest duration. With a
 is the second.
 """
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 from typing import Final
 

@@ -13,8 +13,6 @@ allows whose share varies as it did over the day; or an e-value for a shift of t
 logarithm, which needs a quarter of the observations and stays valid however often it is taken.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 import numpy as np

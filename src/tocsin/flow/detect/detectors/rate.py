@@ -20,8 +20,6 @@ must also be beyond what its own rate wanders once that is known, and fail `time
 usual where its usual rate is above `usual`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

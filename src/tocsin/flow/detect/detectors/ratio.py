@@ -11,8 +11,6 @@ of a million tokens changes a sum much, and the mean of the logarithm little. `d
 asks that the denominator has not risen: more tokens for the same traffic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final

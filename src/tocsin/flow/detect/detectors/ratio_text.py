@@ -1,7 +1,5 @@
 """What an alert calls a ratio: 3,400 tokens a call, 0.042 USD a run, 12 tool calls a run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tocsin.flow.detect.series import Series

@@ -5,8 +5,6 @@ expected now and then; the rule's persistence asks for most of ten minutes of th
 measured on the baselines of the count rules: two models that share nothing must agree.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tocsin.flow.detect.contributors import drivers_of_rise

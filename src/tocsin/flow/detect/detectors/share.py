@@ -10,8 +10,6 @@ begun to move, and half as far as it takes, are not learned from: or the first o
 as usual when the next is judged.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final

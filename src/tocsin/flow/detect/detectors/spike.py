@@ -5,8 +5,6 @@ negative binomial for counts, of a gamma for tokens and cost) and is a record. I
 before the window closes, and a counter can only grow: the open window is judged against it.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

@@ -7,8 +7,6 @@ baseline the share must be `points` above the usual one, and beyond what it vari
 quarter-hour to another. Without a baseline the finding is `info` only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 

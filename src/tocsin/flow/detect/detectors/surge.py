@@ -8,8 +8,6 @@ much less is taken from how the same hour varied between weeks, else from the mi
 came in lumps of six.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

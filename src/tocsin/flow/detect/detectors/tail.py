@@ -7,8 +7,6 @@ the median is taken, and the lower confidence limit of the share beyond `ratio` 
 exceed 1 - q.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.special import ndtri
 

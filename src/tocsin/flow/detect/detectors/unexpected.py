@@ -7,8 +7,6 @@ counts the answers of another model family than the one asked for over an hour. 
 substitution for the first day; one that goes on no stronger is then how that service is set up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum

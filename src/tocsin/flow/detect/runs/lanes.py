@@ -13,8 +13,6 @@ with higher limits, and without calls that came too soon after one under another
 followed it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The names behind the labels of steps: who did what, for the text of an alert."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 

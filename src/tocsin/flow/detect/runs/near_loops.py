@@ -7,8 +7,6 @@ call before it. Turns of which arguments or results are known are alike only if 
 same, so that work which makes progress is no near-loop.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Final
 

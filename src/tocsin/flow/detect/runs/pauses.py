@@ -5,8 +5,6 @@ yet how long it is. If the step before a pause may be the run's end, the pause c
 of the run up to there (its depth, tokens, cost ...), for the statistics.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple

@@ -9,8 +9,6 @@ The sequence is read once, forward, and every threshold is reported at the earli
 it holds: so what is found does not depend on how many steps arrived together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal

@@ -4,8 +4,6 @@ The score is observed over bound, rounded down to a power of two: so it rises at
 step, whichever part of the run a snapshot holds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar

@@ -4,8 +4,6 @@
 of many runs, in columns: thousands of runs end every second, nearly all of them healthy.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

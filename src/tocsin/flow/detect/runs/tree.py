@@ -6,8 +6,6 @@ snapshot with more steps does not change the values of earlier ones. A parent th
 ring, or is of a kind that no ring holds, interrupts a chain: depth is a lower limit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

@@ -16,8 +16,6 @@ runs are left out until others are done: they are neither learned nor found as o
     r:o:<trace>   the pauses of a run
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
