@@ -10,6 +10,6 @@ _USUAL = 100  # what Hypothesis tries of itself
 def cases(most: int) -> settings:
     """At most so many by `make test` and `make quick`; the more in `make fuzz`, as for any law."""
     profile = settings().max_examples
-    return settings(
-        max_examples=min(most, profile) if profile <= _USUAL else most * profile // _USUAL
-    )
+    if profile > _USUAL:
+        return settings(max_examples=most * profile // _USUAL)
+    return settings(max_examples=min(most, profile))
