@@ -59,15 +59,15 @@ async def looping(world: World, service: str, healthy: int) -> tuple[AlertEvent,
         assert agent.poll() in (None, 0), agent.communicate()[1]
         records = await world.read(world.config().topics.alerts)
         events = [(AlertEvent.decode(record.value or b""), record.timestamp) for record in records]
-        return [found for found in events if found[0].service == service]
+        return [pair for pair in events if pair[0].service == service]
 
     try:
-        first, *_ = await world.until(alerts, 60, "the loop alert")
+        found: list[tuple[AlertEvent, int]] = await world.until(alerts, 60, "the loop alert")
         assert agent.poll() is None, "the run was over before anybody knew of it"
     finally:
         agent.kill()
         agent.communicate()
-    return first
+    return found[0]
 
 
 async def test_an_agent_that_behaves_raises_nothing(world: World) -> None:
