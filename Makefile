@@ -5,7 +5,9 @@ PROTOC := .cache/protoc/bin/python
 # What is installed: enough to run and demo, or also all that tests and checks need.
 RUN := $(VENV)/.embedded
 DEV := $(VENV)/.dev
-QUICK := -n 2 --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
+# Work-stealing: each worker begins with one half of the tests, so that it shares their fixtures.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+QUICK := --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick test-one coverage lint type bench fuzz quality proto lock clean FORCE
@@ -18,16 +20,16 @@ demo: $(RUN) ## start a broker and a Redis, a fleet of agents with incidents, an
 	@$(BIN)/tocsin demo
 test: $(DEV) ## run every test, fast ones first, on a real Kafka where there is one
 	@echo "test: unit and golden tests; some minutes on two cores"
-	@$(BIN)/pytest -n 2 tests/unit tests/golden
+	@$(PYTEST) tests/unit tests/golden
 	@echo "test: contract and end-to-end tests on a broker and a Redis; some minutes"
 	@$(BIN)/pytest tests/contract tests/e2e
 quick: $(DEV) ## run the tests that need no server, on fewer cases, slow ones left out; all, or NAME=expression
-	@$(BIN)/pytest $(QUICK) $(if $(NAME),-k '$(NAME)')
+	@$(PYTEST) $(QUICK) $(if $(NAME),-k '$(NAME)')
 test-one: $(DEV) ## run the tests whose names match, of any folder: make test-one NAME='loop and not tool'
 	@$(if $(NAME),,echo "make test-one NAME=... says which; NAME is a pytest -k expression" >&2; exit 2)
 	@$(BIN)/pytest -k '$(NAME)'
 coverage: $(DEV) ## say which lines `make quick` leaves untested; some minutes longer than that
-	@$(BIN)/pytest $(QUICK) --cov=tocsin --cov-report=term-missing:skip-covered
+	@$(PYTEST) $(QUICK) --cov=tocsin --cov-report=term-missing:skip-covered
 lint: $(DEV) ## check style, format and who imports whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
 type: $(DEV) ## check types
@@ -35,7 +37,8 @@ type: $(DEV) ## check types
 bench: $(DEV) ## measure speed: Kafka to Redis beside a bare poll loop, then each stage
 	@for part in ingest store decode cost detect replay; do \
 		echo "== $$part"; $(BIN)/python tests/bench/bench_$$part.py || exit 1; done
-fuzz: $(DEV) ## throw mutated messages at decode for ten minutes, or SECONDS=n
+fuzz: $(DEV) ## check each law on 1,000 new cases, then throw mutated messages at decode for ten minutes, or SECONDS=n
+	@$(PYTEST) --hypothesis-profile=fuzz -m hypothesis tests/unit tests/golden
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install -q -e '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py $(or $(SECONDS),600)
 proto: ## generate the readers of Jaeger's and Zipkin's protobuf from src/tocsin/**/*.proto

@@ -23,7 +23,8 @@ _ORDER = ("unit", "contract", "golden", "e2e", "quality", "bench")
 _SOURCES: dict[str, Source] = {}
 _SESSION = secrets.token_hex(3)  # two sessions may share a named broker
 
-# Laws are checked on the same cases each time; TOCSIN_FUZZ=1 looks for new ones.
+# Laws are checked on the same cases each time: 40 by `make test`, 10 by `make quick`.
+# `make fuzz` and TOCSIN_FUZZ=1 look for new ones, 1,000 a law.
 # No deadline: what else the machine does says nothing about a law.
 _TESTS = hypothesis_settings(deadline=None, derandomize=True, print_blob=True, max_examples=40)
 hypothesis_settings.register_profile("tests", _TESTS)

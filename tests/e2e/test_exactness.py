@@ -43,9 +43,18 @@ def said_once(records: list) -> int:
 
 async def settle(world: World, expected: int) -> None:
     async def counted() -> bool:
-        return sum((await world.account()).values()) >= expected
+        return (await world.account()).total() >= expected
 
     await world.until(counted, 90, f"{expected} spans on the books")
+
+
+async def resumed(world: World, number: int) -> None:
+    """Wait until an ingest worker has been given partitions."""
+
+    async def said() -> bool:
+        return "resumed" in (world.folder / f"{number}-ingest.log").read_text()
+
+    await world.until(said, 60, f"worker {number} to begin")
 
 
 async def check(world: World, rows: list[dict]) -> None:
@@ -87,15 +96,21 @@ async def test_kill_9_of_ingest_and_watch_at_random_instants_changes_no_count(
 
 async def test_workers_joining_and_leaving_change_no_count(world: World) -> None:
     print(f"seed {SEED}")
-    rows = recent(SEED + 1, SECONDS, SPANS_S)
+    rows = recent(SEED + 1, 15, SPANS_S)
+    third = len(rows) // 3
     first = [world.start("ingest"), world.start("ingest"), world.start("watch")]
-    load = asyncio.create_task(world.publish(rows, SPANS_S))
-    await asyncio.sleep(6)
+    load = asyncio.create_task(world.publish(rows[:third], SPANS_S))
+    await settle(world, 1)
     world.start("ingest")
     world.start("watch")
-    await asyncio.sleep(6)
+    await resumed(world, 3)  # they have handed partitions over, whenever that was
+    await load
+    await settle(world, third)
+    load = asyncio.create_task(world.publish(rows[third:], SPANS_S))
+    await settle(world, third + 1)
     for process in first[:2]:
         process.terminate()
+    assert not load.done(), "they left while spans arrived"
     await load
     await check(world, rows)
 
@@ -119,11 +134,7 @@ async def test_a_spans_topic_made_anew_is_read_from_its_beginning(world: World) 
 
     await world.until(made_anew, 30, "the topic to be made anew")
     world.start("ingest")
-
-    async def resumed() -> bool:
-        return "resumed" in (world.folder / "1-ingest.log").read_text()
-
-    await world.until(resumed, 30, "the second worker to begin")
+    await resumed(world, 1)
     await world.publish(rows[:half])
     await settle(world, len(rows))
     assert await world.account() == {"aggregated": len(rows)}

@@ -7,30 +7,40 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from quality import nab
 from quality.run_score import NAB_DEV, nab_files
 from tocsin.cli.score_csv import read, score
 
-FILES = nab_files(only="realAWSCloudwatch")
+Scored = dict[str, tuple[nab.Labelled, np.ndarray]]
 
 
-def test_the_alert_column_keeps_its_worth() -> None:
+@pytest.fixture(scope="module")
+def files() -> Scored:
+    """Seventeen files, four seconds: not at import, which every worker does."""
+    return nab_files(only="realAWSCloudwatch")
+
+
+@pytest.mark.slow
+def test_the_alert_column_keeps_its_worth(files: Scored) -> None:
     column = [
         nab.Labelled(alerts.astype(float), found.windows, found.days)
-        for found, alerts in FILES.values()
+        for found, alerts in files.values()
     ]
     worth = nab.evaluate(column, threshold=0.5)
     assert worth.score > 50
     assert worth.false_per_day < 0.2
 
 
-def test_the_sweep_keeps_its_worth() -> None:
-    assert nab.evaluate([found for found, _ in FILES.values()]).score > 62
+@pytest.mark.slow
+def test_the_sweep_keeps_its_worth(files: Scored) -> None:
+    assert nab.evaluate([found for found, _ in files.values()]).score > 62
 
 
-def test_there_is_one_alert_an_episode() -> None:
-    for _, alerts in FILES.values():
+@pytest.mark.slow
+def test_there_is_one_alert_an_episode(files: Scored) -> None:
+    for _, alerts in files.values():
         assert (np.diff(np.flatnonzero(alerts)) > 30).all()
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import cases
 from tocsin.flow.baseline.expect.counts import expect
 from tocsin.flow.baseline.history.history import MINUTES_S, QUARTERS, History
 from tocsin.flow.baseline.history.sketch_history import QUARTER_S
@@ -189,7 +190,7 @@ def test_the_same_time_yesterday_widens_what_is_expected() -> None:
     assert (during.low[0], during.high[0]) == pytest.approx((10, 300))
 
 
-@settings(max_examples=40, deadline=None)
+@cases(40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["n", "tokens"]))
 def test_whatever_crosses_a_spikes_bound_is_a_record(seed: int, signal: str) -> None:
     """The cheap first pass of `spike` loses nothing."""

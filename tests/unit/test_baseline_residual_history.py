@@ -76,7 +76,7 @@ WINDOWS = [*range(200), *range(290, 400)]  # an hour and a half nobody evaluated
 WHOLE = lived(WINDOWS)
 
 
-@pytest.mark.parametrize("every", [5, 60, 113])
+@pytest.mark.parametrize("every", [pytest.param(5, marks=pytest.mark.slow), 60, 113])
 def test_a_restart_at_any_window_goes_on_with_the_same_bits(every: int) -> None:
     for one, two in zip(lived(WINDOWS, every), WHOLE, strict=True):
         assert one.keys() == two.keys()

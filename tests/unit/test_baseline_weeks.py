@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import cases
 from tocsin.flow.baseline.catalog import Catalog
 from tocsin.flow.baseline.history.calendars import Calendar
 from tocsin.flow.baseline.history.history import History
@@ -227,7 +228,7 @@ def test_a_week_before_is_the_same_time_on_the_wall(now: str, then: str) -> None
     assert berlin.slot(before) == berlin.slot(utc(now))
 
 
-@settings(max_examples=200)
+@cases(200)
 @given(st.integers(utc("2020-01-01T00:00"), utc("2035-01-01T00:00")), st.integers(1, 6))
 def test_in_utc_a_week_is_168_hours(at: int, weeks: int) -> None:
     assert Calendar().weeks_before(at, weeks) == at - weeks * 7 * DAY

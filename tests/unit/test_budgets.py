@@ -7,10 +7,11 @@ import zoneinfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from cases import cases
 from tocsin.flow.baseline.frames import encode
 from tocsin.flow.baseline.history.cost_ledger import CostLedger, matches
 from tocsin.flow.baseline.stats.budgets import (
@@ -98,7 +99,7 @@ costs = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40)
+@cases(40)
 @given(costs, st.integers(0, 59))
 def test_a_ledger_is_exact_and_a_restart_changes_nothing(
     steps: list[tuple[int, int, int]], cut: int

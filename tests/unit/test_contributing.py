@@ -53,6 +53,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_detector_is_three_files(tmp_path: Path) -> None:
     changes = edits("Add a detector")
     assert len({change.path for change in changes}) == len(changes) == 3
@@ -65,6 +66,7 @@ def test_a_detector_is_three_files(tmp_path: Path) -> None:
     assert "quota_tools" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_detector_of_ones_own_stands_beside_its_rule(tmp_path: Path) -> None:
     module, rule, _ = edits("Add a detector")
     folder = tmp_path / "rules"

@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import cases
 from tocsin.flow.decode import Limits, decode
 from unit.decode_samples import (
     KEY,
@@ -93,7 +94,7 @@ KINDS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@cases(40)
 @given(PARENTS, KINDS, st.randoms(use_true_random=False))
 def test_neither_order_nor_circles_of_parents_change_whose_a_span_is(
     parents: list[int | None], kinds: list[dict[str, Any]], rng: Any

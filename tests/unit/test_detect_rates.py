@@ -251,7 +251,14 @@ def test_a_tenth_of_failures_where_one_in_a_hundred_was_usual_is_mostly_told_in_
     assert told_of.mean() >= 0.5  # the median is told
 
 
-@pytest.mark.parametrize(("usual", "now"), [(0.006, 0.0165), (0.01, 0.027), (0.015, 0.04)])
+@pytest.mark.parametrize(
+    ("usual", "now"),
+    [
+        pytest.param(0.006, 0.0165, marks=pytest.mark.slow),
+        (0.01, 0.027),
+        pytest.param(0.015, 0.04, marks=pytest.mark.slow),
+    ],
+)
 def test_timeouts_below_three_times_a_usual_rate_have_not_risen(usual: float, now: float) -> None:
     """An hour of 300 calls a minute, where half a percent and more is usual."""
     rng, series = np.random.default_rng(16), 200

@@ -8,9 +8,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import cases
 from tocsin.demo.draw import BLOCK_MS
 from tocsin.demo.fleet import Fleet
 from tocsin.demo.incidents import KINDS, MINUTE_MS, Incident, scenario
@@ -43,7 +44,7 @@ def test_a_seed_gives_the_same_bytes_twice() -> None:
     assert first.values != Fleet(4).spans(START_MS, START_MS + MINUTE_MS).values
 
 
-@settings(max_examples=15, deadline=None)
+@cases(15)
 @given(cuts=st.lists(st.integers(0, 2 * BLOCK_MS), max_size=6))
 def test_cutting_time_changes_nothing(cuts: list[int]) -> None:
     loop = next(i for i in scenario(5, SERVICES, START_MS - 36 * MINUTE_MS) if i.kind == "loop")

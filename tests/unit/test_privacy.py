@@ -11,9 +11,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import cases
 from memory_world import T0_MS, Bench
 from privacy import (
     ALL,
@@ -181,7 +182,7 @@ def test_what_breaks_a_rule_is_redacted_in_every_column(marker: str) -> None:
     assert len(row["trace_id"]) == 32
 
 
-@settings(max_examples=20)
+@cases(20)
 @given(st.lists(st.sampled_from([*MARKERS.values(), *FINE, "", "x"]), min_size=1, max_size=5))
 def test_what_a_name_becomes_depends_on_nothing_but_itself(names: list[str]) -> None:
     together = decode_values(*[encode(native(agent=n, trace_id=n or "t")) for n in names]).spans
@@ -197,7 +198,7 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=50)
+@cases(50)
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=8).map("".join), min_size=20, max_size=20))
 def test_the_search_of_whole_columns_misses_nothing_that_judging_each_name_would_find(
     names: list[str],

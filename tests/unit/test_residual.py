@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import cases
 from tocsin.flow.baseline.residual import ALERT_SCORE, ResidualBank, Scores
 
 FIVE_MINUTES, DAY = 300.0, 288
@@ -44,7 +45,7 @@ X = past(6, 900)
 WHOLE = ResidualBank(FIVE_MINUTES, len(X)).score(X)
 
 
-@settings(deadline=None, max_examples=8)
+@cases(8)
 @given(st.lists(st.integers(1, 899), max_size=12, unique=True).map(sorted))
 def test_any_cutting_into_blocks_gives_the_same_bits(cuts: list[int]) -> None:
     bank = ResidualBank(FIVE_MINUTES, len(X))
@@ -56,7 +57,7 @@ def test_one_value_at_a_time_gives_the_same_bits() -> None:
     assert_equal(joined([bank.score(X[:, i : i + 1]) for i in range(X.shape[1])]), WHOLE)
 
 
-@settings(deadline=None, max_examples=8)
+@cases(8)
 @given(st.integers(1, 899))
 def test_decoding_goes_on_with_the_same_bits(cut: int) -> None:
     bank = ResidualBank(FIVE_MINUTES, len(X))
@@ -67,7 +68,7 @@ def test_decoding_goes_on_with_the_same_bits(cut: int) -> None:
     assert_equal(joined([before, again.score(X[:, cut:])]), WHOLE)
 
 
-@settings(deadline=None, max_examples=8)
+@cases(8)
 @given(st.integers(1, 899), st.integers(0, 2**32 - 1))
 def test_no_score_depends_on_a_later_value(cut: int, seed: int) -> None:
     other = np.concatenate((X[:, :cut], past(len(X), 900, seed)[:, cut:]), 1)
@@ -114,7 +115,7 @@ def test_the_unit_of_a_series_does_not_matter(unit: float) -> None:
     assert np.array_equal(ResidualBank(FIVE_MINUTES, len(X)).score(X * unit).score, WHOLE.score)
 
 
-@settings(deadline=None, max_examples=20)
+@cases(20)
 @given(st.lists(st.floats(), min_size=1, max_size=40), st.integers(1, 12))
 def test_any_values_give_scores_in_bounds(values: list[float], repeat: int) -> None:
     block = np.tile(np.array(values), repeat * 8)[None]
@@ -128,7 +129,15 @@ def test_infinite_values_are_missing_values() -> None:
     assert_equal(ResidualBank(FIVE_MINUTES, len(X)).score(odd), WHOLE)
 
 
-@pytest.mark.parametrize("interval_s", [1.0, 60.0, 420.0, 3600.0, 86_400.0, 604_800.0])
+@pytest.mark.parametrize(
+    "interval_s",
+    [
+        1.0,
+        420.0,
+        604_800.0,
+        *(pytest.param(every, marks=pytest.mark.slow) for every in (60.0, 3600.0, 86_400.0)),
+    ],
+)
 def test_every_interval_has_a_shape_that_cuts_the_same(interval_s: float) -> None:
     whole = ResidualBank(interval_s, 6).score(X[:, :300])
     bank = ResidualBank(interval_s, 6)

@@ -56,6 +56,7 @@ def test_a_level_that_moves_for_good_is_told_and_then_normal() -> None:
     assert [row for row in told if row > 9000 + 2 * DAY] == []
 
 
+@pytest.mark.slow
 def test_six_hours_of_trouble_do_not_spoil_what_was_learnt() -> None:
     healthy, x = traffic(14), traffic(14)
     x[7 * DAY : 7 * DAY + 360] *= 0.3
@@ -92,6 +93,7 @@ def test_nothing_is_said_of_the_first_values() -> None:
     assert out.score[0, 144:].all()
 
 
+@pytest.mark.slow
 def test_the_same_peak_over_and_over_says_less_and_less() -> None:
     rng = np.random.default_rng(SEED)
     x = rng.normal(50, 1, 20 * 288)

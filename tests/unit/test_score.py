@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import cases
 from tocsin.cli.main import main
 from tocsin.cli.score_csv import HEAD, grid, interval_of, read, score
 from tocsin.errors import UserError
@@ -54,7 +55,7 @@ def test_each_row_comes_back_in_order_with_a_score_and_an_alert() -> None:
 WHOLE = score(read(io.StringIO(csv(LINES)), "test"))
 
 
-@settings(deadline=None, max_examples=10)
+@cases(10)
 @given(st.integers(0, len(LINES)))
 def test_the_scores_of_a_prefix_are_the_prefix_of_the_scores(cut: int) -> None:
     part = score(read(io.StringIO(csv(LINES[:cut])), "test"))
