@@ -1,1 +1,1 @@
-"""The loops that move the river: ingest, watch, bridge, replay. Each one screen."""
+"""The loops: ingest, watch, replay, and what they share. They print nothing."""

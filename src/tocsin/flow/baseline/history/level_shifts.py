@@ -23,7 +23,6 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from river.drift import ADWIN, PageHinkley
 
 from tocsin.flow.baseline.history.calendars import DAY_S
 from tocsin.flow.baseline.history.hour_codec import HOURS
@@ -153,6 +152,9 @@ def is_new_level(before: Floats, since: Floats) -> bool:
 
 def _has_changed(residuals: Iterable[float], noise: float) -> bool:
     """Whether ADWIN or Page-Hinkley finds a change in a series of residuals."""
+    # Slow to load (0.7 s of CPU: it brings scipy.stats), and hardly ever needed.
+    from river.drift import ADWIN, PageHinkley
+
     unit = max(noise, 0.05)
     adwin: Any = ADWIN(delta=0.002, clock=1, grace_period=5, min_window_length=5)  # type: ignore[no-untyped-call]
     hinkley: Any = PageHinkley(min_instances=RUN, delta=0.5, threshold=20.0)
