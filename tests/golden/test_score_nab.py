@@ -44,6 +44,7 @@ def test_there_is_one_alert_an_episode(files: Scored) -> None:
         assert (np.diff(np.flatnonzero(alerts)) > 30).all()
 
 
+@pytest.mark.slow
 def test_a_real_prefix_scores_as_the_whole() -> None:
     name = "realTweets/Twitter_volume_AAPL.csv"
     with gzip.open(Path(NAB_DEV) / f"{name}.gz", "rt") as file:

@@ -167,6 +167,7 @@ def test_windows_that_are_missing_and_come_together_are_no_alarm() -> None:
     assert Run().feed([*windows[:70], *windows[75:]]).openings() == []
 
 
+@pytest.mark.slow
 def test_birth_is_silent_and_death_is_told_once() -> None:
     run = Run().feed(frames(f"_x30 ~40/30x{2 * DAY - 1} _x{2 * DAY}"))
     assert [rule for rule, _ in run.openings()] == ["flatline"]

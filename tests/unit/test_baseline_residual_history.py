@@ -107,6 +107,7 @@ def test_only_the_views_that_a_rule_reads_have_rows() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_level_that_taught_nothing_for_a_day_begins_anew() -> None:
     """After a day of exclusion the new level is no surprise: its first values are its past."""
     frames = frames_of({"runs_by_service": "~40/30x199 ~400/30x1599"}, seed=6)

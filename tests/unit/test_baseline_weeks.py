@@ -103,6 +103,7 @@ def test_an_hour_nobody_evaluated_is_unknown_and_a_silent_one_is_zero() -> None:
     assert np.isnan(history.weeks.hours("duration.p95", rows, MONDAY + 7 * DAY, 24)[1]).all()
 
 
+@pytest.mark.slow
 def test_a_series_that_pauses_for_the_weekend_finds_its_weeks_again() -> None:
     history = empty()
     live(history, quarters(3.2))

@@ -152,6 +152,7 @@ async def test_what_is_against_the_contract_is_counted_and_harms_nobody(
     assert "many" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_broker_that_is_away_costs_spans_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

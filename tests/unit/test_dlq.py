@@ -373,7 +373,7 @@ async def test_content_is_shown_only_when_asked_for(capsys: pytest.CaptureFixtur
         said = "".join(capsys.readouterr())
         assert SECRET not in said
         assert "key0" not in said
-        assert "2 dead letters, 2 spans" in said
+        assert "2 DLQ records, 2 spans" in said
         await print_dlq_records(bus, CONFIG, Selection(), as_json=as_json, payload=True)
         assert SECRET in "".join(capsys.readouterr().out.split())
 

@@ -99,6 +99,7 @@ def test_a_flushed_store_is_rebuilt_whole() -> None:
     play(act)
 
 
+@pytest.mark.slow
 def test_a_twin_that_reads_everything_too_adds_nothing() -> None:
     async def act(bench: Bench) -> None:
         for group in ("one", "two", "three"):
@@ -156,6 +157,7 @@ def test_the_audit_sees_a_single_span_that_is_missing_or_twice_on_the_books(outc
     play(act)
 
 
+@pytest.mark.slow
 def test_members_that_come_and_go_lose_nothing() -> None:
     async def act(bench: Bench) -> None:
         bench.start()

@@ -34,6 +34,7 @@ def ask(*args: str | Path, **env: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 def test_a_backtest_counts_differs_and_draws(recording: Path, tmp_path: Path) -> None:
     rules = tmp_path / "rules"
     rules.mkdir()

@@ -27,6 +27,7 @@ def test_real_runs_raise_no_alarm_but_the_one_that_really_loops() -> None:
     assert alarmed == with_calls == {loops.REALLY_LOOPS}
 
 
+@pytest.mark.slow
 def test_healthy_runs_raise_no_alarm_once_their_kind_is_known() -> None:
     alarms = loops.false_alarms(HEALTHY_RUNS, before=1_000)
     print(f"seed {loops.SEED}: of {HEALTHY_RUNS} healthy runs alarmed: {alarms}")

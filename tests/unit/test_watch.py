@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from memory_world import ROWS, SHARDS, Bench, published
 from native import encode, fleet
 from spans import T0_NS
@@ -118,6 +120,7 @@ def test_revoked_shards_are_let_go_and_do_not_count_as_stalled() -> None:
     play(act)
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_falls_behind_says_so_once_and_says_when_it_is_over() -> None:
     """A partition without an owner holds the watermark back: no flatline, but one alert of us."""
 

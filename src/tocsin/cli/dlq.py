@@ -57,17 +57,17 @@ def dlq() -> None:
 
 @dlq.command()
 @_filters
-@click.option("--json", "as_json", is_flag=True, help="One letter a line.")
+@click.option("--json", "as_json", is_flag=True, help="One DLQ record a line.")
 @click.option(
     "--payload",
     is_flag=True,
-    help="Key and bytes too; they may hold content. Of a redacted letter, its envelope.",
+    help="Key and bytes too; they may hold content. Of a redacted one, its envelope.",
 )
 @click.pass_context
 def show(ctx: click.Context, /, *, as_json: bool, payload: bool, **filters: Any) -> None:
     """List dead letters, and how many of each reason; never their content unless asked.
 
-    Unless ingest ran with dlq.keep_original, a letter is redacted: it holds the shape of the
+    Unless ingest ran with dlq.keep_original, a DLQ record is redacted: it holds the shape of the
     record and a keyed hash of it, and no content to show.
 
     \b

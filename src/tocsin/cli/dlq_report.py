@@ -72,7 +72,7 @@ def json_line(dlq_record: DlqRecord, payload: tuple[bytes | None, bytes | None] 
         "spans": dlq_record.spans,
         "items": [int(item) for item in dlq_record.items.split(",") if item],
         "size": dlq_record.size, "truncated": dlq_record.truncated, "redacted": dlq_record.redacted,
-        "letter": {"partition": dlq_record.partition, "offset": dlq_record.offset},
+        "dlq_record": {"partition": dlq_record.partition, "offset": dlq_record.offset},
     }  # fmt: skip
     if payload is not None:
         for name, data in zip(("key", "payload"), payload, strict=True):
@@ -119,6 +119,6 @@ def summary(dlq_records: Sequence[DlqRecord]) -> str:
     reasons = Counter(dlq_record.reason for dlq_record in dlq_records)
     listed = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
     spans = sum(dlq_record.spans for dlq_record in dlq_records)
-    said = f"{count(len(dlq_records), 'dead letter')}, {count(spans, 'span')}: {listed or 'none'}"
+    said = f"{count(len(dlq_records), 'DLQ record')}, {count(spans, 'span')}: {listed or 'none'}"
     redacted = sum(dlq_record.redacted for dlq_record in dlq_records)
     return f"{said}; {redacted} redacted (dlq.keep_original is off)" if redacted else said

@@ -144,11 +144,11 @@ class ResendPlan:
 
 NO_BYTES = "empty: there is nothing to send"
 NO_ORIGINAL = (
-    "redacted: the letter holds no original. Send the records again from where they were made, or "
+    "redacted: it holds no original. Send the records again from where they were made, or "
     "from the spans topic at the coordinates that `tocsin dlq show` gives; to keep what is refused "
     "from now on, set dlq.keep_original (TOCSIN_DLQ__KEEP_ORIGINAL=true) for ingest"
 )
-TRUNCATED = "truncated: the letter holds only the beginning"
+TRUNCATED = "truncated: it holds only the beginning"
 PARTIAL = (
     "partial: other spans of the record were counted already (--partial sends it all the same)"
 )
