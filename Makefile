@@ -10,7 +10,7 @@ PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 QUICK := --hypothesis-profile=quick -m 'not slow' tests/unit tests/golden
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick test-one coverage lint type bench fuzz quality proto lock clean FORCE
+.PHONY: help setup demo test quick test-one coverage lint type bench fuzz quality docs proto lock clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' Makefile | expand -t 12

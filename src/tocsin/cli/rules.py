@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,8 @@ import click
 if TYPE_CHECKING:  # the command line starts without what rules need
     from tocsin.flow.detect.detector import Detector, Rule
 
+#: A key of a declaration with one value, and the comment on its line.
+_KEY = re.compile(r'"(\w+)": [^#\n]*?,?\}?,?  # (.+)')
 #: What a rule judges by, as its file names it.
 _SECTIONS = ("effect", "evidence", "volume", "options")
 
@@ -73,10 +76,11 @@ def page(found: Sequence[Rule], detectors: Mapping[str, Detector]) -> Iterator[s
     yield "What each judges, and the keys a rule may set, with their defaults."
     for name, detector in sorted(detectors.items()):
         yield from ("", f"## {name}", "", _about(detector), "")
+        meanings = _meanings(detector)
         for section in _SECTIONS:
-            keys: Mapping[str, Any] = getattr(detector, section)
-            if keys:
-                yield f"- {section}: {_keys(keys)}"
+            for key, value in getattr(detector, section).items():
+                meaning = meanings.get(key, "")
+                yield f"- {section}.{key} {_value(value)}{': ' if meaning else ''}{meaning}"
 
 
 def by_kpi(found: Sequence[Rule]) -> dict[str, list[Rule]]:
@@ -105,10 +109,21 @@ def _facts(rule: Rule) -> Iterator[str]:
         yield f"- explained by: {', '.join(f'`{other}`' for other in rule.inhibited_by)}"
 
 
-def _about(detector: Detector) -> str:
-    """The docstring of the module that declares it."""
+def _module(detector: Detector) -> Mapping[str, Any]:
+    """The names of the module that declares it."""
     judge: Callable[..., object] = getattr(detector, "judge")  # noqa: B009 - each kind has its own
-    return inspect.cleandoc(judge.__globals__.get("__doc__") or "")
+    return judge.__globals__
+
+
+def _about(detector: Detector) -> str:
+    """The docstring of its module."""
+    return inspect.cleandoc(_module(detector).get("__doc__") or "")
+
+
+def _meanings(detector: Detector) -> dict[str, str]:
+    """Key -> the comment beside it in the declaration."""
+    source = Path(_module(detector)["__file__"]).read_text(encoding="utf-8")
+    return dict(_KEY.findall(source.partition("\nDETECTOR = ")[2]))
 
 
 def _keys(keys: Mapping[str, Any]) -> str:
