@@ -4,7 +4,7 @@ The alert's group is the rule's `group_by` (env, service, agent, tool by default
 runs that loop the same way are one alert. Each run is a series of it, named by its trace: it is
 the same series when the start of its loop has left the ring. Each snapshot of a run gives the
 findings of all thresholds in its ring, at the event times at which they first held. So findings
-depend on the steps only, not on how many arrived at once; lifecycle ignores those it has had.
+depend on the steps only, not on how many arrived at once; `flow/alerts` ignores those it has had.
 """
 
 import re
@@ -56,7 +56,7 @@ _UNITS: Final[Mapping[Family, Unit]] = {
     "ping_pong": Unit.CYCLES,
     "near": Unit.TURNS,
 }
-#: Seconds without a step after which a loop's alert expires; read by lifecycle.
+#: Seconds without a step after which a loop's alert expires; read by `flow/policies.py`.
 IDLE: Final = "idle_s"
 _LIMITS: Final = tuple(field.name for field in fields(LoopLimits))
 
