@@ -199,7 +199,9 @@ class MemoryConsumer:
         self._topic.appended.set()
 
     async def position(self, partition: int) -> int:
-        return self._positions.get(partition, 0)
+        if partition not in self._positions:
+            raise ValueError(f"partition {partition} of {self._name} is not held")
+        return self._positions[partition]
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         if self._group is None or not offsets.keys() <= self._positions.keys():

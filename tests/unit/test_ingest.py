@@ -6,7 +6,7 @@ import asyncio
 import copy
 import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from tocsin.metrics import (
     SPANS_LATE,
 )
 from tocsin.run.dlq.write import RejectedTooMany
+from tocsin.run.ingest import Ingest
 from tocsin.run.topics import ensure
 from tocsin.store.memory import _Shard
 
@@ -167,6 +168,28 @@ def test_members_that_come_and_go_lose_nothing() -> None:
             await asyncio.sleep(0.02)
         await bench.settle(len(ROWS))
         assert bench.windows() == whole()
+
+    play(act)
+
+
+def test_partitions_revoked_while_their_ends_are_asked_for_have_no_position() -> None:
+    """A rebalance in the middle of housekeeping once ended ingest (aiokafka IllegalStateError)."""
+
+    async def act(bench: Bench) -> None:
+        ingest = Ingest(bench.config("g"), bench.bus, bench.store, bench.clock, bench.metrics)
+        consumer = ingest._consumer
+        await consumer.start()
+        assert ingest._progress
+        ends = consumer.end_offsets
+
+        async def revoked_meanwhile(partitions: Iterable[int]) -> dict[int, int]:
+            found = await ends(partitions)
+            await consumer.stop()  # whoever leaves has its partitions revoked
+            return found
+
+        consumer.end_offsets = revoked_meanwhile  # type: ignore[method-assign]
+        await ingest._housekeep()
+        assert not ingest._progress
 
     play(act)
 

@@ -72,7 +72,10 @@ class Consumer(Protocol):
         """Read `partition` from `offset` next. Raises ValueError when it is not held."""
 
     async def position(self, partition: int) -> int:
-        """Return the next offset of `poll`; it passes transaction markers, which are no records."""
+        """Return the next offset of `poll`; it passes transaction markers, which are no records.
+
+        Only of a partition that is held: a rebalance may take it at any await.
+        """
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit the NEXT offset to read of each partition. False when the group has rebalanced."""

@@ -216,6 +216,8 @@ class Ingest:
         ends = await self._consumer.end_offsets(progress)
         self._partitions = await self._consumer.partitions()
         for partition, state in progress.items():
+            if self._progress.get(partition) is not state:
+                continue  # revoked while the ends were asked for: it has no position here
             # The client's own position has passed what is no record: markers of transactions.
             at = max(state.position, await self._consumer.position(partition))
             lag = max(0, ends.get(partition, at) - at)
@@ -228,7 +230,8 @@ class Ingest:
             if state.watermark_ms is not None:
                 behind = (now_ms - state.watermark_ms) / 1_000
                 self._metrics.set(m.WATERMARK_DELAY, behind, partition=str(partition))
-        await self._consumer.commit({p: state.merged for p, state in progress.items()})
+        held = {p: state for p, state in progress.items() if self._progress.get(p) is state}
+        await self._consumer.commit({p: state.merged for p, state in held.items()})
 
     async def _assigned(self, partitions: frozenset[int], *, anew: bool = False) -> None:
         progress = await self._resume(partitions, anew=anew)
