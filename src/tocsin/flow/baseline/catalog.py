@@ -10,12 +10,10 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from tocsin.flow.windows.views import VIEWS
-from tocsin.types import Bools, Ints, split_series
+from tocsin.types import Bools, Group, Ints, split_series
 
 _DIMS = {view.name: view.dims for view in VIEWS}
 _VIEW_ID = {view.name: i for i, view in enumerate(VIEWS)}
-
-Group = tuple[tuple[str, str], ...]
 
 
 class Catalog:

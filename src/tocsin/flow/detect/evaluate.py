@@ -14,15 +14,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.count_history import SIGNAL_FIELDS
 from tocsin.flow.baseline.history.sketch_history import SKETCH_PREFIX, TRACES
 from tocsin.flow.detect.detector import Rule, WindowDetector
-from tocsin.flow.detect.fold import fold
+from tocsin.flow.detect.findings import findings_of
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import NOTHING
-from tocsin.types import Finding, Floats, Ints
+from tocsin.types import Finding, Floats, Group, Ints
 
 #: Findings, and by signal the rows of the catalog whose window is not to be learned from.
 Judged = tuple[list[Finding], dict[str, Ints]]
@@ -101,7 +100,7 @@ def judge(
         verdicts = detector.judge(series)
         if verdicts is NOTHING:
             continue
-        findings += fold(series, verdicts)
+        findings += findings_of(series, verdicts)
         signal = detector.excludes(rule)
         if signal is not None:
             for key, rows in verdicts.excluded(signal, graded).items():
@@ -138,5 +137,5 @@ def judge_open(
             continue
         series = Series(rule, graded, rows[broadest])
         value, n = columns[rule.signal][broadest], columns["n"][broadest]
-        findings += fold(series, detector.judge_open(series, value, n))
+        findings += findings_of(series, detector.judge_open(series, value, n))
     return findings

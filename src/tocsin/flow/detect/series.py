@@ -9,14 +9,13 @@ from typing import Self
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.baseline.expect.counts import DAY_S, Expected, expect
 from tocsin.flow.baseline.expect.recent import recent, windows_of
 from tocsin.flow.baseline.graded import Graded
 from tocsin.flow.baseline.history.seasonal import SeasonalRates
 from tocsin.flow.detect.observations import Observations
 from tocsin.flow.rules.spec import RuleSpec
-from tocsin.types import Bools, Floats, Ints
+from tocsin.types import Bools, Floats, Group, Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a detector finds of many series, in columns. `fold.py` makes findings of it."""
+"""What a detector finds of many series, in columns. `findings.py` makes findings of it."""
 
 from __future__ import annotations
 

@@ -8,13 +8,12 @@ leader.
 
 import numpy as np
 
-from tocsin.flow.baseline.catalog import Group
 from tocsin.flow.detect.series import Series
 from tocsin.flow.detect.verdicts import Verdicts
-from tocsin.types import Baseline, Finding, Ints, join_series, split_series
+from tocsin.types import Baseline, Finding, Group, Ints, join_series, split_series
 
 
-def fold(series: Series, verdicts: Verdicts) -> list[Finding]:
+def findings_of(series: Series, verdicts: Verdicts) -> list[Finding]:
     """Findings in the order of their groups.
 
     Args:
